@@ -1,0 +1,1 @@
+"""Run Domo connectors from a notebook."""
