@@ -1,0 +1,184 @@
+"""Everything that can go wrong, each with what happened and what to do.
+
+::
+
+    Exception
+    └── DomoError
+        ├── ConfigurationError      instance, token or setting
+        ├── TargetError             a target, an option or its value (also a ValueError)
+        ├── ConnectionFailed        Domo was not reached; nothing was started
+        ├── TriggerOutcomeUnknown   a start may have reached Domo
+        ├── ApiError                Domo said no: status, message, toe
+        │   ├── AuthenticationError     401, 403
+        │   ├── NotFound                404
+        │   └── RateLimited             429
+        ├── InvalidResponse         Domo's answer makes no sense
+        ├── RunFailed               a run ended in anything but SUCCESS
+        ├── RunTimeout              a run had not ended in time
+        └── AlreadyRunning          a run is unfinished, and another was not wanted
+
+    KeyboardInterrupt
+    └── RunInterrupted              waiting was interrupted; the run goes on
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from domo_magic.execution import Execution
+
+
+class _Told:
+    """What all our errors share: two sentences, the rows, and a short face in IPython."""
+
+    what: str
+    todo: str
+    executions: tuple[Execution, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.todo}" if self.todo else self.what
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The runs this is about, one row each, in the order given; empty where nothing is known.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of every row. A stream that did not start has an empty ``executionId``.
+
+        Examples
+        --------
+        >>> DomoError("nothing happened").rows.shape
+        (0, 35)
+        """
+        from domo_magic.frames import frame
+
+        return frame(self.executions)
+
+    def about(self, executions: Sequence[Execution]) -> Self:
+        """Say which runs this is about, and return the error itself."""
+        self.executions = tuple(executions)
+        return self
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks this instead of printing the stack (ipyparallel does the same).
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
+class DomoError(_Told, Exception):
+    """Anything that domo_magic could not do.
+
+    Parameters
+    ----------
+    what : str
+        What happened, one sentence.
+    todo : str, optional
+        What to do about it, the second line of the message.
+
+    Attributes
+    ----------
+    what, todo : str
+        The two sentences.
+    executions : tuple of Execution
+        The runs this is about; `rows` shows them as a frame.
+
+    Examples
+    --------
+    >>> print(DomoError("it broke", "mend it"))
+    it broke
+    mend it
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what, todo)
+        self.what = what
+        self.todo = todo
+
+
+class ConfigurationError(DomoError):
+    """The instance, the token or a setting is missing or unusable."""
+
+
+class TargetError(DomoError, ValueError):
+    """A target, an option or its value cannot be understood; nothing was sent."""
+
+
+class ConnectionFailed(DomoError):
+    """Domo could not be reached, or did not answer; nothing was started."""
+
+
+class TriggerOutcomeUnknown(DomoError):
+    """A start may have reached Domo, but no answer says so."""
+
+
+class ApiError(DomoError):
+    """Domo refused a request.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status; 0 where there was none.
+    message : str
+        Domo's own words.
+    toe : str
+        Domo's trace of the request, for its support.
+    """
+
+    def __init__(
+        self, what: str, todo: str = "", *, status: int = 0, message: str = "", toe: str = ""
+    ) -> None:
+        super().__init__(what, todo)
+        self.status = status
+        self.message = message
+        self.toe = toe
+
+
+class AuthenticationError(ApiError):
+    """401 or 403: the token is wrong, or may not do this."""
+
+
+class NotFound(ApiError):
+    """404: no such stream, execution or DataSet."""
+
+
+class RateLimited(ApiError):
+    """429: too many requests."""
+
+
+class InvalidResponse(DomoError):
+    """Domo's answer is not what it should be: HTML, cut off, too large, of the wrong shape."""
+
+
+class RunFailed(DomoError):
+    """A run ended in anything but SUCCESS."""
+
+
+class RunTimeout(DomoError):
+    """A run had not ended when the patience asked for was over; it goes on at Domo."""
+
+
+class AlreadyRunning(DomoError):
+    """The stream has an unfinished run that should not get company."""
+
+
+class RunInterrupted(_Told, KeyboardInterrupt):
+    """Waiting was interrupted; the run goes on at Domo.
+
+    A `KeyboardInterrupt` and no `DomoError`, so that ``except Exception`` never swallows a Stop.
+
+    Parameters
+    ----------
+    what, todo : str
+        What happened and what to do.
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what, todo)
+        self.what = what
+        self.todo = todo

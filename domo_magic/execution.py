@@ -1,0 +1,247 @@
+"""One run of a connector, from any of Domo's JSON shapes. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from domo_magic.errors import InvalidResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUCCESS = "SUCCESS"
+#: States known to be final (no official list exists; ``endedAt`` ends a run of any state).
+FINAL_STATES = frozenset({SUCCESS, "ERROR", "FAILED", "INVALID", "ABORTED", "CANCELLED", "CANCELED"})
+
+#: From here on a number is epoch milliseconds, below it seconds.
+MILLISECONDS_FROM = 1e11
+#: Microseconds between 1970 and the years 1 and 9999, outside which a time is no time.
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+_INT64 = 2**63
+_MICROSECONDS = 1_000_000
+
+
+class ExactFloat(float):
+    """A float that remembers the text it was parsed from, digit for digit.
+
+    Examples
+    --------
+    >>> parse_json(b"[20220513224325.628]")[0].text
+    '20220513224325.628'
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __reduce__(self) -> tuple[type[ExactFloat], tuple[str]]:
+        return ExactFloat, (self.text,)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if repr(number) == text else ExactFloat(text)
+
+
+def parse_json(body: bytes | str) -> object:
+    """Parse JSON, keeping the text of numbers that a float would change.
+
+    Raises
+    ------
+    InvalidResponse
+        The text is not JSON, or too deep to be parsed. NaN and infinities become None.
+
+    Examples
+    --------
+    >>> parse_json(b'{"streamId": 25775}')
+    {'streamId': 25775}
+    """
+    try:
+        parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise InvalidResponse("Domo's answer is not JSON") from error
+    return parsed
+
+
+def whole(value: object) -> int | None:
+    """Return the whole number that `value` is without loss (``12``, ``12.0``, ``"12"``), or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
+        except ValueError:
+            return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
+
+
+def microseconds(value: object) -> int | None:
+    """Return epoch microseconds (UTC) of a time as Domo sends it, or None.
+
+    Epoch seconds or (1e11 and more) milliseconds, as numbers or text, or ISO 8601 text; text
+    without a zone is UTC.
+
+    Examples
+    --------
+    >>> microseconds(1734458216.0) == microseconds("2024-12-17T17:56:56Z")
+    True
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _iso_microseconds(str(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    if not math.isfinite(number):
+        return None
+    us = round(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
+    return us if EARLIEST_US <= us <= LATEST_US else None
+
+
+def _iso_microseconds(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return (since.days * 86_400 + since.seconds) * _MICROSECONDS + since.microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a stream, as far as it is known.
+
+    Attributes
+    ----------
+    stream_id : int
+        The stream.
+    execution_id : int or None
+        Counts from 1 within the stream; None while Domo has not said it, or nothing was started.
+    fields : mapping
+        Every field as Domo sent it, undocumented ones too.
+    name, instance, label : str or None
+        The DataSet's name as far as known, the Domo instance, what the person called the run.
+    requested_at : int or None
+        Epoch milliseconds of our request; None for runs started elsewhere.
+
+    Examples
+    --------
+    >>> Execution.from_json({"streamId": 25775, "executionId": 2, "currentState": "ACTIVE"}).run
+    '25775/2'
+    """
+
+    stream_id: int
+    execution_id: int | None = None
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    name: str | None = None
+    instance: str | None = None
+    label: str | None = None
+    requested_at: int | None = None
+
+    @classmethod
+    def from_json(cls, value: object, stream_id: int | None = None) -> Execution:
+        """Make one from parsed JSON; `stream_id` is the stream that was asked for.
+
+        Raises
+        ------
+        InvalidResponse
+            `value` is not an object, or names no stream where none was asked for.
+        """
+        if not isinstance(value, dict):
+            raise InvalidResponse("Domo's answer is not an execution")
+        found = stream_id if stream_id is not None else whole(value.get("streamId"))
+        if found is None:
+            raise InvalidResponse("Domo's answer names no stream")
+        execution_id = whole(value.get("executionId"))
+        return cls(found, execution_id if execution_id and execution_id > 0 else None, value)
+
+    def known_as(
+        self,
+        *,
+        instance: str | None,
+        name: str | None = None,
+        label: str | None = None,
+        requested_at: int | None = None,
+    ) -> Execution:
+        """Return the same run with what is known about it here."""
+        return replace(self, instance=instance, name=name, label=label, requested_at=requested_at)
+
+    def seen(self, newer: Execution) -> Execution:
+        """Return this run as `newer` saw it, keeping what is known only here."""
+        return replace(self, execution_id=newer.execution_id or self.execution_id, fields=newer.fields)
+
+    @property
+    def run(self) -> str:
+        """``25775/2``, or the stream alone where the execution is not known."""
+        return str(self.stream_id) if self.execution_id is None else f"{self.stream_id}/{self.execution_id}"
+
+    @property
+    def state(self) -> str | None:
+        """``currentState`` as it came, None where it is missing or no text."""
+        state = self.fields.get("currentState")
+        return state if isinstance(state, str) else None
+
+    @property
+    def started_us(self) -> int | None:
+        """Epoch microseconds of ``startedAt``."""
+        return microseconds(self.fields.get("startedAt"))
+
+    @property
+    def ended_us(self) -> int | None:
+        """Epoch microseconds of ``endedAt``; 0 and less is not an end."""
+        ended = microseconds(self.fields.get("endedAt"))
+        return ended if ended is not None and ended > 0 else None
+
+    @property
+    def rows(self) -> int | None:
+        """``rowsInserted``."""
+        return whole(self.fields.get("rowsInserted"))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None while running or where the times contradict each other."""
+        if self.started_us is None or self.ended_us is None or self.ended_us < self.started_us:
+            return None
+        return (self.ended_us - self.started_us) / _MICROSECONDS
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended: ``endedAt`` is set, or the state is a known final one."""
+        return self.ended_us is not None or self.final
+
+    @property
+    def final(self) -> bool:
+        """Whether the state itself is a known final one."""
+        return (self.state or "").upper() in FINAL_STATES
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run ended in SUCCESS."""
+        return (self.state or "").upper() == SUCCESS
+
+    @property
+    def manual(self) -> bool:
+        """Whether a person or a program started it; a missing ``runType`` does not rule it out."""
+        run_type = self.fields.get("runType")
+        return run_type is None or str(run_type).upper() == "MANUAL"
