@@ -39,6 +39,7 @@ class ExactFloat(float):
     text: str
 
     def __new__(cls, text: str) -> Self:
+        """Parse `text`, which must be a number."""
         number = super().__new__(cls, text)
         number.text = text
         return number
