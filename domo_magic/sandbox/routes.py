@@ -1,0 +1,208 @@
+"""Domo's endpoints on a world: a request in, an answer out, no socket anywhere."""
+
+from __future__ import annotations
+
+import http
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from domo_magic.sandbox import shapes
+from domo_magic.sandbox.life import JSON, encode
+from domo_magic.sandbox.world import EndedError, UnknownError
+
+if TYPE_CHECKING:
+    from domo_magic.sandbox.faults import Request
+    from domo_magic.sandbox.world import World
+
+_BULK_MOST = 50
+_PAGE_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back: status, body, and headers beyond the usual ones."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """A request that Domo refuses, with the status and what it says."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request taken apart: the values in its path, its query and its body."""
+
+    world: World
+    values: tuple[str, ...]
+    query: dict[str, str]
+    body: bytes
+
+    def id(self, place: int = 0) -> int:
+        return int(self.values[place])
+
+    def number(self, name: str, default: int, most: int) -> int:
+        text = self.query.get(name, str(default))
+        if not (text.isascii() and text.isdigit()):
+            raise RefusedError(400, f"{name} is not a number")
+        return min(int(text[:18]), most)
+
+    def json(self) -> JSON:
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise RefusedError(400, "The body is not JSON") from None
+        if not isinstance(value, dict):
+            raise RefusedError(400, "The body is not a JSON object")
+        return value
+
+
+def answer(world: World, request: Request) -> Answer:
+    """Do what a request asks for, and answer as Domo does."""
+    try:
+        return _routed(world, request)
+    except RefusedError as refused:
+        return refusal(world, refused.status, refused.message, refused.headers)
+    except UnknownError as unknown:
+        return refusal(world, 404, str(unknown))
+    except EndedError as ended:
+        return refusal(world, 409, str(ended))
+
+
+def refusal(world: World, status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
+    """Answer with an error in the documented shape."""
+    shape = shapes.error(status, http.HTTPStatus(status).phrase, message, world.toe())
+    return Answer(status, encode(shape), headers or {})
+
+
+def _routed(world: World, request: Request) -> Answer:
+    parts = urlsplit(request.path)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    allowed = []
+    for method, pattern, handle in _ROUTES:
+        match = pattern.fullmatch(parts.path)
+        if match and method == request.method:
+            values = tuple(unquote(value) for value in match.groups())
+            return handle(_Call(world, values, query, request.body))
+        if match:
+            allowed.append(method)
+    if allowed:
+        raise RefusedError(405, f"{request.method} is not supported here", Allow=", ".join(allowed))
+    raise RefusedError(404, "No such resource")
+
+
+def _ok(value: object) -> Answer:
+    return Answer(200, encode(value))
+
+
+def _start(call: _Call) -> Answer:
+    if call.json().get("runType") != "MANUAL":
+        raise RefusedError(400, "runType must be MANUAL")
+    return Answer(201, encode(call.world.start(call.id())))
+
+
+def _executions(call: _Call) -> Answer:
+    limit, offset = call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12)
+    return Answer(200, call.world.executions_json(call.id(), limit, offset))
+
+
+def _execution(call: _Call) -> Answer:
+    return _ok(call.world.execution(call.id(0), call.id(1)))
+
+
+def _abort(call: _Call) -> Answer:
+    if call.body:
+        call.json()
+    return _ok(call.world.abort(call.id(0), call.id(1)))
+
+
+def _history(call: _Call) -> Answer:
+    return _ok(call.world.history(call.id(), call.number("limit", 100, _PAGE_MOST)))
+
+
+def _state(call: _Call) -> Answer:
+    fields = ("streamId", "executionId", "currentState")
+    newest = call.world.executions(call.id(), 1, max(0, call.world.count(call.id()) - 1))
+    return _ok([{name: execution[name] for name in fields} for execution in newest])
+
+
+def _stream(call: _Call) -> Answer:
+    return _ok(call.world.stream(call.id(), full=call.query.get("fields") == "all"))
+
+
+def _bulk(call: _Call) -> Answer:
+    ids = call.query.get("streamId", "").split(",")
+    if not all(text.isascii() and text.isdigit() and len(text) <= 18 for text in ids):  # noqa: PLR2004
+        raise RefusedError(400, "streamId must be ids with commas between them")
+    if len(ids) > _BULK_MOST:
+        raise RefusedError(400, f"At most {_BULK_MOST} streams at a time")
+    return _ok(call.world.bulk([int(text) for text in ids]))
+
+
+def _search(call: _Call) -> Answer:
+    name, _, value = call.query.get("q", "").partition(":")
+    if name != "dataSource.id":
+        raise RefusedError(400, "q must be dataSource.id:{id}")
+    return _ok(call.world.streams_of(value))
+
+
+def _dataset(call: _Call) -> Answer:
+    return _ok(call.world.dataset(call.values[0]))
+
+
+def _datasets(call: _Call) -> Answer:
+    return _page(call.world, "*", call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12))
+
+
+def _find(call: _Call) -> Answer:
+    """Search by name; without a filter for it all is found (Domo floods too)."""
+    body = call.json()
+    count, offset, filters = body.get("count", 50), body.get("offset", 0), body.get("filters", [])
+    if not (isinstance(count, int) and isinstance(offset, int) and isinstance(filters, list)):
+        raise RefusedError(400, "count and offset must be numbers, filters a list")
+    patterns = [
+        str(entry.get("query"))
+        for entry in filters
+        if isinstance(entry, dict)
+        and (entry.get("field"), entry.get("filterType")) == ("name_sort", "wildcard")
+    ]
+    return _page(call.world, patterns[0] if patterns else "*", min(max(0, count), _PAGE_MOST), max(0, offset))
+
+
+def _page(world: World, pattern: str, limit: int, offset: int) -> Answer:
+    found, total = world.datasets(pattern, limit, offset)
+    about = {"totalCount": total, "limit": limit, "offset": offset}
+    return _ok({"dataSources": found, "_metaData": about})
+
+
+def _route(method: str, path: str, handle: Callable[[_Call], Answer]) -> _Route:
+    pattern = path.replace("{id}", r"(\d{1,18})").replace("{uuid}", r"([^/]+)")
+    return method, re.compile(f"/api/data/{pattern}", re.ASCII), handle
+
+
+_Route = tuple[str, re.Pattern[str], Callable[[_Call], Answer]]
+
+_ROUTES: tuple[_Route, ...] = (
+    _route("POST", "v1/streams/{id}/executions", _start),
+    _route("GET", "v1/streams/{id}/executions", _executions),
+    _route("GET", "v1/streams/{id}/executions/{id}", _execution),
+    _route("PUT", "v1/streams/{id}/executions/{id}/abort", _abort),
+    _route("GET", "v1/streams/{id}/history/aggregate", _history),
+    _route("GET", "v1/streams/state/{id}", _state),
+    _route("GET", "v1/streams/bulk", _bulk),
+    _route("GET", "v1/streams/search", _search),
+    _route("GET", "v1/streams/{id}", _stream),
+    _route("GET", "v3/datasources/{uuid}", _dataset),
+    _route("GET", "v3/datasources", _datasets),
+    _route("POST", "ui/v3/datasources/search", _find),
+)

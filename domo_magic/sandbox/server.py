@@ -1,0 +1,253 @@
+"""The world over HTTP/1.1: one thread per connection, answers in one piece, faults where ordered."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import http
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from domo_magic.sandbox import routes
+from domo_magic.sandbox.faults import Fault, Orders, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from domo_magic.sandbox.world import World
+
+TOKEN_HEADER = "x-domo-developer-token"  # noqa: S105 - the name of a header
+_RESET = struct.pack("ii", 1, 0)
+_HANG_UP = (OSError, ValueError)
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the server needs to answer, shared with the sandbox that owns it.
+
+    Attributes
+    ----------
+    world : World
+        What there is.
+    token : str
+        What a request must carry.
+    latency : float
+        Seconds added to every answer.
+    requests : list of Request
+        What arrived, in that order.
+    orders : Orders
+        Faults ordered.
+    decide : callable or None
+        Draws a fault for a request for which none was ordered.
+    """
+
+    world: World
+    token: str
+    latency: float = 0.0
+    requests: list[Request] = field(default_factory=list)
+    orders: Orders = field(default_factory=Orders)
+    decide: Callable[[Request], Fault | None] | None = None
+
+
+class Server(ThreadingHTTPServer):
+    """A server on 127.0.0.1 that can be closed at once, whatever its connections are doing."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, desk: Desk, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.desk = desk
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._open: dict[threading.Thread, socket.socket] = {}
+        self._thread = threading.Thread(target=self._serve, name="domo-sandbox", daemon=True)
+
+    def server_bind(self) -> None:
+        """Bind without asking the name service who we are."""
+        socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def open(self) -> None:
+        """Begin to serve, on a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End every connection and thread."""
+        self.closing.set()
+        with contextlib.suppress(OSError):
+            # The accepting thread sits in accept(); a connection wakes it.
+            socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
+        self._thread.join()
+        self.server_close()
+        with self._lock:
+            still_open = dict(self._open)
+        for connection in still_open.values():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in still_open:
+            thread.join()
+
+    def _serve(self) -> None:
+        while not self.closing.is_set():
+            self.handle_request()
+
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002
+        """Take no connection while closing."""
+        return not self.closing.is_set()
+
+    def process_request(self, request: object, client_address: object) -> None:
+        """Serve a connection on a thread that :meth:`close` knows."""
+        assert isinstance(request, socket.socket)  # noqa: S101 - a TCP server's requests are sockets
+        thread = threading.Thread(
+            target=self._connection,
+            args=(request, client_address),
+            name="domo-sandbox-connection",
+            daemon=True,
+        )
+        with self._lock:
+            self._open[thread] = request
+        thread.start()
+
+    def _connection(self, request: socket.socket, client_address: object) -> None:
+        try:
+            with contextlib.suppress(*_HANG_UP):
+                self.finish_request(request, client_address)
+        finally:
+            with self._lock:
+                self._open.pop(threading.current_thread(), None)
+            self.shutdown_request(request)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
+        """Say nothing; :attr:`Desk.requests` remembers."""
+
+    def _serve(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        token = headers.pop(TOKEN_HEADER, "")
+        request = Request(self.command, self.path, headers, body, time.monotonic())
+        desk = self.server.desk
+        desk.requests.append(request)
+        fault = desk.orders.take(request)
+        if fault is None and desk.decide is not None:
+            fault = desk.decide(request)
+        self._meet(request, token, fault or Fault())
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
+
+    def _body(self) -> bytes | None:
+        """Read the request's body; None where its length is not known, which is refused."""
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdigit():
+            self.close_connection = True
+            self._send(routes.refusal(self.server.desk.world, 411, "Content-Length is required"))
+            return None
+        return self.rfile.read(int(length))
+
+    def _meet(self, request: Request, token: str, fault: Fault) -> None:
+        """Do the work, or not, and spoil the answer as the fault says."""
+        spoilt = fault.reset or fault.status is not None
+        if not fault.after:
+            self._wait(fault.delay)
+        if fault.after or not spoilt:
+            answer = self._answer(request, token)
+            self._wait(self.server.desk.latency)
+        else:
+            answer = routes.Answer(200, b"")
+        if fault.after:
+            self._wait(fault.delay)
+        if fault.reset:
+            self._reset()
+        elif fault.status is not None:
+            self._send_literal(fault)
+        else:
+            self._send(answer, fault)
+
+    def _answer(self, request: Request, token: str) -> routes.Answer:
+        desk = self.server.desk
+        if not hmac.compare_digest(token.encode(errors="replace"), desk.token.encode()):
+            return routes.refusal(desk.world, 401, "Unauthorized")
+        return routes.answer(desk.world, request)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0 and self.server.closing.wait(seconds):
+            self.close_connection = True
+            raise ConnectionAbortedError("the sandbox closes")
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.connection.close()
+
+    def _send(self, answer: routes.Answer, fault: Fault | None = None) -> None:
+        """Send an answer, whole or as a fault leaves it, in one piece or drop by drop."""
+        fault = fault or Fault()
+        length = len(answer.body)
+        body = answer.body[: length // 2] if fault.cut else answer.body
+        headers = {"Content-Type": "application/json", **answer.headers}
+        headers["Content-Length"] = str(length if fault.broken else len(body))
+        self.close_connection = self.close_connection or fault.broken
+        head = self._head(answer.status, headers)
+        body = b"" if self.command == "HEAD" else body
+        if fault.drip:
+            self._drip(head, body, fault)
+        else:
+            self.wfile.write(head + body)
+
+    def _send_literal(self, fault: Fault) -> None:
+        """Send the status, headers and body of a fault, as they are."""
+        assert fault.status is not None  # noqa: S101 - asked before
+        headers = {"Content-Type": "application/json", **fault.headers}
+        if isinstance(fault.body, bytes | None):
+            body = fault.body or b""
+            headers.setdefault("Content-Length", str(len(body)))
+            self._send_raw(self._head(fault.status, headers), body, fault)
+            return
+        self.close_connection = True
+        self.wfile.write(self._head(fault.status, headers))
+        for chunk in fault.body:
+            self.wfile.write(chunk)
+
+    def _send_raw(self, head: bytes, body: bytes, fault: Fault) -> None:
+        if fault.drip:
+            self._drip(head, body, fault)
+        else:
+            self.wfile.write(head + body)
+
+    def _drip(self, head: bytes, body: bytes, fault: Fault) -> None:
+        slow = head + body if fault.drip_headers else body
+        if not fault.drip_headers:
+            self.wfile.write(head)
+        for byte in slow:
+            self.wfile.write(bytes([byte]))
+            self._wait(fault.drip)
+
+    def _head(self, status: int, headers: dict[str, str]) -> bytes:
+        date = formatdate(self.server.desk.world.clock(), usegmt=True)
+        if self.close_connection:
+            headers = {**headers, "Connection": "close"}
+        try:
+            phrase = http.HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+        lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {date}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,0 +1,270 @@
+"""What there is in the sandbox's Domo: streams, DataSets and executions, safe to use from many threads.
+
+The world knows no HTTP. It holds plans and asks a clock; what is true at a moment follows from both.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from domo_magic.sandbox import life, shapes, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from domo_magic.sandbox.life import JSON, Habit, Plan
+
+_MADE_BEFORE = 400 * 86_400.0
+_NAMESPACE = uuid.UUID("6f2d7c1e-1f0b-4a0e-9d3c-5b8a7e4f2d10")
+
+
+class UnknownError(LookupError):
+    """There is no such stream, execution or DataSet; its text is what Domo says."""
+
+
+class EndedError(ValueError):
+    """The execution to abort has ended already; its text is what Domo says."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """An execution, and its JSON once that no longer changes."""
+
+    plan: Plan
+    final: bytes | None = None
+
+    def json(self, now: float) -> bytes:
+        if self.final is not None:
+            return self.final
+        plan = self.plan
+        text = life.encode(life.view(plan, now))
+        if life.ended(plan, now):
+            self.final = text
+        return text
+
+
+@dataclass(slots=True)
+class _Room:
+    """A stream with its executions; execution `n` is at place `n - 1`."""
+
+    stream: streams.Stream
+    records: list[_Record] = field(default_factory=list)
+
+
+class World:
+    """A Domo in memory.
+
+    Parameters
+    ----------
+    clock : callable
+        Gives the time, epoch seconds.
+    seed : int
+        The same seed and the same time of the start give the same past and the same durations.
+
+    Examples
+    --------
+    >>> world = World(lambda: 1_700_000_000.0, seed=1)
+    >>> world.start(25775)["currentState"]
+    'ACTIVE'
+    """
+
+    def __init__(self, clock: Callable[[], float], seed: int) -> None:
+        self.clock = clock
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._toes = streams.generator(seed)
+        self._created = clock() - _MADE_BEFORE
+        self._rooms: dict[int, _Room] = {}
+        self._by_dataset: dict[str, int] = {}
+        self._lone = {dataset.dataset_id: dataset for dataset in streams.stock_datasets()}
+        for stream in streams.stock():
+            self._add(stream)
+
+    def add_stream(
+        self,
+        seconds: float = 6.0,
+        *,
+        stream_id: int | None = None,
+        name: str | None = None,
+        dataset_id: str | None = None,
+        habit: Habit | None = None,
+        past: int = 0,
+    ) -> int:
+        """Add a stream and give its id.
+
+        Parameters
+        ----------
+        seconds : float
+            How long each of its executions takes.
+        stream_id : int, optional
+            Its id; the next free one by default.
+        name, dataset_id : str, optional
+            Its DataSet's name and UUID.
+        habit : Habit, optional
+            How its executions go, in place of `seconds`.
+        past : int
+            How many executions it has already had.
+        """
+        with self._lock:
+            number = max(self._rooms, default=0) + 1 if stream_id is None else stream_id
+        stream = streams.Stream(
+            id=number,
+            name=name or f"DataSet {number}",
+            dataset_id=dataset_id or str(uuid.uuid5(_NAMESPACE, str(number))),
+            habit=habit or life.Habit(seconds=seconds),
+            every=max(3600, 4 * round(habit.seconds if habit else seconds)),
+            past=past,
+        )
+        self._add(stream)
+        return number
+
+    def _add(self, stream: streams.Stream) -> None:
+        records = [_Record(plan) for plan in streams.past(stream, self._seed, self.clock())]
+        with self._lock:
+            if stream.id in self._rooms:
+                raise ValueError(f"there is a stream {stream.id} already")
+            self._rooms[stream.id] = _Room(stream, records)
+            self._by_dataset[stream.dataset_id] = stream.id
+
+    def toe(self) -> str:
+        """Make a new trace for an answer."""
+        with self._lock:
+            return life.toe(self._toes)
+
+    # Executions
+
+    def start(self, stream_id: int) -> JSON:
+        """Start a stream; give what Domo answers to the POST."""
+        with self._lock:
+            room = self._room(stream_id)
+            request = life.Request(
+                stream_id=stream_id,
+                execution_id=len(room.records) + 1,
+                at=self.clock(),
+                started_by=streams.OWNER,
+            )
+            plan = streams.plan(room.stream, request, self._seed)
+            room.records.append(_Record(plan))
+        return life.created(plan)
+
+    def executions(self, stream_id: int, limit: int = 50, offset: int = 0) -> list[JSON]:
+        """Give the executions of a stream, oldest first."""
+        with self._lock:
+            now, page = self.clock(), self._room(stream_id).records[offset : offset + limit]
+        return [life.view(record.plan, now) for record in page]
+
+    def executions_json(self, stream_id: int, limit: int = 50, offset: int = 0) -> bytes:
+        """Give what :meth:`executions` gives as JSON, without making again what no longer changes."""
+        with self._lock:
+            now, page = self.clock(), self._room(stream_id).records[offset : offset + limit]
+        return b"[" + b",".join(record.json(now) for record in page) + b"]"
+
+    def execution(self, stream_id: int, execution_id: int) -> JSON:
+        """Give one execution."""
+        with self._lock:
+            return life.view(self._record(stream_id, execution_id).plan, self.clock())
+
+    def abort(self, stream_id: int, execution_id: int, by: str = streams.OWNER) -> JSON:
+        """Abort an execution and give it; one that has ended already raises :class:`EndedError`."""
+        with self._lock:
+            record, now = self._record(stream_id, execution_id), self.clock()
+            if life.ended(record.plan, now):
+                raise EndedError(f"Execution {execution_id} of stream {stream_id} is not active")
+            lag = self._room(stream_id).stream.habit_of(execution_id).abort_lag
+            record.plan = life.abort(record.plan, now, by, lag)
+            return life.view(record.plan, now)
+
+    def history(self, stream_id: int, limit: int = 100) -> list[JSON]:
+        """Give a stream's newest executions, newest first, with the few fields of ``history/aggregate``."""
+        with self._lock:
+            now, newest = self.clock(), self._room(stream_id).records[: -limit - 1 : -1]
+        return [shapes.in_history(life.view(record.plan, now)) for record in newest]
+
+    def count(self, stream_id: int) -> int:
+        """Say how many executions a stream has had, which is also the id of the newest."""
+        with self._lock:
+            return len(self._room(stream_id).records)
+
+    # Streams and DataSets
+
+    def stream(self, stream_id: int, *, full: bool = True) -> JSON:
+        """Give a stream; in full with its executions and its configuration."""
+        with self._lock:
+            return self._stream(self._room(stream_id), full=full)
+
+    def bulk(self, stream_ids: list[int]) -> list[JSON]:
+        """Give those of the streams that exist."""
+        with self._lock:
+            rooms = [self._rooms[number] for number in stream_ids if number in self._rooms]
+            return [self._stream(room, full=False) for room in rooms]
+
+    def streams_of(self, dataset_id: str) -> list[JSON]:
+        """Give the stream that fills a DataSet, in a list; an empty one where there is none."""
+        number = self._by_dataset.get(dataset_id)
+        return [] if number is None else [self.stream(number, full=False)]
+
+    def dataset(self, dataset_id: str) -> JSON:
+        """Give a DataSet; ``streamId`` is null where no connector fills it."""
+        with self._lock:
+            if dataset_id in self._lone:
+                return shapes.lone_datasource(self._lone[dataset_id], self._created)
+            if dataset_id not in self._by_dataset:
+                raise UnknownError(f"DataSet {dataset_id} not found")
+            return self._datasource(self._rooms[self._by_dataset[dataset_id]])
+
+    def datasets(self, pattern: str = "*", limit: int = 50, offset: int = 0) -> tuple[list[JSON], int]:
+        """Give a page of the DataSets whose name fits a pattern, by name, and how many fit.
+
+        Parameters
+        ----------
+        pattern : str
+            ``*`` stands for any text; upper and lower case are the same.
+        limit, offset : int
+            The page.
+        """
+        fits = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.IGNORECASE | re.DOTALL)
+        with self._lock:
+            named = [(room.stream.name, room.stream.dataset_id) for room in self._rooms.values()]
+            named += [(dataset.name, dataset.dataset_id) for dataset in self._lone.values()]
+        found = sorted(entry for entry in named if fits.fullmatch(entry[0]))
+        return [self.dataset(key) for _, key in found[offset : offset + limit]], len(found)
+
+    # Inside the lock
+
+    def _room(self, stream_id: int) -> _Room:
+        if stream_id not in self._rooms:
+            raise UnknownError(f"Stream {stream_id} not found")
+        return self._rooms[stream_id]
+
+    def _record(self, stream_id: int, execution_id: int) -> _Record:
+        records = self._room(stream_id).records
+        if not 1 <= execution_id <= len(records):
+            raise UnknownError(f"Execution {execution_id} of stream {stream_id} not found")
+        return records[execution_id - 1]
+
+    def _last(self, room: _Room, now: float, *states: str) -> JSON | None:
+        """Give the newest execution in one of the states, in any where none is named."""
+        for record in reversed(room.records):
+            if not states or life.state_at(record.plan, now) in states:
+                return life.view(record.plan, now)
+        return None
+
+    def _datasource(self, room: _Room) -> JSON:
+        now = self.clock()
+        return shapes.datasource(
+            room.stream, self._last(room, now), self._last(room, now, "SUCCESS"), self._created
+        )
+
+    def _stream(self, room: _Room, *, full: bool) -> JSON:
+        now = self.clock()
+        last, good = self._last(room, now), self._last(room, now, "SUCCESS")
+        source = shapes.datasource(room.stream, last, good, self._created)
+        state = "SUCCESS" if last is None else str(last["currentState"])
+        head = shapes.stream_head(room.stream, source, self._created, state)
+        if not full:
+            return head
+        return shapes.stream_in_full(head, last, good, self._last(room, now, "ACTIVE", "QUEUED"))
