@@ -1,0 +1,304 @@
+"""What people write for a stream, a run, a time: words and Python values to targets. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from domo_magic.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Meant = Literal["streams", "runs"]
+
+_LARGEST = 2**63 - 1
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
+_UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$(\w+)")
+_NAME = re.compile(r"[^\W\d]\w*")
+_HOW = "write a stream's id (25775), a DataSet's id, or the address of a DataSet's page in Domo"
+_HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one word names.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    stream_id, execution_id : int or None
+        ``25775/2``; a stream alone has no ``execution_id``.
+    dataset_id : str or None
+        The DataSet (a UUID), where that was written and the stream is yet to be asked for.
+    host : str or None
+        The host (and port) of an address, which must be the instance's.
+    """
+
+    text: str
+    stream_id: int | None = None
+    execution_id: int | None = None
+    dataset_id: str | None = None
+    host: str | None = None
+
+
+def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
+    """Understand a Python value: an id, text, a list, tuple, set, array, Series or frame of them.
+
+    Parameters
+    ----------
+    value : object
+        What the person gave.
+    meant : {"streams", "runs"}
+        Where runs are meant, ``25775/2`` is one, and a frame's ``streamId`` goes with its
+        ``executionId``.
+
+    Raises
+    ------
+    TargetError
+        Something in it is no target, nothing is in it, or a target is there twice.
+
+    Examples
+    --------
+    >>> [target.stream_id for target in parse([25775, "25776"])]
+    [25775, 25776]
+    """
+    found = tuple(_each(value, meant))
+    if not found:
+        raise TargetError("no target: what was given is empty", _HOW if meant == "streams" else _HOW_RUN)
+    refuse_twice(found)
+    return found
+
+
+def refuse_twice(targets: Iterable[Target]) -> None:
+    """Refuse targets of which two are the same.
+
+    Raises
+    ------
+    TargetError
+        Naming the first that is there twice.
+    """
+    seen = set()
+    for target in targets:
+        key = (target.stream_id, target.execution_id, (target.dataset_id or "").lower())
+        if key in seen:
+            raise TargetError(f"{shown(target.text)} is there twice; nothing was sent", "name it once")
+        seen.add(key)
+
+
+def parse_words(words: Iterable[str], variables: Mapping[str, Any], meant: Meant) -> tuple[Target, ...]:
+    """Understand the targets of a magic's line; a bare name is a variable.
+
+    Parameters
+    ----------
+    words : iterable of str
+        The line without its options, `variables` already expanded by IPython where it could.
+    variables : mapping
+        The person's namespace.
+    meant : {"streams", "runs"}
+        As for `parse`.
+
+    Raises
+    ------
+    TargetError
+        As for `parse`; also for a name that is no variable, and for the text of a printed object.
+
+    Examples
+    --------
+    >>> [target.stream_id for target in parse_words(["found"], {"found": [25775]}, "streams")]
+    [25775]
+    """
+    text = _NUMPY_NUMBER.sub(r"\1", " ".join(words))
+    if "\n" in text or "..." in text or "…" in text or "dtype" in text:
+        raise TargetError(
+            f"{shown(text)} is the text of a printed object, not its ids",
+            "write the variable's name, without braces",
+        )
+    _refuse_unexpanded(text)
+    found: list[Target] = []
+    for word in _bare(text):
+        if word in variables and _NAME.fullmatch(word):
+            found.extend(_each(variables[word], meant))
+        elif _NAME.fullmatch(word):
+            raise TargetError(f"no variable {word!r}", f"to find a stream: %domo_streams {word}")
+        else:
+            found.append(_word(word, meant))
+    refuse_twice(found)
+    return tuple(found)
+
+
+def _refuse_unexpanded(text: str) -> None:
+    # IPython hands on the whole line raw when anything in it cannot be expanded.
+    for match in _UNEXPANDED.finditer(text):
+        inside, dollar = match.groups()
+        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", inside):
+            name = dollar or inside.strip()
+            raise TargetError(f"no variable {shown(name)}", "write the name of a variable that exists")
+
+
+def _bare(text: str) -> Iterator[str]:
+    """Yield the words of `text` without the commas, brackets and quotes of an expanded list."""
+    for word in text.split():
+        if "://" in word:
+            yield word.strip("[](){},'\"")
+        else:
+            yield from re.sub(r"[\[\](){},'\"]", " ", word).split()
+
+
+def _each(value: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401
+    if isinstance(value, str):
+        for word in _bare(value) if "\n" not in value else [value]:
+            yield _word(word, meant)
+    elif hasattr(value, "columns"):
+        yield from _of_frame(value, meant)
+    elif isinstance(value, dict):
+        raise TargetError("a dict is no target", "give its keys or values as a list")
+    elif hasattr(value, "index") and "streamId" in getattr(value, "index", ()):
+        yield from _of_frame(value.to_frame().T, meant)  # one row of a frame
+    elif hasattr(value, "tolist"):
+        items = value.tolist()
+        yield from _each(items, meant) if isinstance(items, list) else [_item(items, meant)]
+    elif isinstance(value, list | tuple | set | frozenset | range) or hasattr(value, "__next__"):
+        for item in value:
+            yield _item(item, meant)
+    else:
+        yield _item(value, meant)
+
+
+def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401  a pandas.DataFrame
+    if "streamId" not in table.columns:
+        raise TargetError(
+            "the frame has no column streamId", "give a frame from domo_magic, or a list of ids"
+        )
+    streams = table["streamId"].tolist()
+    if meant == "streams" or "executionId" not in table.columns:
+        yield from (_item(stream, meant) for stream in streams)
+        return
+    for stream, execution in zip(streams, table["executionId"].tolist(), strict=True):
+        target = _item(stream, meant)
+        if execution is None or execution != execution or str(execution) == "<NA>":  # noqa: PLR0124  NaN
+            raise TargetError(
+                f"a row of stream {target.text} has no executionId",
+                f"%domo_runs {target.text} shows its runs",
+            )
+        yield _word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
+
+
+def _item(value: object, meant: Meant) -> Target:
+    if isinstance(value, str):
+        return _word(value.strip(), meant)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if isinstance(value, bool) or number < 0:
+        raise TargetError(f"{shown(str(value))} is no id", _HOW if meant == "streams" else _HOW_RUN)
+    return _word(str(number), meant)
+
+
+def _word(word: str, meant: Meant) -> Target:
+    if re.fullmatch(r"[0-9]+", word):
+        return Target(word, _id(word, word))
+    if match := re.fullmatch(r"([0-9]+)/([0-9]+)", word):
+        if meant == "streams":
+            raise TargetError(
+                f"{shown(word)} is a run; here a stream is meant", f"write the stream alone: {match[1]}"
+            )
+        return Target(word, _id(match[1], word), _id(match[2], word))
+    if re.fullmatch(_UUID, word):
+        return Target(word, dataset_id=word.lower())
+    if "/datasources/" in word:
+        return _address(word)
+    what = "stream" if meant == "streams" else "run or stream"
+    raise TargetError(f"{shown(word)} is no {what}", _HOW if meant == "streams" else _HOW_RUN)
+
+
+def _id(digits: str, text: str) -> int:
+    # Python refuses to parse thousands of digits; no id has more than 19.
+    number = int(digits) if len(digits) <= 19 else _LARGEST + 1  # noqa: PLR2004
+    if not 0 < number <= _LARGEST:
+        raise TargetError(f"{shown(text)} is no id: ids go from 1 to {_LARGEST}", _HOW)
+    return number
+
+
+def _address(text: str) -> Target:
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host = parts.netloc.lower().removesuffix(":443")
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    found = re.match(rf"/datasources/({_UUID})(?:/|$)", parts.path)
+    if not found or not host or "@" in host or parts.scheme not in {"https", "http"}:
+        raise TargetError(
+            f"{shown(text)} is not the address of a DataSet's page",
+            "it looks like https://mycompany.domo.com/datasources/DATASET_ID/details/overview",
+        )
+    return Target(text, dataset_id=found[1].lower(), host=host)
+
+
+def shown(text: str) -> str:
+    """Return `text` as an error shows it: quoted, on one line, cut after 60 characters."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")  # noqa: PLR2004
+
+
+def seconds(value: object, option: str = "timeout") -> float:
+    """Understand a length of time: ``90``, ``90s``, ``10m``, ``2h``, ``7d``, or a number of seconds.
+
+    Raises
+    ------
+    TargetError
+        It is none of these, or negative.
+
+    Examples
+    --------
+    >>> seconds("10m")
+    600.0
+    """
+    text = str(value).strip()
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
+    if isinstance(value, bool) or match is None:
+        raise TargetError(f"{option} {shown(text)} is no length of time", "write 90, 90s, 10m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def since(value: object, now: float) -> float:
+    """Understand the beginning of a listing: a length of time before `now`, or a date.
+
+    Parameters
+    ----------
+    value : object
+        As for `seconds`, or an ISO 8601 date or time as text, `datetime.datetime` or `pandas.Timestamp`;
+        without a zone it is local time.
+    now : float
+        Epoch seconds.
+
+    Returns
+    -------
+    float
+        Epoch seconds.
+
+    Raises
+    ------
+    TargetError
+        It is neither.
+    """
+    if isinstance(value, datetime):
+        return value.timestamp()
+    text = str(value).strip()
+    try:
+        return now - seconds(value, "since")
+    except TargetError:
+        try:
+            return datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            pass
+    raise TargetError(f"since {shown(text)} is no time", "write 90m, 24h, 7d or a date as 2026-01-31")

@@ -1,0 +1,84 @@
+"""Every deadline, patience and pause of the client, and the clock that they run on. Pure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from threading import Event
+
+
+class Clock(Protocol):
+    """What the client needs of time; a test brings its own."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def time(self) -> float:
+        """Return epoch seconds."""
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait until `event` is set, `seconds` at most; return whether it is."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+
+    @staticmethod
+    def wait(event: Event, seconds: float) -> bool:
+        """Wait until `event` is set, `seconds` at most; return whether it is."""
+        return event.wait(max(0.0, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the client waits for what, all in seconds.
+
+    Attributes
+    ----------
+    connect : float
+        For a connection.
+    answer : float
+        For a whole answer, from the request's last byte to the answer's.
+    retry_pause, retry_budget : float
+        First pause before a question is repeated (doubled each time, with jitter), and how long one
+        question may be repeated in all.
+    start_budget : float
+        How long a start that was told to wait (429) may be repeated in all.
+    look : float
+        How long an uncertain start is looked into.
+    look_pause : float
+        Between two looks.
+    ask_shortest, ask_longest : float
+        Between two questions whether a run has ended.
+    asking_budget : float
+        How long asking may fail without a single answer before waiting gives up.
+    skew : float
+        How far two clocks may be apart after the known difference is taken off.
+
+    Examples
+    --------
+    >>> Timing().scaled(1 / 100).answer
+    0.3
+    """
+
+    connect: float = 10.0
+    answer: float = 30.0
+    retry_pause: float = 0.5
+    retry_budget: float = 30.0
+    start_budget: float = 60.0
+    look: float = 20.0
+    look_pause: float = 1.0
+    ask_shortest: float = 1.0
+    ask_longest: float = 60.0
+    asking_budget: float = 300.0
+    skew: float = 2.0
+
+    def scaled(self, factor: float) -> Timing:
+        """Return the same with everything multiplied by `factor`."""
+        return Timing(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
