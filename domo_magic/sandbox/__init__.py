@@ -11,7 +11,6 @@ Examples
 from __future__ import annotations
 
 import atexit
-import secrets
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -95,6 +94,8 @@ class Sandbox:
         seed: int = 25775,
         token: str | None = None,
     ) -> None:
+        import secrets
+
         from domo_magic.sandbox.server import Desk
         from domo_magic.sandbox.world import World
 

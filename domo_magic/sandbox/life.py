@@ -7,10 +7,10 @@ documentation of a started run. All times are epoch seconds.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
-import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, object]
 
-_TOE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _EARLY_ENDS = {"ERROR": 0.9, "ABORTED": 0.8, "INVALID": 0.2}
 _INDEX_KEY = re.compile(rb'"indexRequestKey":"(\d{14}\.\d{3})"')
 
@@ -135,7 +134,7 @@ class Plan:
 
 def toe(rng: random.Random) -> str:
     """Make a trace as Domo's, such as ``HAK43KQGQ7-GNKF0-SRC9Y``."""
-    letters = "".join(rng.choices(_TOE_LETTERS, k=20))
+    letters = base64.b32encode(rng.randbytes(13)).decode()[:20]
     return f"{letters[:10]}-{letters[10:15]}-{letters[15:]}"
 
 
@@ -151,8 +150,7 @@ def draw(habit: Habit, request: Request, rng: random.Random) -> Plan:
     """
     seconds = habit.seconds * math.exp(rng.gauss(0.0, habit.spread))
     share = math.exp(rng.gauss(0.0, habit.rows_spread))
-    states, weights = zip(*habit.endings, strict=True)
-    state: str = rng.choices(states, weights)[0]
+    state = _ending(habit, rng)
     begins = request.at + habit.queued
     rows = round(habit.rows * share)
     return Plan(
@@ -165,9 +163,23 @@ def draw(habit: Habit, request: Request, rng: random.Random) -> Plan:
         bytes=round(rows * habit.bytes_per_row),
         memory=round(habit.memory * share * rng.uniform(0.97, 1.03)),
         toe=toe(rng),
-        container_manager_id=f"cm-{uuid.UUID(int=rng.getrandbits(128), version=4)}",
+        container_manager_id=_container(rng),
         failure=habit.failure if state in {"ERROR", "INVALID"} else "",
     )
+
+
+def _ending(habit: Habit, rng: random.Random) -> str:
+    """Draw how an execution ends."""
+    if len(habit.endings) == 1:
+        return habit.endings[0][0]
+    states, weights = zip(*habit.endings, strict=True)
+    return str(rng.choices(states, weights)[0])
+
+
+def _container(rng: random.Random) -> str:
+    """Make the name of a machine, such as ``cm-90cb7970-86a2-43b3-a051-bdde4105b2d8``."""
+    digits = f"{rng.getrandbits(128):032x}"
+    return f"cm-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def _early(state: str, rng: random.Random) -> float:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from domo_magic.sandbox import shapes
 from domo_magic.sandbox.life import JSON, encode
@@ -86,11 +86,11 @@ def refusal(world: World, status: int, message: str, headers: dict[str, str] | N
 
 
 def _routed(world: World, request: Request) -> Answer:
-    parts = urlsplit(request.path)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    path, _, asked = request.path.partition("?")
+    query = {name: values[-1] for name, values in parse_qs(asked).items()}
     allowed = []
     for method, pattern, handle in _ROUTES:
-        match = pattern.fullmatch(parts.path)
+        match = pattern.fullmatch(path)
         if match and method == request.method:
             values = tuple(unquote(value) for value in match.groups())
             return handle(_Call(world, values, query, request.body))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import http
+import http.client
 import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ from domo_magic.sandbox import routes
 from domo_magic.sandbox.faults import Fault, Orders, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from domo_magic.sandbox.world import World
 
 TOKEN_HEADER = "x-domo-developer-token"  # noqa: S105 - the name of a header
 _RESET = struct.pack("ii", 1, 0)
-_HANG_UP = (OSError, ValueError)
+_LENGTH_DIGITS = 6
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Desk:
     token : str
         What a request must carry.
     latency : float
-        Seconds added to every answer.
+        Seconds that every answer takes.
     requests : list of Request
         What arrived, in that order.
     orders : Orders
@@ -119,7 +119,7 @@ class Server(ThreadingHTTPServer):
 
     def _connection(self, request: socket.socket, client_address: object) -> None:
         try:
-            with contextlib.suppress(*_HANG_UP):
+            with contextlib.suppress(OSError):
                 self.finish_request(request, client_address)
         finally:
             with self._lock:
@@ -154,100 +154,88 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
 
     def _body(self) -> bytes | None:
-        """Read the request's body; None where its length is not known, which is refused."""
+        """Read the request's body; None where its length is not known or unbelievable, which is refused."""
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit():
-            self.close_connection = True
-            self._send(routes.refusal(self.server.desk.world, 411, "Content-Length is required"))
-            return None
-        return self.rfile.read(int(length))
+        known = length.isdecimal() and "Transfer-Encoding" not in self.headers
+        if known and len(length) <= _LENGTH_DIGITS:
+            return self.rfile.read(int(length))
+        status, message = (413, "The body is too large") if known else (411, "Content-Length is required")
+        self.close_connection = True
+        self._send(routes.refusal(self.server.desk.world, status, message), Fault())
+        return None
 
     def _meet(self, request: Request, token: str, fault: Fault) -> None:
         """Do the work, or not, and spoil the answer as the fault says."""
-        spoilt = fault.reset or fault.status is not None
+        answer = None
         if not fault.after:
             self._wait(fault.delay)
-        if fault.after or not spoilt:
+        if fault.after or not (fault.reset or fault.status):
             answer = self._answer(request, token)
-            self._wait(self.server.desk.latency)
-        else:
-            answer = routes.Answer(200, b"")
+        self._wait(self.server.desk.latency)
         if fault.after:
             self._wait(fault.delay)
-        if fault.reset:
+        if fault.status:
+            answer = routes.Answer(fault.status, b"", dict(fault.headers))
+        if answer is None or fault.reset:
             self._reset()
-        elif fault.status is not None:
-            self._send_literal(fault)
+        elif fault.body is None or isinstance(fault.body, bytes):
+            self._send(answer if fault.body is None else replace(answer, body=fault.body), fault)
         else:
-            self._send(answer, fault)
+            self._stream(answer, fault.body)
 
     def _answer(self, request: Request, token: str) -> routes.Answer:
         desk = self.server.desk
-        if not hmac.compare_digest(token.encode(errors="replace"), desk.token.encode()):
-            return routes.refusal(desk.world, 401, "Unauthorized")
+        if not hmac.compare_digest(token.encode(), desk.token.encode()):
+            return routes.refusal(desk.world, 401, "The token is missing or not valid")
         return routes.answer(desk.world, request)
 
     def _wait(self, seconds: float) -> None:
+        """Wait, unless the sandbox closes in the meantime, which ends the connection."""
         if seconds > 0 and self.server.closing.wait(seconds):
-            self.close_connection = True
             raise ConnectionAbortedError("the sandbox closes")
 
     def _reset(self) -> None:
+        """End the connection with a reset in place of the usual end."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.connection.close()
 
-    def _send(self, answer: routes.Answer, fault: Fault | None = None) -> None:
-        """Send an answer, whole or as a fault leaves it, in one piece or drop by drop."""
-        fault = fault or Fault()
+    def _send(self, answer: routes.Answer, fault: Fault) -> None:
+        """Send an answer, in one piece or drop by drop, whole or as much as a fault leaves of it."""
         length = len(answer.body)
         body = answer.body[: length // 2] if fault.cut else answer.body
-        headers = {"Content-Type": "application/json", **answer.headers}
-        headers["Content-Length"] = str(length if fault.broken else len(body))
         self.close_connection = self.close_connection or fault.broken
-        head = self._head(answer.status, headers)
-        body = b"" if self.command == "HEAD" else body
-        if fault.drip:
-            self._drip(head, body, fault)
-        else:
-            self.wfile.write(head + body)
-
-    def _send_literal(self, fault: Fault) -> None:
-        """Send the status, headers and body of a fault, as they are."""
-        assert fault.status is not None  # noqa: S101 - asked before
-        headers = {"Content-Type": "application/json", **fault.headers}
-        if isinstance(fault.body, bytes | None):
-            body = fault.body or b""
-            headers.setdefault("Content-Length", str(len(body)))
-            self._send_raw(self._head(fault.status, headers), body, fault)
-            return
-        self.close_connection = True
-        self.wfile.write(self._head(fault.status, headers))
-        for chunk in fault.body:
-            self.wfile.write(chunk)
-
-    def _send_raw(self, head: bytes, body: bytes, fault: Fault) -> None:
+        head = self._head(answer, {"Content-Length": str(length if fault.broken else len(body))})
+        if self.command == "HEAD":
+            body = b""
         if fault.drip:
             self._drip(head, body, fault)
         else:
             self.wfile.write(head + body)
 
     def _drip(self, head: bytes, body: bytes, fault: Fault) -> None:
-        slow = head + body if fault.drip_headers else body
-        if not fault.drip_headers:
-            self.wfile.write(head)
+        at_once, slow = (b"", head + body) if fault.drip_headers else (head, body)
+        self.wfile.write(at_once)
         for byte in slow:
-            self.wfile.write(bytes([byte]))
             self._wait(fault.drip)
+            self.wfile.write(bytes([byte]))
 
-    def _head(self, status: int, headers: dict[str, str]) -> bytes:
+    def _stream(self, answer: routes.Answer, chunks: Iterable[bytes]) -> None:
+        """Send a body of unknown length, to the end of the connection."""
+        self.close_connection = True
+        self.wfile.write(self._head(answer, {}))
+        for chunk in chunks:
+            self.wfile.write(chunk)
+
+    def _head(self, answer: routes.Answer, framing: dict[str, str]) -> bytes:
+        """Make the status line and the headers; those of the answer win over the usual ones."""
         date = formatdate(self.server.desk.world.clock(), usegmt=True)
+        headers = {"Date": date, "Content-Type": "application/json", **framing, **answer.headers}
         if self.close_connection:
-            headers = {**headers, "Connection": "close"}
-        try:
-            phrase = http.HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {date}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+            headers["Connection"] = "close"
+        phrase = http.client.responses.get(answer.status, "")
+        lines = [
+            f"HTTP/1.1 {answer.status} {phrase}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -92,9 +92,8 @@ def past(stream: Stream, seed: int, start: float) -> list[Plan]:
 
     Scheduled executions are `stream.every` seconds apart; about one in twelve was started by hand in between.
     """
-    plans = []
+    plans, rng = [], generator(seed, stream.id)
     for number in range(1, stream.past + 1):
-        rng = generator(seed, stream.id, -number)
         slot = start - (stream.past - number + 0.45) * stream.every
         manual = rng.random() < _MANUAL_SHARE
         request = Request(
@@ -148,7 +147,7 @@ def _sessions() -> Stream:
         dataset_id="0a6b8f54-37c9-4e1d-8b52-6f90d3c7e218",
         provider=(301, "google-analytics", "Google Analytics"),
         habit=habit,
-        spells=(Spell(189, None, replace(habit, seconds=28.0)),),
+        spells=(Spell(196, None, replace(habit, seconds=28.0)),),
         every=7200,
         columns=14,
     )
@@ -171,7 +170,7 @@ def _opportunities() -> Stream:
         dataset_id="c1d9e7b3-2f64-49a8-b05d-84e6a1f3c972",
         provider=(7, "salesforce", "Salesforce"),
         habit=habit,
-        spells=(Spell(88, 90, invalid),),
+        spells=(Spell(88, 90, invalid), Spell(200, 200, _ending(habit, "ERROR", habit.failure))),
         every=10_800,
         columns=57,
     )

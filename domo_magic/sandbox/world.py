@@ -137,15 +137,28 @@ class World:
 
     # Executions
 
-    def start(self, stream_id: int) -> JSON:
-        """Start a stream; give what Domo answers to the POST."""
+    def start(
+        self, stream_id: int, *, run_type: str = "MANUAL", started_by: str | None = streams.OWNER
+    ) -> JSON:
+        """Start a stream; give what Domo answers to the POST.
+
+        Parameters
+        ----------
+        stream_id : int
+            The stream.
+        run_type : str
+            ``AUTOMATED`` is what the schedule starts.
+        started_by : str or None
+            A user's id; the token's own by default, none for the schedule.
+        """
         with self._lock:
             room = self._room(stream_id)
             request = life.Request(
                 stream_id=stream_id,
                 execution_id=len(room.records) + 1,
                 at=self.clock(),
-                started_by=streams.OWNER,
+                run_type=run_type,
+                started_by=started_by,
             )
             plan = streams.plan(room.stream, request, self._seed)
             room.records.append(_Record(plan))
