@@ -224,7 +224,7 @@ def _word(word: str, meant: Meant) -> Target:
 
 def _id(digits: str, text: str) -> int:
     # Python refuses to parse thousands of digits; no id has more than 19.
-    number = int(digits) if len(digits) <= 19 else _LARGEST + 1  # noqa: PLR2004
+    number = int(digits) if len(digits) <= 19 else _LARGEST + 1
     if not 0 < number <= _LARGEST:
         raise TargetError(f"{shown(text)} is no id: ids go from 1 to {_LARGEST}", _HOW)
     return number
@@ -247,7 +247,7 @@ def _address(text: str) -> Target:
 
 def shown(text: str) -> str:
     """Return `text` as an error shows it: quoted, on one line, cut after 60 characters."""
-    return repr(text if len(text) <= 60 else text[:59] + "…")  # noqa: PLR2004
+    return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
 def seconds(value: object, option: str = "timeout") -> float:

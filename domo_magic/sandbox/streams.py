@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from domo_magic.sandbox.life import Habit, Plan, Request, draw
+from domo_magic.sandbox.habits import Habit, draw
+from domo_magic.sandbox.life import Plan, Start
 
 OWNER = "1129696109"
 """The user whose token the sandbox accepts; the documented sample was started by them."""
@@ -80,30 +81,28 @@ class DataSet:
     columns: int
 
 
-def plan(stream: Stream, request: Request, seed: int) -> Plan:
-    """Draw one execution of a stream; the same seed and request give the same plan."""
-    return draw(
-        stream.habit_of(request.execution_id), request, generator(seed, stream.id, request.execution_id)
-    )
+def plan(stream: Stream, start: Start, seed: int) -> Plan:
+    """Draw one execution of a stream; the same seed and start give the same plan."""
+    return draw(stream.habit_of(start.execution_id), start, generator(seed, stream.id, start.execution_id))
 
 
-def past(stream: Stream, seed: int, start: float) -> list[Plan]:
-    """Draw the executions that a stream had before `start`, oldest first.
+def past(stream: Stream, seed: int, now: float) -> list[Plan]:
+    """Draw the executions that a stream had before `now`, oldest first.
 
     Scheduled executions are `stream.every` seconds apart; about one in twelve was started by hand in between.
     """
     plans, rng = [], generator(seed, stream.id)
     for number in range(1, stream.past + 1):
-        slot = start - (stream.past - number + 0.45) * stream.every
+        slot = now - (stream.past - number + 0.45) * stream.every
         manual = rng.random() < _MANUAL_SHARE
-        request = Request(
+        asked = Start(
             stream_id=stream.id,
             execution_id=number,
             at=slot + (rng.uniform(0.1, 0.3) * stream.every if manual else rng.uniform(1.0, 3.0)),
             run_type="MANUAL" if manual else "AUTOMATED",
             started_by=rng.choice((OWNER, COLLEAGUE)) if manual else None,
         )
-        drawn = plan(stream, request, seed)
+        drawn = plan(stream, asked, seed)
         plans.append(replace(drawn, cancelled_by=COLLEAGUE) if drawn.final_state == "ABORTED" else drawn)
     return plans
 

@@ -11,12 +11,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from domo_magic.sandbox import life, shapes, streams
+from domo_magic.sandbox import habits, life, shapes, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domo_magic.sandbox.life import JSON, Habit, Plan
+    from domo_magic.sandbox.habits import Habit
+    from domo_magic.sandbox.life import JSON, Plan
 
 _MADE_BEFORE = 400 * 86_400.0
 _NAMESPACE = uuid.UUID("6f2d7c1e-1f0b-4a0e-9d3c-5b8a7e4f2d10")
@@ -115,7 +116,7 @@ class World:
             id=number,
             name=name or f"DataSet {number}",
             dataset_id=dataset_id or str(uuid.uuid5(_NAMESPACE, str(number))),
-            habit=habit or life.Habit(seconds=seconds),
+            habit=habit or habits.Habit(seconds=seconds),
             every=max(3600, 4 * round(habit.seconds if habit else seconds)),
             past=past,
         )
@@ -133,7 +134,7 @@ class World:
     def toe(self) -> str:
         """Make a new trace for an answer."""
         with self._lock:
-            return life.toe(self._toes)
+            return habits.toe(self._toes)
 
     # Executions
 
@@ -153,14 +154,14 @@ class World:
         """
         with self._lock:
             room = self._room(stream_id)
-            request = life.Request(
+            start = life.Start(
                 stream_id=stream_id,
                 execution_id=len(room.records) + 1,
                 at=self.clock(),
                 run_type=run_type,
                 started_by=started_by,
             )
-            plan = streams.plan(room.stream, request, self._seed)
+            plan = streams.plan(room.stream, start, self._seed)
             room.records.append(_Record(plan))
         return life.created(plan)
 

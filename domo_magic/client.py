@@ -1,0 +1,274 @@
+"""Domo's endpoints as functions: which path, what a status means, what may be sent twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from domo_magic.answers import because, kind_of_body, refusal, said, senseless, title
+from domo_magic.errors import (
+    ApiError,
+    ConnectionFailed,
+    DomoError,
+    InvalidResponse,
+    NotFound,
+    RateLimited,
+    TriggerOutcomeUnknown,
+)
+from domo_magic.execution import Execution, parse_json, whole
+from domo_magic.transport import Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from threading import Event
+
+    from domo_magic.answers import Answer
+    from domo_magic.credentials import Login
+    from domo_magic.timing import Clock, Timing
+    from domo_magic.transport import Transport
+
+#: The largest page of executions that is asked for (the public API's limit).
+PAGE = 500
+_STREAMS = "/api/data/v1/streams"
+_DATASETS = "/api/data/v3/datasources"
+_START_REPEATS = 3
+_NOTHING_TO_STOP_FOR = threading.Event()
+_T = TypeVar("_T")
+
+
+class Uncertain(TriggerOutcomeUnknown):
+    """A start may have reached Domo; whoever sees this looks before doing anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An execution, the text it came in (the token blanked), and the server's time, if it said."""
+
+    execution: Execution
+    text: str
+    server_time: float | None = None
+
+
+class Client:
+    """One Domo.
+
+    Parameters
+    ----------
+    transport : Transport
+        Sends the requests.
+    login : Login
+        For the words of errors.
+    timing, clock : Timing, Clock
+        Budgets and pauses.
+    """
+
+    def __init__(self, transport: Transport, login: Login, timing: Timing, clock: Clock) -> None:
+        self._transport = transport
+        self._login = login
+        self._timing = timing
+        self._clock = clock
+        self._quiet_until = 0.0
+
+    @property
+    def quiet(self) -> float:
+        """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
+        return max(0.0, self._quiet_until - self._clock.monotonic())
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def start(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Reply:
+        """Start a run: exactly one POST that may have arrived.
+
+        Sent again only when it is certain that nothing was started: it never left, or a 429.
+
+        Parameters
+        ----------
+        stream_id : int
+            The stream.
+        stop : Event, optional
+            Set from another thread to give up a pause.
+
+        Returns
+        -------
+        Reply
+            Its execution may have no id.
+
+        Raises
+        ------
+        Uncertain
+            The run may have started.
+        ConnectionFailed, ApiError
+            Nothing was started.
+        """
+        deadline = self._clock.monotonic() + self._timing.start_budget
+        for attempt in range(_START_REPEATS + 1):
+            try:
+                answer = self._transport.send(
+                    "POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"}
+                )
+            except Lost as lost:
+                if lost.sent:
+                    raise Uncertain(*_unknown(stream_id, lost.what)) from lost
+                problem: DomoError = lost
+                pause = self._backoff(attempt)
+            else:
+                if answer.status != 429:
+                    return self._started(stream_id, answer)
+                problem = self._refusal(answer, f"stream {stream_id}")
+                pause = self._rest(answer) or self._backoff(attempt)
+            late = self._clock.monotonic() + pause > deadline
+            if late or attempt == _START_REPEATS or self._clock.wait(stop, pause):
+                break
+        raise problem
+
+    def _started(self, stream_id: int, answer: Answer) -> Reply:
+        if not 200 <= answer.status < 300:
+            if answer.status >= 500:
+                why = f"Domo answered {title(answer)}{because(said(answer)[0])}"
+                raise Uncertain(*_unknown(stream_id, why))
+            raise self._refusal(answer, f"stream {stream_id}")
+        if answer.flaw:
+            raise Uncertain(
+                *_unknown(stream_id, f"Domo answered {answer.status}, but the answer {answer.flaw}")
+            )
+        try:
+            value = parse_json(answer.body) if answer.body.strip() else {}
+            execution = Execution.from_json(value, stream_id)
+        except InvalidResponse as error:
+            why = f"Domo answered {answer.status}, but with {kind_of_body(answer)} in place of the run"
+            raise Uncertain(*_unknown(stream_id, why)) from error
+        return Reply(execution, answer.text, answer.server_time)
+
+    def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Reply:
+        """Ask for one run, with its error details."""
+        path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
+        answer, value = self._ask("GET", path, f"run {stream_id}/{execution_id}", dict, repeat=repeat)
+        return Reply(Execution.from_json(value, stream_id), answer.text, answer.server_time)
+
+    def executions(self, stream_id: int, limit: int, offset: int, *, repeat: bool = True) -> list[Execution]:
+        """Ask for a page of a stream's runs, in whatever order Domo has them."""
+        path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
+        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat)
+        return [Execution.from_json(item, stream_id) for item in value]
+
+    def newest_id(self, stream_id: int) -> int:
+        """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
+        try:
+            _, value = self._ask("GET", f"{_STREAMS}/state/{stream_id}", f"stream {stream_id}", list)
+        except (NotFound, InvalidResponse):
+            return 0
+        return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
+
+    def history(self, stream_id: int) -> list[Execution]:
+        """Ask for a stream's past in one request: few fields, newest first."""
+        path = f"{_STREAMS}/{stream_id}/history/aggregate"
+        _, value = self._ask("GET", path, f"stream {stream_id}", list)
+        return [Execution.from_json(item, stream_id) for item in value]
+
+    def stream(self, stream_id: int) -> Mapping[str, Any]:
+        """Ask for a stream: its DataSet, provider, schedule, and last executions."""
+        return self._ask("GET", f"{_STREAMS}/{stream_id}?fields=all", f"stream {stream_id}", dict)[1]
+
+    def dataset(self, dataset_id: str) -> Mapping[str, Any]:
+        """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
+        return self._ask("GET", f"{_DATASETS}/{dataset_id}", f"DataSet {dataset_id}", dict)[1]
+
+    def stream_of(self, dataset_id: str) -> int | None:
+        """Search for the stream that feeds a DataSet; None: no connector feeds it."""
+        path = f"{_STREAMS}/search?q=dataSource.id:{dataset_id}"
+        _, value = self._ask("GET", path, f"DataSet {dataset_id}", list)
+        return whole(value[0].get("id")) if value and isinstance(value[0], dict) else None
+
+    def search(self, text: str, limit: int, offset: int) -> Mapping[str, Any]:
+        """Search for DataSets whose name contains `text`; everything where it is empty."""
+        if not text:
+            path = f"{_DATASETS}?limit={limit}&offset={offset}"
+            return self._ask("GET", path, "the list of DataSets", dict)[1]
+        body = {
+            "entities": ["DATASET"],
+            "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
+            "combineResults": True,
+            "query": "*",
+            "count": limit,
+            "offset": offset,
+        }
+        return self._ask("POST", "/api/data/ui/v3/datasources/search", "the search", dict, body)[1]
+
+    def abort(self, stream_id: int, execution_id: int) -> None:
+        """Ask Domo to abort a run; its state tells later whether it was."""
+        path = f"{_STREAMS}/{stream_id}/executions/{execution_id}/abort"
+        body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
+        what = f"run {stream_id}/{execution_id}"
+        # Aborting twice aborts once, so a lost answer may be asked for again.
+        self._repeat(lambda: self._good(self._transport.send("PUT", path, body), what))
+
+    def _ask(
+        self, method: str, path: str, what: str, shape: type[_T], body: object = None, *, repeat: bool = True
+    ) -> tuple[Answer, _T]:
+        def once() -> tuple[Answer, _T]:
+            answer = self._good(self._transport.send(method, path, body), what)
+            try:
+                value = None if answer.flaw else parse_json(answer.body)
+            except InvalidResponse as error:
+                raise senseless(answer, what) from error
+            if not isinstance(value, shape):
+                raise senseless(answer, what)
+            return answer, value
+
+        return self._repeat(once) if repeat else once()
+
+    def _repeat(self, once: Callable[[], _T]) -> _T:
+        deadline = self._clock.monotonic() + self._timing.retry_budget
+        attempt = 0
+        while True:
+            self._clock.wait(_NOTHING_TO_STOP_FOR, min(self.quiet, deadline - self._clock.monotonic()))
+            try:
+                return once()
+            except (ConnectionFailed, RateLimited, InvalidResponse, ApiError) as error:
+                passing = not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
+                pause = max(self._backoff(attempt), self.quiet)
+                if not passing or attempt >= _START_REPEATS or self._clock.monotonic() + pause > deadline:
+                    raise
+            self._clock.wait(_NOTHING_TO_STOP_FOR, pause)
+            attempt += 1
+
+    def _backoff(self, attempt: int) -> float:
+        return self._timing.retry_pause * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
+
+    def _rest(self, answer: Answer) -> float:
+        """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
+        text = answer.header("Retry-After").strip()
+        try:
+            pause = float(text) if text.isascii() and text.isdigit() else _until(text, self._clock.time())
+        except (ValueError, OverflowError):
+            return 0.0
+        pause = max(0.0, min(pause, 86_400.0))
+        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
+        return pause
+
+    def _good(self, answer: Answer, what: str) -> Answer:
+        if 200 <= answer.status < 300:
+            return answer
+        if answer.status in {429, 503}:
+            self._rest(answer)
+        raise self._refusal(answer, what)
+
+    def _refusal(self, answer: Answer, what: str) -> ApiError:
+        return refusal(answer, what, self._login.address.host, self._login.source)
+
+
+def _until(text: str, now: float) -> float:
+    moment: float = parsedate_to_datetime(text).timestamp()
+    return moment - now
+
+
+def _unknown(stream_id: int, why: str) -> tuple[str, str]:
+    return (
+        f"stream {stream_id} may have started: {why}",
+        f"do not start it again before looking: %domo_runs {stream_id}",
+    )

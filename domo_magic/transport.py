@@ -1,0 +1,246 @@
+"""HTTP through one `requests` session: deadlines, size limits, no redirects, no secrets in errors."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+import urllib3
+from requests import exceptions as broken
+
+from domo_magic import wire
+from domo_magic.answers import Answer
+from domo_magic.errors import ConnectionFailed
+
+if TYPE_CHECKING:
+    from domo_magic.addresses import Address
+    from domo_magic.credentials import Login, Token
+    from domo_magic.timing import Clock, Timing
+
+#: The largest answer that is read, in bytes after decompression.
+LARGEST = 8 * 1024 * 1024
+#: Connections kept open at the same time.
+CONNECTIONS = 16
+_BLANK = "<token>"
+_PIECE = 65_536
+_MIN_BLANKED = 6
+
+
+#: What every error of `requests` and `urllib3` means in our words, most specific first.
+_MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
+    (broken.ProxyError, "the proxy refused"),
+    (broken.SSLError, "the secure connection failed; its certificate or protocol was not accepted"),
+    (broken.ConnectTimeout, "no connection within {connect:g} s"),
+    (broken.ReadTimeout, "no answer within {answer:g} s"),
+    (broken.Timeout, "no answer in time"),
+    (broken.InvalidProxyURL, "the proxy's address in the environment is no address"),
+    (broken.InvalidURL, "the address is not valid"),
+    (broken.ChunkedEncodingError, "the answer was cut off"),
+    (broken.ContentDecodingError, "the answer's compression is broken"),
+    (broken.ConnectionError, "the connection failed or was closed"),
+    (broken.RequestException, "the request failed"),
+    (urllib3.exceptions.ReadTimeoutError, "the answer did not arrive whole within {answer:g} s"),
+    (urllib3.exceptions.DecodeError, "the answer's compression is broken"),
+    (urllib3.exceptions.HTTPError, "the answer was cut off"),
+    (TimeoutError, "the answer did not arrive whole within {answer:g} s"),
+    (OSError, "the connection failed"),
+    (ValueError, "the answer is not HTTP"),
+)
+#: What proves that no byte of the request was sent.
+_BEFORE_SENDING = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NameResolutionError,
+    urllib3.exceptions.SSLError,
+    urllib3.exceptions.ProxyError,
+)
+_UNSENDABLE = (broken.InvalidURL, broken.MissingSchema, broken.InvalidSchema, broken.InvalidHeader)
+
+
+class Lost(ConnectionFailed):
+    """No whole answer came.
+
+    Attributes
+    ----------
+    sent : bool
+        Whether the request may have reached Domo.
+    """
+
+    sent: bool = True
+
+
+class _Auth(requests.auth.AuthBase):
+    """Puts the token into the header; its presence keeps ``.netrc`` out."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["X-DOMO-Developer-Token"] = self._token
+        return request
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        # `requests` prepares the next request, and reads the whole body, even when told not to follow.
+        return None
+
+
+class Transport:
+    """Sends requests to one Domo.
+
+    Parameters
+    ----------
+    login : Login
+        Where to, and with which token.
+    timing : Timing
+        The deadlines ``connect`` and ``answer``.
+    clock : Clock
+        For the deadline of a body.
+    version : str
+        For the ``User-Agent``.
+    """
+
+    def __init__(self, login: Login, timing: Timing, clock: Clock, version: str) -> None:
+        self._address: Address = login.address
+        self._timing = timing
+        self._clock = clock
+        self._auth = _Auth(login.token)
+        self._blanks = _spellings(login.token)
+        self._agent = f"domo-magic/{version}"
+        self._session = _Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, wire.Adapter(pool_connections=4, pool_maxsize=CONNECTIONS))
+        self._lock = threading.Lock()
+        self._environment: dict[str, Any] | None = None
+
+    def send(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request and read its answer.
+
+        Parameters
+        ----------
+        method, path : str
+            ``"GET"``, ``"/api/data/v1/streams/25775"``.
+        body : object, optional
+            Sent as JSON.
+
+        Returns
+        -------
+        Answer
+            Of any status; its ``flaw`` says when the body is not whole.
+
+        Raises
+        ------
+        ConnectionFailed
+            As `Lost`: no answer came; ``sent`` tells whether the request may have arrived.
+        """
+        wire.begin()
+        try:
+            with self._session.send(self._prepare(method, path, body), **self._options()) as response:
+                text, flaw = self._read(response)
+                headers = {name: self._blank(value) for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, self._blank_bytes(text), flaw)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._lost(error) from _harmless(error)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+    def _prepare(self, method: str, path: str, body: object) -> requests.PreparedRequest:
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": self._agent}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        return requests.Request(
+            method, self._address.url + path, headers, data=data, auth=self._auth
+        ).prepare()
+
+    def _options(self) -> dict[str, Any]:
+        """Return proxies and certificates from the environment, read once: they cost 0.3 ms."""
+        with self._lock:
+            if self._environment is None:
+                if self._address.url.startswith("http://"):
+                    # Only loopback is reached without https, and a proxy would see the token.
+                    self._environment = {"proxies": {}, "verify": True, "cert": None}
+                else:
+                    self._environment = dict(
+                        self._session.merge_environment_settings(
+                            self._address.url, {}, stream=True, verify=True, cert=None
+                        )
+                    )
+        timeout = (self._timing.connect, self._timing.answer)
+        return {**self._environment, "stream": True, "timeout": timeout, "allow_redirects": False}
+
+    def _read(self, response: requests.Response) -> tuple[bytes, str]:
+        read = getattr(response.raw, "read1", None) or response.raw.read
+        deadline = self._clock.monotonic() + self._timing.answer
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := read(_PIECE, decode_content=True):
+                pieces.append(piece)
+                size += len(piece)
+                if size > LARGEST:
+                    return b"".join(pieces)[:LARGEST], f"is larger than {LARGEST // 1024**2} MiB"
+                if self._clock.monotonic() > deadline:
+                    return b"".join(pieces), f"did not arrive whole within {self._timing.answer:g} s"
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return b"".join(pieces), f"is not whole: {self._meaning(error)}"
+        return b"".join(pieces), ""
+
+    def _meaning(self, error: BaseException) -> str:
+        meaning = next(words for kind, words in _MEANINGS if isinstance(error, kind))
+        return meaning.format(connect=self._timing.connect, answer=self._timing.answer)
+
+    def _lost(self, error: Exception) -> Lost:
+        sent = wire.sent() or not _proves_unsent(error)
+        lost = Lost(f"{self._address.host} could not be reached: {self._meaning(error)}", _advice(error))
+        lost.sent = sent
+        return lost
+
+    def _blank(self, text: str) -> str:
+        return self._blank_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+    def _blank_bytes(self, text: bytes) -> bytes:
+        for spelling in self._blanks:
+            if spelling in text:
+                text = text.replace(spelling, _BLANK.encode())
+        return text
+
+
+def _spellings(token: Token) -> list[bytes]:
+    """Return how an answer could repeat the token; one too short to be a token is left alone."""
+    plain = token.reveal()
+    if len(plain) < _MIN_BLANKED:
+        return []
+    spellings = {plain, quote(plain, safe=""), quote(plain), html.escape(plain), json.dumps(plain)[1:-1]}
+    spellings.add(plain.replace("/", "\\/"))
+    return [spelling.encode() for spelling in sorted(spellings, key=len, reverse=True)]
+
+
+def _proves_unsent(error: BaseException) -> bool:
+    if isinstance(error, (requests.ConnectTimeout, *_UNSENDABLE)):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, _BEFORE_SENDING)
+
+
+def _harmless(error: Exception) -> Exception:
+    """Return the cause without the request that it carries, whose header holds the token."""
+    if isinstance(error, requests.RequestException):
+        error.request = error.response = None
+    return error
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, broken.SSLError):
+        return "behind a company's proxy, point REQUESTS_CA_BUNDLE at the company's certificates"
+    if isinstance(error, broken.ProxyError | broken.InvalidProxyURL):
+        return "look at HTTPS_PROXY and NO_PROXY in the environment"
+    return "check the network and the instance's name, then try again"

@@ -1,0 +1,116 @@
+"""The connection under `requests`: total deadlines, and whether a request left this machine."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    from socket import socket
+
+_this_thread = threading.local()
+
+
+def begin() -> None:
+    """Forget what this thread sent before."""
+    _this_thread.sent = False
+
+
+def sent() -> bool:
+    """Whether this thread began to write a request since `begin`."""
+    return getattr(_this_thread, "sent", False)
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a socket until a deadline: the socket's own timeout starts anew with every byte."""
+
+    def __init__(self, sock: socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        limit = sock.gettimeout()
+        self._deadline = None if limit is None else time.monotonic() + limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedSocket:
+    """What `http.client.HTTPResponse` needs of a socket."""
+
+    def __init__(self, sock: socket) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._sock))
+
+
+class _TimedResponse(HTTPResponse):
+    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(_TimedSocket(sock), *args, **options)  # type: ignore[arg-type]
+
+
+class _Watched:
+    """Notes the first byte of a request; a proxy's CONNECT is none."""
+
+    response_class: Any = _TimedResponse
+    sock: Any
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            _this_thread.sent = False
+
+    def send(self, data: Any) -> None:  # noqa: ANN401
+        if self.sock is None:
+            self.connect()
+        _this_thread.sent = True
+        super().send(data)  # type: ignore[misc]
+
+
+class _Connection(_Watched, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class Adapter(HTTPAdapter):
+    """The adapter of `requests`, with our connections in its pools."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401, D102
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401, D102
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        return manager
