@@ -151,7 +151,7 @@ def _cron(every: int) -> str:
     minutes, hours = every // 60, every // 3600
     if hours == 0:
         return f"0 0/{max(1, minutes)} * * * ?"
-    return f"0 13 0/{hours} * * ?" if hours < 24 else "0 13 2 * * ?"  # noqa: PLR2004 - a day
+    return f"0 13 0/{hours} * * ?" if hours < 24 else "0 13 2 * * ?"
 
 
 def _schedule(every: int) -> str:
