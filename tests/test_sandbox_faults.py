@@ -66,7 +66,7 @@ def test_a_delay_makes_the_answer_late(after: bool) -> None:  # noqa: FBT001
         sandbox.order(faults.delay(0.1, after=after))
         status, _, body = ask(sandbox)
         answered = time.monotonic()
-        run = sandbox.world._record(25775, 201).plan.start.at
+        run = sandbox.world._room(25775).record(201).plan.start.at
     assert (status, json.loads(body)["executionId"], started(sandbox)) == (201, 201, 1)
     assert (answered - run if after else run - sandbox.requests[0].at) >= 0.1
 

@@ -13,10 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from domo_magic.sandbox import ManualClock, streams
+from domo_magic.sandbox import ManualClock, catalogue, streams
 from domo_magic.sandbox.habits import Habit, draw
-from domo_magic.sandbox.life import Plan, Start, abort, created, encode, ended, state_at, view
-from domo_magic.sandbox.world import EndedError, UnknownError, World
+from domo_magic.sandbox.life import (
+    EndedError,
+    Plan,
+    Start,
+    UnknownError,
+    abort,
+    created,
+    encode,
+    ended,
+    state_at,
+    view,
+)
+from domo_magic.sandbox.world import World
 
 CAPTURES = Path(__file__).parent / "captures"
 NOW = 1_734_458_216.0
@@ -144,14 +155,14 @@ def test_abort_of_an_ended_run_changes_nothing() -> None:
 def test_the_same_seed_gives_the_same_past() -> None:
     """Two worlds of one seed and start agree in every execution; another seed differs."""
     first, again, other = (World(lambda: NOW, seed) for seed in (1, 1, 2))
-    for stream in streams.stock():
+    for stream in catalogue.stock():
         past = first.executions(stream.id, 500)
         assert past == again.executions(stream.id, 500)
         assert past != other.executions(stream.id, 500)
         assert first.start(stream.id) == again.start(stream.id)
 
 
-@pytest.mark.parametrize("stream", streams.stock(), ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", catalogue.stock(), ids=lambda stream: stream.name)
 def test_a_past_is_believable(stream: streams.Stream) -> None:
     """A past has 200 runs in order, all but the stuck ones ended, most on schedule, some by hand."""
     past = streams.past(stream, 25775, NOW)
@@ -169,7 +180,7 @@ def test_a_past_is_believable(stream: streams.Stream) -> None:
 
 def test_the_pasts_tell_their_stories() -> None:
     """One stream is lately slow, one fails now and then, one brought few rows, one has old stuck runs."""
-    past = {stream.id: streams.past(stream, 25775, NOW) for stream in streams.stock()}
+    past = {stream.id: streams.past(stream, 25775, NOW) for stream in catalogue.stock()}
     seconds = {key: [plan.ends_at - plan.begins_at for plan in plans] for key, plans in past.items()}
     states = {key: Counter(plan.final_state for plan in plans) for key, plans in past.items()}
     stuck = [plan for plan in past[25779] if plan.final_state == "ACTIVE"]
@@ -189,8 +200,8 @@ def test_the_pasts_tell_their_stories() -> None:
 
 def test_names_and_ids_are_unique() -> None:
     """No two streams or DataSets share an id or a name."""
-    named = [(stream.dataset_id, stream.name) for stream in streams.stock()]
-    named += [(dataset.dataset_id, dataset.name) for dataset in streams.stock_datasets()]
+    named = [(stream.dataset_id, stream.name) for stream in catalogue.stock()]
+    named += [(dataset.dataset_id, dataset.name) for dataset in catalogue.stock_datasets()]
     assert all(len(set(column)) == len(named) for column in zip(*named, strict=True))
 
 

@@ -17,6 +17,14 @@ JSON = dict[str, object]
 _INDEX_KEY = re.compile(rb'"indexRequestKey":"(\d{14}\.\d{3})"')
 
 
+class UnknownError(LookupError):
+    """There is no such stream, execution or DataSet; its text is what Domo says."""
+
+
+class EndedError(ValueError):
+    """The execution to abort has ended already; its text is what Domo says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """Who asked for an execution, and when.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from domo_magic.sandbox import shapes
-from domo_magic.sandbox.life import JSON, encode
-from domo_magic.sandbox.world import EndedError, UnknownError
+from domo_magic.sandbox.life import JSON, EndedError, UnknownError, encode
 
 if TYPE_CHECKING:
     from domo_magic.sandbox.faults import Request

@@ -8,52 +8,20 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from domo_magic.sandbox import habits, life, shapes, streams
+from domo_magic.sandbox import catalogue, habits, life, shapes, streams
+from domo_magic.sandbox.life import EndedError, UnknownError
+from domo_magic.sandbox.rooms import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from domo_magic.sandbox.habits import Habit
-    from domo_magic.sandbox.life import JSON, Plan
+    from domo_magic.sandbox.life import JSON
 
 _MADE_BEFORE = 400 * 86_400.0
 _NAMESPACE = uuid.UUID("6f2d7c1e-1f0b-4a0e-9d3c-5b8a7e4f2d10")
-
-
-class UnknownError(LookupError):
-    """There is no such stream, execution or DataSet; its text is what Domo says."""
-
-
-class EndedError(ValueError):
-    """The execution to abort has ended already; its text is what Domo says."""
-
-
-@dataclass(slots=True)
-class _Record:
-    """An execution, and its JSON once that no longer changes."""
-
-    plan: Plan
-    final: bytes | None = None
-
-    def json(self, now: float) -> bytes:
-        if self.final is not None:
-            return self.final
-        plan = self.plan
-        text = life.encode(life.view(plan, now))
-        if life.ended(plan, now):
-            self.final = text
-        return text
-
-
-@dataclass(slots=True)
-class _Room:
-    """A stream with its executions; execution `n` is at place `n - 1`."""
-
-    stream: streams.Stream
-    records: list[_Record] = field(default_factory=list)
 
 
 class World:
@@ -79,10 +47,10 @@ class World:
         self._lock = threading.Lock()
         self._toes = streams.generator(seed)
         self._created = clock() - _MADE_BEFORE
-        self._rooms: dict[int, _Room] = {}
+        self._rooms: dict[int, Room] = {}
         self._by_dataset: dict[str, int] = {}
-        self._lone = {dataset.dataset_id: dataset for dataset in streams.stock_datasets()}
-        for stream in streams.stock():
+        self._lone = {dataset.dataset_id: dataset for dataset in catalogue.stock_datasets()}
+        for stream in catalogue.stock():
             self._add(stream)
 
     def add_stream(
@@ -108,28 +76,20 @@ class World:
         habit : Habit, optional
             How its executions go, in place of `seconds`.
         past : int
-            How many executions it has already had.
+            How many executions it has already had; they are drawn when it is first asked for.
         """
         with self._lock:
             number = max(self._rooms, default=0) + 1 if stream_id is None else stream_id
-        stream = streams.Stream(
-            id=number,
-            name=name or f"DataSet {number}",
-            dataset_id=dataset_id or str(uuid.uuid5(_NAMESPACE, str(number))),
-            habit=habit or habits.Habit(seconds=seconds),
-            every=max(3600, 4 * round(habit.seconds if habit else seconds)),
-            past=past,
-        )
-        self._add(stream)
-        return number
-
-    def _add(self, stream: streams.Stream) -> None:
-        records = [_Record(plan) for plan in streams.past(stream, self._seed, self.clock())]
-        with self._lock:
-            if stream.id in self._rooms:
-                raise ValueError(f"there is a stream {stream.id} already")
-            self._rooms[stream.id] = _Room(stream, records)
-            self._by_dataset[stream.dataset_id] = stream.id
+            stream = streams.Stream(
+                id=number,
+                name=name or f"DataSet {number}",
+                dataset_id=dataset_id or str(uuid.uuid5(_NAMESPACE, str(number))),
+                habit=habit or habits.Habit(seconds=seconds),
+                every=max(3600, 4 * round(habit.seconds if habit else seconds)),
+                past=past,
+            )
+            self._add(stream)
+            return number
 
     def toe(self) -> str:
         """Make a new trace for an answer."""
@@ -153,17 +113,7 @@ class World:
             A user's id; the token's own by default, none for the schedule.
         """
         with self._lock:
-            room = self._room(stream_id)
-            start = life.Start(
-                stream_id=stream_id,
-                execution_id=len(room.records) + 1,
-                at=self.clock(),
-                run_type=run_type,
-                started_by=started_by,
-            )
-            plan = streams.plan(room.stream, start, self._seed)
-            room.records.append(_Record(plan))
-        return life.created(plan)
+            return life.created(self._room(stream_id).start(self.clock(), run_type, started_by))
 
     def executions(self, stream_id: int, limit: int = 50, offset: int = 0) -> list[JSON]:
         """Give the executions of a stream, oldest first."""
@@ -180,15 +130,16 @@ class World:
     def execution(self, stream_id: int, execution_id: int) -> JSON:
         """Give one execution."""
         with self._lock:
-            return life.view(self._record(stream_id, execution_id).plan, self.clock())
+            return life.view(self._room(stream_id).record(execution_id).plan, self.clock())
 
     def abort(self, stream_id: int, execution_id: int, by: str = streams.OWNER) -> JSON:
         """Abort an execution and give it; one that has ended already raises :class:`EndedError`."""
         with self._lock:
-            record, now = self._record(stream_id, execution_id), self.clock()
+            room, now = self._room(stream_id), self.clock()
+            record = room.record(execution_id)
             if life.ended(record.plan, now):
                 raise EndedError(f"Execution {execution_id} of stream {stream_id} is not active")
-            lag = self._room(stream_id).stream.habit_of(execution_id).abort_lag
+            lag = room.stream.habit_of(execution_id).abort_lag
             record.plan = life.abort(record.plan, now, by, lag)
             return life.view(record.plan, now)
 
@@ -213,7 +164,7 @@ class World:
     def bulk(self, stream_ids: list[int]) -> list[JSON]:
         """Give those of the streams that exist."""
         with self._lock:
-            rooms = [self._rooms[number] for number in stream_ids if number in self._rooms]
+            rooms = [self._room(number) for number in stream_ids if number in self._rooms]
             return [self._stream(room, full=False) for room in rooms]
 
     def streams_of(self, dataset_id: str) -> list[JSON]:
@@ -228,7 +179,7 @@ class World:
                 return shapes.lone_datasource(self._lone[dataset_id], self._created)
             if dataset_id not in self._by_dataset:
                 raise UnknownError(f"DataSet {dataset_id} not found")
-            return self._datasource(self._rooms[self._by_dataset[dataset_id]])
+            return self._datasource(self._room(self._by_dataset[dataset_id]))
 
     def datasets(self, pattern: str = "*", limit: int = 50, offset: int = 0) -> tuple[list[JSON], int]:
         """Give a page of the DataSets whose name fits a pattern, by name, and how many fit.
@@ -249,36 +200,27 @@ class World:
 
     # Inside the lock
 
-    def _room(self, stream_id: int) -> _Room:
+    def _add(self, stream: streams.Stream) -> None:
+        if stream.id in self._rooms:
+            raise ValueError(f"there is a stream {stream.id} already")
+        self._rooms[stream.id] = Room(stream, self._seed, self.clock())
+        self._by_dataset[stream.dataset_id] = stream.id
+
+    def _room(self, stream_id: int) -> Room:
         if stream_id not in self._rooms:
             raise UnknownError(f"Stream {stream_id} not found")
         return self._rooms[stream_id]
 
-    def _record(self, stream_id: int, execution_id: int) -> _Record:
-        records = self._room(stream_id).records
-        if not 1 <= execution_id <= len(records):
-            raise UnknownError(f"Execution {execution_id} of stream {stream_id} not found")
-        return records[execution_id - 1]
-
-    def _last(self, room: _Room, now: float, *states: str) -> JSON | None:
-        """Give the newest execution in one of the states, in any where none is named."""
-        for record in reversed(room.records):
-            if not states or life.state_at(record.plan, now) in states:
-                return life.view(record.plan, now)
-        return None
-
-    def _datasource(self, room: _Room) -> JSON:
+    def _datasource(self, room: Room) -> JSON:
         now = self.clock()
-        return shapes.datasource(
-            room.stream, self._last(room, now), self._last(room, now, "SUCCESS"), self._created
-        )
+        return shapes.datasource(room.stream, room.newest(now), room.newest(now, "SUCCESS"), self._created)
 
-    def _stream(self, room: _Room, *, full: bool) -> JSON:
+    def _stream(self, room: Room, *, full: bool) -> JSON:
         now = self.clock()
-        last, good = self._last(room, now), self._last(room, now, "SUCCESS")
+        last, good = room.newest(now), room.newest(now, "SUCCESS")
         source = shapes.datasource(room.stream, last, good, self._created)
         state = "SUCCESS" if last is None else str(last["currentState"])
         head = shapes.stream_head(room.stream, source, self._created, state)
         if not full:
             return head
-        return shapes.stream_in_full(head, last, good, self._last(room, now, "ACTIVE", "QUEUED"))
+        return shapes.stream_in_full(head, last, good, room.newest(now, "ACTIVE", "QUEUED"))
