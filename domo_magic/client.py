@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,15 +42,6 @@ class Uncertain(TriggerOutcomeUnknown):
     """A start may have reached Domo; whoever sees this looks before doing anything else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An execution, the text it came in (the token blanked), and the server's time, if it said."""
-
-    execution: Execution
-    text: str
-    server_time: float | None = None
-
-
 class Client:
     """One Domo.
 
@@ -71,6 +61,8 @@ class Client:
         self._timing = timing
         self._clock = clock
         self._quiet_until = 0.0
+        #: Seconds that Domo's clock is ahead of ours, by its last answer.
+        self.skew = 0.0
 
     @property
     def quiet(self) -> float:
@@ -81,7 +73,7 @@ class Client:
         """Close the idle connections."""
         self._transport.close()
 
-    def start(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Reply:
+    def start(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
         """Start a run: exactly one POST that may have arrived.
 
         Sent again only when it is certain that nothing was started: it never left, or a 429.
@@ -95,8 +87,8 @@ class Client:
 
         Returns
         -------
-        Reply
-            Its execution may have no id.
+        Execution
+            It may have no id.
 
         Raises
         ------
@@ -126,7 +118,7 @@ class Client:
                 break
         raise problem
 
-    def _started(self, stream_id: int, answer: Answer) -> Reply:
+    def _started(self, stream_id: int, answer: Answer) -> Execution:
         if not 200 <= answer.status < 300:
             if answer.status >= 500:
                 why = f"Domo answered {title(answer)}{because(said(answer)[0])}"
@@ -138,17 +130,16 @@ class Client:
             )
         try:
             value = parse_json(answer.body) if answer.body.strip() else {}
-            execution = Execution.from_json(value, stream_id)
+            return Execution.from_json(value, stream_id, answer.text)
         except InvalidResponse as error:
             why = f"Domo answered {answer.status}, but with {kind_of_body(answer)} in place of the run"
             raise Uncertain(*_unknown(stream_id, why)) from error
-        return Reply(execution, answer.text, answer.server_time)
 
-    def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Reply:
+    def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
         """Ask for one run, with its error details."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
         answer, value = self._ask("GET", path, f"run {stream_id}/{execution_id}", dict, repeat=repeat)
-        return Reply(Execution.from_json(value, stream_id), answer.text, answer.server_time)
+        return Execution.from_json(value, stream_id, answer.text)
 
     def executions(self, stream_id: int, limit: int, offset: int, *, repeat: bool = True) -> list[Execution]:
         """Ask for a page of a stream's runs, in whatever order Domo has them."""
@@ -205,13 +196,13 @@ class Client:
         body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
         what = f"run {stream_id}/{execution_id}"
         # Aborting twice aborts once, so a lost answer may be asked for again.
-        self._repeat(lambda: self._good(self._transport.send("PUT", path, body), what))
+        self._repeat(lambda: self._good(self._send("PUT", path, body), what))
 
     def _ask(
         self, method: str, path: str, what: str, shape: type[_T], body: object = None, *, repeat: bool = True
     ) -> tuple[Answer, _T]:
         def once() -> tuple[Answer, _T]:
-            answer = self._good(self._transport.send(method, path, body), what)
+            answer = self._good(self._send(method, path, body), what)
             try:
                 value = None if answer.flaw else parse_json(answer.body)
             except InvalidResponse as error:
@@ -237,8 +228,14 @@ class Client:
             self._clock.wait(_NOTHING_TO_STOP_FOR, pause)
             attempt += 1
 
+    def _send(self, method: str, path: str, body: object = None) -> Answer:
+        answer = self._transport.send(method, path, body)
+        if (server := answer.server_time) is not None:
+            self.skew = server - self._clock.time()
+        return answer
+
     def _backoff(self, attempt: int) -> float:
-        return self._timing.retry_pause * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
+        return self._timing.retry_pause * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
 
     def _rest(self, answer: Answer) -> float:
         """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
@@ -263,8 +260,7 @@ class Client:
 
 
 def _until(text: str, now: float) -> float:
-    moment: float = parsedate_to_datetime(text).timestamp()
-    return moment - now
+    return float(parsedate_to_datetime(text).timestamp()) - now
 
 
 def _unknown(stream_id: int, why: str) -> tuple[str, str]:

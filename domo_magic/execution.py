@@ -145,6 +145,8 @@ class Execution:
         The DataSet's name as far as known, the Domo instance, what the person called the run.
     requested_at : int or None
         Epoch milliseconds of our request; None for runs started elsewhere.
+    text : str or None
+        The JSON it came in, byte for byte (a token in it blanked).
 
     Examples
     --------
@@ -159,10 +161,11 @@ class Execution:
     instance: str | None = None
     label: str | None = None
     requested_at: int | None = None
+    text: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, value: object, stream_id: int | None = None) -> Execution:
-        """Make one from parsed JSON; `stream_id` is the stream that was asked for.
+    def from_json(cls, value: object, stream_id: int | None = None, text: str | None = None) -> Execution:
+        """Make one from parsed JSON; `stream_id` is the stream that was asked for, `text` the JSON.
 
         Raises
         ------
@@ -175,7 +178,7 @@ class Execution:
         if found is None:
             raise InvalidResponse("Domo's answer names no stream")
         execution_id = whole(value.get("executionId"))
-        return cls(found, execution_id if execution_id and execution_id > 0 else None, value)
+        return cls(found, execution_id if execution_id and execution_id > 0 else None, value, text=text)
 
     def known_as(
         self,
@@ -190,7 +193,8 @@ class Execution:
 
     def seen(self, newer: Execution) -> Execution:
         """Return this run as `newer` saw it, keeping what is known only here."""
-        return replace(self, execution_id=newer.execution_id or self.execution_id, fields=newer.fields)
+        execution_id = newer.execution_id or self.execution_id
+        return replace(self, execution_id=execution_id, fields=newer.fields, text=newer.text)
 
     @property
     def run(self) -> str:

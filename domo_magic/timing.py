@@ -54,6 +54,8 @@ class Timing:
         How long an uncertain start is looked into.
     look_pause : float
         Between two looks.
+    start_window : float
+        How long after its request a run may begin and still be that request's.
     ask_shortest, ask_longest : float
         Between two questions whether a run has ended.
     asking_budget : float
@@ -74,6 +76,7 @@ class Timing:
     start_budget: float = 60.0
     look: float = 20.0
     look_pause: float = 1.0
+    start_window: float = 600.0
     ask_shortest: float = 1.0
     ask_longest: float = 60.0
     asking_budget: float = 300.0

@@ -1,0 +1,351 @@
+"""Runs against what is usual for their stream: pure calculation on frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from domo_magic.errors import TargetError
+from domo_magic.execution import whole
+from domo_magic.tidy import METRICS, microseconds_of, stream_by_stream, tidy
+from domo_magic.windows import Windows, last_before
+from domo_magic.words import bytes_text, count_text, duration_text, ratio_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    Floats = npt.NDArray[np.float64]
+    Bools = npt.NDArray[np.bool_]
+
+Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
+
+#: A baseline is the median of the last successful runs, at most and at least this many.
+LONGEST, LEAST = 20, 5
+#: Unusual is beyond this many scaled median absolute deviations and beyond this ratio or its inverse.
+DEVIATIONS, RATIO = 3.0, 1.5
+#: Makes the median absolute deviation of a normal distribution its standard deviation.
+MAD_SCALE = 1.4826
+
+#: What each metric is called when it is far above and far below the usual; "" is nothing to tell.
+_WORDS = {
+    "duration": ("slow", "fast"),
+    "rowsInserted": ("many rows", "few rows"),
+    "bytesInserted": ("many bytes", "few bytes"),
+    "peakMemoryUsedBytes": ("more memory", ""),
+}
+_FIRST = ("streamId", "executionId", "name", "currentState", "startedAt")
+
+
+def compare(
+    runs: pd.DataFrame, *, baseline: Baseline = "median", now: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Compare each run with what is usual for its stream.
+
+    The baseline of a run is the median of the last up to 20 successful runs of the same stream (and
+    instance) that had ended before it started; fewer than 5 known values: none. Unusual is what lies
+    beyond 3 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Runs of any number of streams in any order, as `domo.runs` gives them. Needed are ``streamId``,
+        ``executionId``, ``currentState``, ``startedAt`` and ``endedAt``; what else is missing is empty.
+    baseline : "median", "previous" or (stream id, execution id)
+        ``previous`` is the newest successful run that had ended before; a pair is that run, for all.
+        Against one run only the ratio decides.
+    now : pandas.Timestamp, optional
+        The time until which unfinished runs have lasted (naive: UTC); the present.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first by ``startedAt``, in 18 columns: ``streamId executionId name
+        currentState startedAt verdict`` as in `runs`, then for each of ``duration rowsInserted
+        bytesInserted peakMemoryUsedBytes`` the value, ``<metric>Baseline`` (``timedelta64[us]`` or
+        ``Float64``) and ``<metric>Ratio`` (``Float64``, value by baseline). ``verdict`` is ``failed``,
+        ``running``, ``running, slow``, ``no baseline``, ``usual`` or what is unusual, joined by ``, ``.
+
+    Raises
+    ------
+    TargetError
+        Columns are missing or hold what cannot be converted; the baseline is none, or not in `runs`.
+
+    References
+    ----------
+    Rousseeuw and Croux (1993), Alternatives to the median absolute deviation, JASA 88, 1273-1283:
+    1.4826 MAD estimates a normal distribution's standard deviation, whatever half of the data does.
+
+    Examples
+    --------
+    >>> compare(runs)[["executionId", "verdict", "durationRatio"]]
+    """
+    import numpy as np
+    import pandas as pd
+
+    table = tidy(runs)
+    order = stream_by_stream(table)
+    grouped = table.drop(columns=["name", "currentState", "modifiedAt"]).take(order)
+    measured = _measure(grouped, baseline)
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    columns: dict[str, Any] = {name: table[name] for name in _FIRST}
+    columns["verdict"] = _verdicts(grouped, measured, now)[back]
+    for metric, numbers in measured.items():
+        columns[metric] = table[metric]
+        columns[f"{metric}Baseline"] = _like(metric, numbers.usual[back])
+        columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.values)[back])
+    return pd.DataFrame(columns, copy=False)
+
+
+def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Return one metric of each run with the range that is usual, ready for drawing.
+
+    Parameters
+    ----------
+    runs, now
+        As for `compare`.
+    metric : str
+        ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Stream by stream, oldest first: ``streamId executionId name instance startedAt group finished verdict`` and, as
+        float64 in seconds, rows or bytes, ``value`` (so far, for the duration of unfinished runs),
+        ``baseline``, ``low`` and ``high``. Between these two (inclusive of neither ratio) is usual.
+
+    Raises
+    ------
+    TargetError
+        As `compare`, or the metric is none.
+    """
+    import numpy as np
+
+    if metric not in METRICS:
+        raise TargetError(f"no metric {metric!r}", f"choose one of {', '.join(METRICS)}")
+    table = tidy(runs)
+    table = table.take(stream_by_stream(table)).reset_index(drop=True)
+    measured = _measure(table, "median")
+    numbers = measured[metric]
+    values = _lasted(table, numbers.values, now) if metric == "duration" else numbers.values
+    spread = DEVIATIONS * numbers.spread(np.arange(len(table)))
+    table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
+        verdict=_verdicts(table, measured, now),
+        value=values,
+        baseline=numbers.usual,
+        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / RATIO), 0),
+        high=np.maximum(numbers.usual + spread, numbers.usual * RATIO),
+    )
+    if metric == "duration":
+        table[["value", "baseline", "low", "high"]] /= 1e6
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """One metric of all runs; durations in microseconds, NaN for what is missing."""
+
+    values: Floats
+    usual: Floats
+    windows: Windows
+
+    def ratios(self, values: Floats) -> Floats:
+        import numpy as np
+
+        return values / np.where(self.usual > 0, self.usual, np.nan)
+
+    def spread(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """Return the scaled median absolute deviation of the baselines of these rows."""
+        return MAD_SCALE * self.windows.medians(self.values, rows, self.usual[rows])
+
+    def unusual(self, values: Floats) -> npt.NDArray[np.int8]:
+        """Return 1 where a value is unusually high, -1 where it is unusually low, else 0."""
+        import numpy as np
+
+        ratios = self.ratios(values)
+        sign = (ratios >= RATIO).astype("int8") - (ratios <= 1 / RATIO)
+        rows = np.flatnonzero(sign)  # few, which saves most of the deviations
+        within = np.abs(values[rows] - self.usual[rows]) <= DEVIATIONS * self.spread(rows)
+        sign[rows[within]] = 0
+        return sign
+
+
+def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
+    import numpy as np
+
+    windows = _windows(table, baseline)
+    measured = {}
+    for metric in METRICS:
+        if metric == "duration":
+            numbers = np.where(table[metric].isna(), np.nan, microseconds_of(table[metric]))
+        else:
+            numbers = table[metric].to_numpy(dtype="float64", na_value=np.nan)
+        numbers[numbers < 0] = np.nan  # there is nothing negative to count
+        measured[metric] = _Numbers(numbers, windows.medians(numbers), windows)
+    return measured
+
+
+def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
+    import numpy as np
+
+    if baseline not in ("median", "previous"):
+        return _chosen(table, baseline)
+    start, end = microseconds_of(table["startedAt"]), microseconds_of(table["endedAt"])
+    counts = (table["succeeded"] & table["startedAt"].notna() & table["endedAt"].notna()).to_numpy()
+    size, least = (LONGEST, LEAST) if baseline == "median" else (1, 1)
+    # Where a clock ran backwards the start is the latest that is known: nothing is compared with itself.
+    return last_before(table["group"].to_numpy(), start, np.maximum(start, end), counts, size, least)
+
+
+def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
+    """Compare everything with one run; where several instances have such a run, each with its own."""
+    import numpy as np
+    import pandas as pd
+
+    pair = [whole(part) for part in baseline] if isinstance(baseline, tuple | list) else []
+    if len(pair) != 2 or None in pair:  # noqa: PLR2004
+        raise TargetError(
+            f"no baseline {baseline!r}", 'choose "median", "previous" or (stream id, execution id)'
+        )
+    stream, execution = pair
+    is_it = ((table["streamId"] == stream) & (table["executionId"] == execution)).fillna(value=False)
+    members = np.flatnonzero(is_it.to_numpy(dtype=bool))
+    if not len(members):
+        raise TargetError(
+            f"run {stream}/{execution} is not among these runs", "add it to the frame to compare with it"
+        )
+    instance = table["instance"].cat.codes.to_numpy()
+    same = instance[:, None] == instance[members]
+    return Windows(members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1)
+
+
+def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) -> Floats:
+    """Return the durations in microseconds, for unfinished runs until now."""
+    import numpy as np
+    import pandas as pd
+
+    moment = pd.Timestamp.now(tz="UTC") if now is None else now
+    moment = moment.tz_localize("UTC") if moment.tz is None else moment
+    running = ~table["finished"] & table["startedAt"].notna()
+    so_far = (moment - table["startedAt"]).dt.total_seconds().to_numpy() * 1e6
+    return np.where(running, np.maximum(so_far, 0), durations)
+
+
+def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Timestamp | None) -> Any:  # noqa: ANN401
+    import numpy as np
+    import pandas as pd
+
+    said = [""]
+    code = np.zeros(len(table), dtype="int64")
+    comparable = np.zeros(len(table), dtype=bool)
+    for metric, (above, below) in _WORDS.items():
+        numbers = measured[metric]
+        values = _lasted(table, numbers.values, now) if metric == "duration" else numbers.values
+        comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
+        # Codes 0, 1, 2 for usual, above, below: a digit of base 3 for each metric.
+        code += len(said) * (numbers.unusual(values) % 3)
+        said = [", ".join(filter(None, (old, word))) for word in ("", above, below) for old in said]
+    texts = [*(text or "usual" for text in said), "no baseline", "running", "running, slow", "failed"]
+    nothing, running, slow, failed = range(len(said), len(texts))
+    finished, succeeded = table["finished"].to_numpy(), table["succeeded"].to_numpy()
+    known = table["known"].to_numpy()
+    is_slow = code % 3 == 1
+    code[~comparable] = nothing
+    code[~finished & known] = running
+    code[~finished & known & is_slow] = slow
+    code[finished & ~succeeded] = failed
+    return pd.array(texts, dtype=pd.StringDtype()).take(code)  # type: ignore[call-overload]
+
+
+def _masked(numbers: Floats) -> Any:  # noqa: ANN401  pandas' arrays have no common type
+    import numpy as np
+    import pandas as pd
+
+    missing = np.isnan(numbers)
+    return pd.arrays.FloatingArray(np.where(missing, 1.0, numbers), missing)
+
+
+def _like(metric: str, usual: Floats) -> Any:  # noqa: ANN401
+    """Return baselines in the metric's own kind; a median of counts may be fractional."""
+    import numpy as np
+
+    if metric != "duration":
+        return _masked(usual)
+    known = np.isfinite(usual)
+    return np.where(known, np.rint(np.where(known, usual, 0)).astype("m8[us]"), np.timedelta64("NaT", "us"))
+
+
+def sentence(row: Any) -> str:  # noqa: ANN401  a Series, a mapping, a named tuple, a frame of one row
+    """Say in one plain sentence how a run compares.
+
+    Parameters
+    ----------
+    row : pandas.Series, mapping, named tuple or pandas.DataFrame
+        One row of what `compare` gave.
+
+    Returns
+    -------
+    str
+        The run in words, without its id and without a full stop.
+
+    Examples
+    --------
+    >>> sentence(compare(runs).iloc[0])
+    '14 min 02 s, 3.1 times the usual 4 min 31 s; rows as usual'
+    """
+    facts = _facts(row)
+    verdict = facts["verdict"]
+    words = verdict.split(", ")
+    usual = facts.get("durationBaseline")
+    as_rule = "" if usual is None else f", usually {_text('duration', usual)}"
+    if verdict == "failed":
+        lasted = facts.get("duration")
+        after = "" if lasted is None else f" after {_text('duration', lasted)}"
+        return f"{facts.get('currentState', 'failed')}{after}{as_rule}"
+    if verdict == "running, slow":
+        return f"still running, far longer than the usual {_text('duration', usual)}"
+    if verdict == "running":
+        return f"running{as_rule}"
+    said = [_clause(metric, facts, words) for metric in METRICS]
+    return "; ".join(filter(None, said)) + (
+        "; nothing usual to compare with yet" if verdict == "no baseline" else ""
+    )
+
+
+def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
+    """Say how one metric stands; bytes and memory only where they are unusual."""
+    value, usual, ratio = (facts.get(metric + part) for part in ("", "Baseline", "Ratio"))
+    if value is None:
+        return ""
+    if metric == "bytesInserted" and any(word.endswith("rows") for word in words):
+        return ""  # fewer rows are fewer bytes: once is enough
+    if ratio is not None and any(word in words for word in _WORDS[metric] if word):
+        memory = "peak memory " if metric == "peakMemoryUsedBytes" else ""
+        return f"{memory}{_text(metric, value)}, {ratio_text(ratio)} the usual {_text(metric, usual).removesuffix(' rows')}"
+    if metric == "duration":
+        return _text(metric, value) + (" as usual" if usual is not None else "")
+    if metric != "rowsInserted":
+        return ""
+    return "rows as usual" if usual is not None else _text(metric, value)
+
+
+def _text(metric: str, value: Any) -> str:  # noqa: ANN401
+    if metric == "duration":
+        return duration_text(value.total_seconds())
+    return count_text(value) if metric == "rowsInserted" else bytes_text(value)
+
+
+def _facts(row: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what is known of a row, whatever holds it."""
+    import pandas as pd
+
+    if isinstance(row, pd.DataFrame):
+        row = row.iloc[0]
+    pairs = row._asdict() if hasattr(row, "_asdict") else row
+    facts = {key: value for key, value in pairs.items() if not pd.isna(value)}
+    lasted = {key: pd.Timedelta(facts[key]) for key in ("duration", "durationBaseline") if key in facts}
+    return facts | lasted

@@ -1,0 +1,163 @@
+"""The instances that are connected, each with its client and its history."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domo_magic.client import Client
+from domo_magic.credentials import resolve
+from domo_magic.history import FILE, History
+from domo_magic.timing import SystemClock, Timing
+from domo_magic.transport import Transport
+
+if TYPE_CHECKING:
+    from domo_magic.credentials import Login
+    from domo_magic.execution import Execution
+    from domo_magic.timing import Clock
+
+#: The instance's name where `%domo_connect --sandbox` leads.
+SANDBOX = "sandbox"
+
+
+@dataclass(slots=True)
+class Connection:
+    """One Domo at work.
+
+    Attributes
+    ----------
+    login : Login
+        Where, and with which token.
+    client : Client
+        Asks and starts.
+    history : History
+        What was started and seen here.
+    timing, clock : Timing, Clock
+        Deadlines and patience.
+    instance : str
+        As rows show it.
+    user : str or None
+        Who this token belongs to, by the ``startedBy`` of its answers.
+    """
+
+    login: Login
+    client: Client
+    history: History
+    timing: Timing
+    clock: Clock
+    instance: str
+    user: str | None = None
+    _names: dict[int, str | None] = field(default_factory=dict)
+
+    def known(
+        self, execution: Execution, label: str | None = None, requested_at: int | None = None
+    ) -> Execution:
+        """Return the run with what is known about it here."""
+        return execution.known_as(
+            instance=self.instance,
+            name=self.name(execution.stream_id),
+            label=label or execution.label,
+            requested_at=requested_at or execution.requested_at,
+        )
+
+    def name(self, stream_id: int) -> str | None:
+        """Return the name of a stream's DataSet, as far as it is known here."""
+        if self._names.get(stream_id) is None:
+            self._names[stream_id] = self.history.name(self.instance, stream_id)
+        return self._names[stream_id]
+
+    def remember(self, stream_id: int, dataset_id: str | None, name: str | None) -> None:
+        """Keep a stream's DataSet and its name."""
+        self.history.remember(self.instance, [(stream_id, dataset_id, name)])
+        self._names.pop(stream_id, None)
+
+    def page(self, stream_id: int) -> str:
+        """Return the address of the DataSet's page in Domo; the instance's where it is not known."""
+        dataset, _ = self.history.streams(self.instance).get(stream_id, (None, None))
+        url = self.login.address.url
+        return f"{url}/datasources/{dataset}/details/history" if dataset else url
+
+
+def open_connection(
+    login: Login, *, timing: Timing | None = None, clock: Clock | None = None, sandbox: bool = False
+) -> Connection:
+    """Return a connection; nothing is sent yet.
+
+    Parameters
+    ----------
+    login : Login
+        Where, and with which token.
+    timing, clock : Timing, Clock, optional
+        For tests.
+    sandbox : bool
+        Whether its history lives in memory and dies with it, and its instance is ``sandbox``.
+    """
+    timing, clock = timing or Timing(), clock or SystemClock()
+    client = Client(Transport(login, timing, clock, version("domo-magic")), login, timing, clock)
+    history = History(None, clock) if sandbox else _history(_home())
+    return Connection(login, client, history, timing, clock, SANDBOX if sandbox else login.address.instance)
+
+
+def _home() -> Path:
+    if home := os.environ.get("DOMO_MAGIC_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("domo_magic", appauthor=False)
+
+
+@cache
+def _history(home: Path) -> History:
+    return History(home / FILE, SystemClock())
+
+
+class _Registry:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.known: dict[str, Connection] = {}
+        self.last: Connection | None = None
+
+
+_registry = _Registry()
+
+
+def use(connection: Connection) -> Connection:
+    """Make a connection the one that what follows goes to."""
+    with _registry.lock:
+        _registry.known[connection.instance] = connection
+        _registry.last = connection
+    return connection
+
+
+def current(instance: str | None = None) -> Connection:
+    """Return the connection to `instance`, by default the last connected, else what the environment says.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is known.
+    """
+    with _registry.lock:
+        if instance is None and _registry.last is not None:
+            return _registry.last
+        if instance is not None and instance in _registry.known:
+            return _registry.known[instance]
+        login = resolve(instance, None)
+        known = _registry.known.get(login.address.instance)
+        if known is None or known.login != login:
+            known = _registry.known[login.address.instance] = open_connection(login)
+        return known
+
+
+def forget_all() -> None:
+    """Close every connection and forget it."""
+    with _registry.lock:
+        for connection in _registry.known.values():
+            connection.client.close()
+        _registry.known.clear()
+        _registry.last = None

@@ -1,0 +1,174 @@
+"""One SQLite file that several kernels write, or memory where it cannot be had."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+#: How long another kernel's writing is waited for, in seconds.
+BUSY = 10.0
+
+# Each entry takes the schema one version on; entries are added, never changed.
+_MIGRATIONS = (
+    """
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        instance TEXT NOT NULL,
+        stream_id INTEGER NOT NULL,
+        execution_id INTEGER,            -- NULL: an intent whose run is not known
+        requested_at INTEGER,            -- epoch ms of our POST; NULL: started elsewhere
+        outcome TEXT,                    -- of our POST: open, started, adopted or refused
+        known_before INTEGER,            -- the stream's highest execution id known at the intent
+        label TEXT,
+        sorted_at INTEGER NOT NULL,      -- epoch µs of startedAt, or of the request
+        state TEXT,
+        started_at INTEGER,              -- epoch µs
+        ended_at INTEGER,                -- epoch µs
+        finished INTEGER NOT NULL DEFAULT 0,
+        answer TEXT,                     -- Domo's last answer, byte for byte but for the token
+        UNIQUE (instance, stream_id, execution_id)
+    );
+    CREATE INDEX run_newest ON run (instance, sorted_at DESC);
+    CREATE INDEX run_of_stream ON run (instance, stream_id, sorted_at DESC);
+    CREATE INDEX run_unfinished ON run (instance, sorted_at DESC) WHERE NOT finished;
+    CREATE TABLE change (
+        run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        state TEXT,
+        seen_at INTEGER NOT NULL         -- epoch ms
+    );
+    CREATE INDEX change_of_run ON change (run);
+    CREATE TABLE stream (
+        instance TEXT NOT NULL,
+        stream_id INTEGER NOT NULL,
+        dataset_id TEXT,
+        name TEXT,
+        PRIMARY KEY (instance, stream_id)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+class HistoryWarning(UserWarning):
+    """The history cannot be written; what is known of runs lives as long as the kernel."""
+
+
+class Database:
+    """The file, or memory.
+
+    Parameters
+    ----------
+    path : Path or None
+        The SQLite file, made with its folder when it is first needed; None: memory only.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+
+    def write(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
+        """Do `work` in one transaction; `durable`: it is on the disk when this returns."""
+        with self._lock:
+            try:
+                return _commit(self._opened(), work, durable=durable)
+            except (sqlite3.Error, OSError) as error:
+                return _commit(self._in_memory(error), work, durable=False)
+
+    def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self._lock:
+            try:
+                return self._opened().execute(query, arguments).fetchall()
+            except (sqlite3.Error, OSError) as error:
+                return self._in_memory(error).execute(query, arguments).fetchall()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = _open_file(self._path) if self._path else _open(":memory:")
+        return self._db
+
+    def _in_memory(self, error: Exception) -> sqlite3.Connection:
+        """Go on without the file, and say so once."""
+        if self._path is None:
+            raise error
+        warnings.warn(
+            f"the history {self._path} cannot be used ({error}); until the kernel ends, runs are"
+            " remembered in memory only. Mend or move the file, or set DOMO_MAGIC_HOME to another folder.",
+            HistoryWarning,
+            stacklevel=4,
+        )
+        self._path = None
+        self._db = _open(":memory:")
+        return self._db
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
+    return _open(str(path))
+
+
+def _open(name: str) -> sqlite3.Connection:
+    db = sqlite3.connect(name, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    try:
+        try:
+            wal = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError:
+            wal = ""
+        if wal != "wal" and name != ":memory:":
+            db.execute("PRAGMA journal_mode = TRUNCATE")  # network homes have no shared memory
+        db.execute("PRAGMA foreign_keys = ON")
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA user_version").fetchone()[0] == len(_MIGRATIONS):
+        return
+    with _transaction(db):
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise sqlite3.DatabaseError("it was written by a newer domo_magic")
+        for script in _MIGRATIONS[version:]:
+            for statement in script.split(";\n"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _commit(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T], *, durable: bool) -> _T:
+    # Only an intent must outlive a power cut: with it on the disk, a later look finds all the rest.
+    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    with _transaction(db):
+        return work(db)

@@ -1,0 +1,243 @@
+"""What was started, waited for and seen here: one SQLite file, shared by all kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domo_magic.database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from domo_magic.execution import Execution
+    from domo_magic.timing import Clock
+
+FILE = "history.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A start that was asked for, recorded before its request left.
+
+    Attributes
+    ----------
+    id : int
+        In the history.
+    stream_id : int
+        The stream.
+    requested_at : int
+        Epoch milliseconds.
+    known_before : int or None
+        The highest execution id of the stream that was known here at that time.
+    label : str or None
+        What the person called it.
+    """
+
+    id: int
+    stream_id: int
+    requested_at: int
+    known_before: int | None = None
+    label: str | None = None
+
+
+class History:
+    """The file, or memory where there is none.
+
+    Parameters
+    ----------
+    path : Path or None
+        The SQLite file, made when it is first needed; None: memory only.
+    clock : Clock
+        For the times of what is seen.
+    """
+
+    def __init__(self, path: Path | None, clock: Clock) -> None:
+        self._database = Database(path)
+        self._clock = clock
+
+    def intend(self, instance: str, streams: Sequence[int], label: str | None) -> list[Intent]:
+        """Record starts that are about to be sent, all in one commit that outlives a power cut.
+
+        Returns
+        -------
+        list of Intent
+            In the order of `streams`.
+        """
+        now = self._now_ms()
+
+        def work(db: sqlite3.Connection) -> list[Intent]:
+            found = []
+            for stream_id in streams:
+                row = db.execute(
+                    "SELECT max(execution_id) FROM run WHERE instance = ? AND stream_id = ?",
+                    (instance, stream_id),
+                ).fetchone()
+                cursor = db.execute(
+                    "INSERT INTO run"
+                    " (instance, stream_id, requested_at, known_before, label, sorted_at, outcome)"
+                    " VALUES (?, ?, ?, ?, ?, ?, 'open')",
+                    (instance, stream_id, now, row[0], label, now * 1000),
+                )
+                found.append(Intent(cursor.lastrowid or 0, stream_id, now, row[0], label))
+            return found
+
+        return self._database.write(work, durable=True)
+
+    def answered(self, instance: str, intent: Intent, execution: Execution) -> None:
+        """Record the answer to a start; without an execution id the intent stays open."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if execution.execution_id is None:
+                db.execute("UPDATE run SET answer = ? WHERE id = ?", (execution.text, intent.id))
+                return
+            # The answer is certain: whoever took this run for another intent's was wrong, and looks again.
+            db.execute(
+                "UPDATE run SET execution_id = NULL, outcome = 'open', answer = NULL, finished = 0"
+                " WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
+                " AND outcome = 'adopted'",
+                (instance, execution.stream_id, execution.execution_id, intent.id),
+            )
+            _take(db, instance, intent, execution, "started", self._now_ms())
+
+        self._database.write(work)
+
+    def adopt(self, instance: str, intent: Intent, execution: Execution) -> bool:
+        """Claim a run for an intent; False where another intent has it, or this one has a run."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            taken = db.execute(
+                "SELECT 1 FROM run WHERE id = ? AND outcome != 'open' OR"
+                " instance = ? AND stream_id = ? AND execution_id = ? AND outcome IS NOT NULL",
+                (intent.id, instance, execution.stream_id, execution.execution_id),
+            ).fetchone()
+            if taken:
+                return False
+            _take(db, instance, intent, execution, "adopted", self._now_ms())
+            return True
+
+        return self._database.write(work)
+
+    def refused(self, intent: Intent) -> None:
+        """Record that nothing was started."""
+        self._database.write(
+            lambda db: db.execute(
+                "UPDATE run SET outcome = 'refused', finished = 1 WHERE id = ?", (intent.id,)
+            )
+        )
+
+    def saw(self, instance: str, executions: Sequence[Execution]) -> None:
+        """Record runs as they were just seen: the answer, and the state where it changed."""
+        now = self._now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            for execution in executions:
+                if execution.execution_id is not None:
+                    _record(db, instance, execution, now)
+
+        self._database.write(work)
+
+    def open_intents(self, instance: str, stream_id: int | None = None) -> list[Intent]:
+        """Return the starts whose fate is not known, oldest first."""
+        rows = self._database.read(
+            "SELECT id, stream_id, requested_at, known_before, label FROM run"
+            " WHERE instance = ? AND NOT finished AND outcome = 'open' AND stream_id = coalesce(?, stream_id)"
+            " ORDER BY id",
+            (instance, stream_id),
+        )
+        return [Intent(*row) for row in rows]
+
+    def claimed(self, instance: str, stream_id: int) -> set[int]:
+        """Return the executions of a stream that belong to an intent."""
+        rows = self._database.read(
+            "SELECT execution_id FROM run WHERE instance = ? AND stream_id = ? AND execution_id IS NOT NULL"
+            " AND outcome IS NOT NULL",
+            (instance, stream_id),
+        )
+        return {row[0] for row in rows}
+
+    def remember(self, instance: str, streams: Iterable[tuple[int, str | None, str | None]]) -> None:
+        """Keep the DataSet and the name of streams: ``(stream_id, dataset_id, name)``."""
+        rows = [(instance, *stream) for stream in streams]
+        self._database.write(
+            lambda db: db.executemany(
+                "INSERT INTO stream VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " dataset_id = coalesce(excluded.dataset_id, dataset_id),"
+                " name = coalesce(excluded.name, name)",
+                rows,
+            )
+        )
+
+    def streams(self, instance: str) -> dict[int, tuple[str | None, str | None]]:
+        """Return ``{stream_id: (dataset_id, name)}`` of the streams known here."""
+        rows = self._database.read(
+            "SELECT stream_id, dataset_id, name FROM stream WHERE instance = ?", (instance,)
+        )
+        return {stream: (dataset, name) for stream, dataset, name in rows}
+
+    def name(self, instance: str, stream_id: int) -> str | None:
+        """Return the name of a stream's DataSet, as far as it is known here."""
+        rows = self._database.read(
+            "SELECT name FROM stream WHERE instance = ? AND stream_id = ?", (instance, stream_id)
+        )
+        return rows[0][0] if rows else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _now_ms(self) -> int:
+        return int(self._clock.time() * 1000)
+
+
+def _take(
+    db: sqlite3.Connection, instance: str, intent: Intent, execution: Execution, outcome: str, now: int
+) -> None:
+    """Give a run to an intent; a row that only saw the run becomes part of it."""
+    key = (instance, execution.stream_id, execution.execution_id)
+    seen = db.execute(
+        "SELECT id FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND outcome IS NULL",
+        key,
+    ).fetchone()
+    if seen:
+        db.execute("UPDATE change SET run = ? WHERE run = ?", (intent.id, seen[0]))
+        db.execute("DELETE FROM run WHERE id = ?", seen)
+    db.execute(
+        "UPDATE run SET execution_id = ?, outcome = ? WHERE id = ?",
+        (execution.execution_id, outcome, intent.id),
+    )
+    _record(db, instance, execution, now)
+
+
+def _record(db: sqlite3.Connection, instance: str, execution: Execution, now: int) -> None:
+    key = (instance, execution.stream_id, execution.execution_id)
+    known = db.execute(
+        "SELECT id, state, sorted_at, finished FROM run"
+        " WHERE instance = ? AND stream_id = ? AND execution_id = ?",
+        key,
+    ).fetchone()
+    if known is None:
+        cursor = db.execute(
+            "INSERT INTO run (instance, stream_id, execution_id, sorted_at) VALUES (?, ?, ?, ?)",
+            (*key, now * 1000),
+        )
+        known = (cursor.lastrowid, None, now * 1000, 0)
+    if known[3] and not execution.finished:
+        return  # an answer that was overtaken by a later one
+    db.execute(
+        "UPDATE run SET state = ?, started_at = ?, ended_at = ?, finished = ?, sorted_at = ?,"
+        " answer = coalesce(?, answer) WHERE id = ?",
+        (
+            execution.state,
+            execution.started_us,
+            execution.ended_us,
+            execution.finished,
+            execution.started_us or known[2],
+            execution.text,
+            known[0],
+        ),
+    )
+    if execution.state != known[1]:
+        db.execute("INSERT INTO change VALUES (?, ?, ?)", (known[0], execution.state, now))

@@ -1,0 +1,254 @@
+"""Starting runs: the intent on the disk, one POST, the answer on the disk; never twice."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from domo_magic import pages
+from domo_magic.client import Uncertain
+from domo_magic.errors import AlreadyRunning, DomoError, TargetError, TriggerOutcomeUnknown
+from domo_magic.execution import Execution
+from domo_magic.looking import look, settle
+from domo_magic.targets import refuse_twice, shown
+from domo_magic.worker import each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.history import Intent
+    from domo_magic.targets import Target
+
+IfRunning = Literal["start", "adopt", "error"]
+_RECENT = 100
+_HOUR_US = 3_600_000_000
+
+
+class UnknownRunWarning(UserWarning):
+    """Domo started a run without saying which, and it was not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one start.
+
+    Attributes
+    ----------
+    execution : Execution
+        The run; without an ``execution_id`` where nothing started, or it is not known.
+    error : DomoError or None
+        Why it is not as it should be.
+    adopted : bool
+        Whether a run that was there already was taken up.
+    """
+
+    execution: Execution
+    error: DomoError | None = None
+    adopted: bool = False
+
+
+def start(
+    domo: Connection,
+    streams: Sequence[int],
+    *,
+    label: str | None = None,
+    if_running: IfRunning = "start",
+    max_parallel: int = 16,
+    arrived: Callable[[Outcome], None] = lambda _outcome: None,
+    uncertain: Callable[[int, str], None] = lambda _stream, _why: None,
+    stop: threading.Event | None = None,
+) -> list[Outcome]:
+    """Start one run of every stream, at the same time.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    streams : sequence of int
+        Stream ids, none twice.
+    label : str, optional
+        Kept in the history.
+    if_running : {"start", "adopt", "error"}
+        What to do where a stream has an unfinished run; ``"start"`` does not even look.
+    max_parallel : int
+        Starts under way at the same time.
+    arrived : callable, optional
+        Called on the calling thread with each outcome, as it comes, after it is in the history.
+    uncertain : callable, optional
+        Called on a thread when a start has to be looked into, with the stream and the reason.
+    stop : Event, optional
+        Set, no further request is sent and no pause goes on.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of `streams`.
+    """
+    stop = stop or threading.Event()
+    present: dict[int, Outcome] = {}
+    if if_running != "start":
+        found = each(lambda stream_id: _present(domo, stream_id, if_running), streams, parallel=max_parallel)
+        present = {stream_id: outcome for stream_id, outcome in zip(streams, found, strict=True) if outcome}
+        for outcome in present.values():
+            arrived(outcome)
+    wanted = [stream_id for stream_id in streams if stream_id not in present]
+    intents = domo.history.intend(domo.instance, wanted, label) if wanted else []
+    try:
+        started = each(
+            lambda intent: _start_one(domo, intent, stop, uncertain),
+            intents,
+            parallel=max_parallel,
+            arrived=lambda _index, outcome: arrived(outcome),
+        )
+    except BaseException:
+        stop.set()  # what has not left yet does not leave any more
+        raise
+    outcomes = present | dict(zip(wanted, started, strict=True))
+    return [outcomes[stream_id] for stream_id in streams]
+
+
+def _start_one(
+    domo: Connection, intent: Intent, stop: threading.Event, uncertain: Callable[[int, str], None]
+) -> Outcome:
+    nothing = domo.known(Execution(intent.stream_id), intent.label, intent.requested_at)
+    try:
+        if stop.is_set():
+            domo.history.refused(intent)
+            return Outcome(nothing, TriggerOutcomeUnknown(f"stream {intent.stream_id} was not started"))
+        execution = domo.client.start(intent.stream_id, stop)
+    except Uncertain as error:
+        uncertain(intent.stream_id, error.what)
+        return _looked(domo, intent, stop, nothing, error)
+    except DomoError as error:
+        domo.history.refused(intent)
+        return Outcome(nothing, error)
+    except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
+        return Outcome(
+            nothing, TriggerOutcomeUnknown(f"stream {intent.stream_id} may have started: {error!r}")
+        )
+    domo.history.answered(domo.instance, intent, execution)
+    if execution.execution_id is None:
+        return _nameless(domo, intent, stop, execution)
+    if isinstance(user := execution.fields.get("startedBy"), str):
+        domo.user = user
+    return Outcome(domo.known(execution, intent.label, intent.requested_at))
+
+
+def _looked(
+    domo: Connection, intent: Intent, stop: threading.Event, nothing: Execution, error: Uncertain
+) -> Outcome:
+    """Return the run of an uncertain start, found, or the error that says how to find out."""
+    found, several = look(domo, intent, stop)
+    if found is not None:
+        return Outcome(found)
+    unknown = TriggerOutcomeUnknown(error.what, error.todo)
+    if several:
+        runs = ", ".join(run.run for run in several)
+        unknown = TriggerOutcomeUnknown(f"{error.what}; it is one of {runs}", error.todo)
+    unknown.__cause__ = error.__cause__
+    return Outcome(nothing, unknown)
+
+
+def _nameless(domo: Connection, intent: Intent, stop: threading.Event, execution: Execution) -> Outcome:
+    """Find the run that Domo started without saying which."""
+    found, _ = look(domo, intent, stop)
+    if found is None:
+        warnings.warn(
+            f"Domo started stream {intent.stream_id} without saying which run it is, and it was not found;"
+            f" to look again: %domo_runs {intent.stream_id}",
+            UnknownRunWarning,
+            stacklevel=2,
+        )
+    return Outcome(found or domo.known(execution, intent.label, intent.requested_at))
+
+
+def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome | None:
+    """Return the unfinished run that a stream already has, taken up or refused."""
+    try:
+        settle(domo, stream_id)
+        runs = pages.newest(domo.client, stream_id, _RECENT)
+    except DomoError as error:
+        return Outcome(domo.known(Execution(stream_id)), error)
+    newest = next((run for run in runs if not run.finished), None)
+    if newest is None:
+        return None
+    run = domo.known(newest)
+    cancel = f"to cancel it: %domo_cancel {run.run}"
+    if if_running == "error":
+        what = f"stream {stream_id} already has an unfinished run, {run.run} {run.state}; nothing was started"
+        return Outcome(run, AlreadyRunning(what, f"to wait for it: %domo_wait {run.run}; {cancel}"))
+    if _stuck(run, runs, int(domo.clock.time() * 1e6 + domo.client.skew * 1e6)):
+        what = f"run {run.run} looks stuck: {run.state} for far longer than usual; nothing was started"
+        return Outcome(run, AlreadyRunning(what, cancel))
+    domo.history.saw(domo.instance, [run])
+    return Outcome(run, adopted=True)
+
+
+def _stuck(run: Execution, runs: Sequence[Execution], now_us: int) -> bool:
+    if run.started_us is None:
+        return False
+    age = now_us - run.started_us
+    durations = [known.duration for known in runs if known.duration is not None][:20]
+    far_longer = bool(durations) and age > 3e6 * max(durations)
+    return age > 24 * _HOUR_US or (age > _HOUR_US and far_longer)
+
+
+def stream_ids(domo: Connection, targets: Sequence[Target], max_parallel: int = 16) -> list[int]:
+    """Return the stream of every target, asking Domo about DataSets.
+
+    Raises
+    ------
+    TargetError
+        A DataSet is fed by no connector, belongs to another instance, or is there twice; nothing
+        was started.
+    DomoError
+        Domo could not be asked.
+    """
+    from dataclasses import replace
+
+    for target in targets:
+        if target.host is not None and target.host != domo.login.address.host:
+            raise TargetError(
+                f"{shown(target.text)} is at {target.host}, but what is connected is {domo.login.address.host}",
+                f"connect to it first: %domo_connect https://{target.host}",
+            )
+
+    def ask(target: Target) -> int | DomoError:
+        if target.stream_id is not None:
+            return target.stream_id
+        try:
+            return _stream_of(domo, target.dataset_id or "")
+        except DomoError as error:
+            return error
+
+    if all(target.stream_id is not None for target in targets):
+        return [target.stream_id or 0 for target in targets]
+    found: list[int] = []
+    for answer in each(ask, targets, parallel=max_parallel):
+        if isinstance(answer, DomoError):
+            raise answer
+        found.append(answer)
+    refuse_twice(
+        replace(target, stream_id=stream, dataset_id=None)
+        for target, stream in zip(targets, found, strict=True)
+    )
+    return found
+
+
+def _stream_of(domo: Connection, dataset_id: str) -> int:
+    from domo_magic.execution import whole
+
+    dataset = domo.client.dataset(dataset_id)
+    name = dataset.get("name")
+    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id)
+    if stream_id is None:
+        called = f" ({name})" if isinstance(name, str) else ""
+        raise TargetError(
+            f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
+            "to find one that is: %domo_streams PART_OF_ITS_NAME",
+        )
+    domo.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
+    return stream_id

@@ -1,0 +1,87 @@
+"""Durations, sizes and ratios in words. Pure."""
+
+from __future__ import annotations
+
+import math
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in the words of the run's line.
+
+    Parameters
+    ----------
+    seconds : float
+        The duration in seconds; minus for negative ones, ``unknown time`` for NaN and infinities.
+
+    Returns
+    -------
+    str
+        Two units at most, rounded to the smaller one.
+
+    Examples
+    --------
+    >>> [duration_text(seconds) for seconds in (6.24, 42, 192, 7500, 273_600)]
+    ['6.2 s', '42 s', '3 min 12 s', '2 h 05 min', '3 d 4 h']
+    """
+    if not math.isfinite(seconds):
+        return "unknown time"
+    if seconds < 0:
+        return f"-{duration_text(-seconds)}"
+    if seconds < 9.95:  # what would round to 10.0 is "10 s"  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    # Rounding first and choosing the unit after it: 59.7 s is "1 min 00 s", never "60 s".
+    if (whole := round(seconds)) < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if (minutes := round(seconds / _MINUTE)) < _DAY // _MINUTE:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / _HOUR)
+    return f"{hours // 24:,} d {hours % 24} h"
+
+
+def count_text(count: float, unit: str = "rows") -> str:
+    """Return a count with thousands separated and its unit.
+
+    Examples
+    --------
+    >>> count_text(283429), count_text(1), count_text(2.5)
+    ('283,429 rows', '1 row', '2 rows')
+    """
+    number = round(count)
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
+def bytes_text(size: float) -> str:
+    """Return a size in decimal units (1 kB is 1000 bytes), two digits at least.
+
+    Examples
+    --------
+    >>> bytes_text(0), bytes_text(43_584_980), bytes_text(1_234_000_000)
+    ('0 bytes', '44 MB', '1.2 GB')
+    """
+    if abs(size) < 999.5:  # what would round to 1000 is "1.0 kB"  # noqa: PLR2004
+        return count_text(size, "bytes")
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if abs(size) < 999.5:  # noqa: PLR2004
+            break
+    return f"{size:.1f} {unit}" if abs(size) < 9.95 else f"{size:,.0f} {unit}"  # noqa: PLR2004
+
+
+def ratio_text(ratio: float) -> str:
+    """Return how a value stands to the usual one, to be followed by "the usual ...".
+
+    Examples
+    --------
+    >>> ratio_text(3.104), ratio_text(0.25), ratio_text(0.0042), ratio_text(0)
+    ('3.1 times', '25 % of', '0.4 % of', 'instead of')
+    """
+    if ratio >= 1:
+        return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:,.0f} times"  # noqa: PLR2004
+    if ratio == 0:
+        return "instead of"
+    percent = 100 * ratio
+    return f"{percent:.0f} % of" if percent >= 1 else f"{max(percent, 0.1):.1f} % of"
