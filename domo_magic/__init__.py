@@ -1,1 +1,82 @@
-"""Run Domo connectors from a notebook."""
+"""Run Domo connectors from a notebook.
+
+In a notebook ``%load_ext domo_magic`` brings the magics ``%domo_run``, ``%domo_wait`` and their kin; in
+Python ``import domo_magic as domo`` brings functions of the same names. Loading either costs nothing:
+pandas, requests and ipywidgets are imported when they are first needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from domo_magic.api import connect, run
+    from domo_magic.errors import (
+        AlreadyRunning,
+        ApiError,
+        AuthenticationError,
+        ConfigurationError,
+        ConnectionFailed,
+        DomoError,
+        InvalidResponse,
+        NotFound,
+        RateLimited,
+        RunFailed,
+        RunInterrupted,
+        RunTimeout,
+        TargetError,
+        TriggerOutcomeUnknown,
+    )
+    from domo_magic.sandbox import Sandbox
+
+__all__ = [
+    "AlreadyRunning",
+    "ApiError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "DomoError",
+    "InvalidResponse",
+    "NotFound",
+    "RateLimited",
+    "RunFailed",
+    "RunInterrupted",
+    "RunTimeout",
+    "Sandbox",
+    "TargetError",
+    "TriggerOutcomeUnknown",
+    "connect",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever a public name stands for
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("domo-magic")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = "sandbox" if name == "Sandbox" else "errors" if name[0].isupper() else "api"
+    return getattr(import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Bring the magics: ``%load_ext domo_magic``."""
+    from domo_magic.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away, and everything else that was brought: ``%unload_ext domo_magic``."""
+    from domo_magic.magics import unload
+
+    unload(shell)

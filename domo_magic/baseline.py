@@ -83,21 +83,16 @@ def compare(
     --------
     >>> compare(runs)[["executionId", "verdict", "durationRatio"]]
     """
-    import numpy as np
     import pandas as pd
 
     table = tidy(runs)
-    order = stream_by_stream(table)
-    grouped = table.drop(columns=["name", "currentState", "modifiedAt"]).take(order)
-    measured = _measure(grouped, baseline)
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
+    measured = _measure(table, baseline)
     columns: dict[str, Any] = {name: table[name] for name in _FIRST}
-    columns["verdict"] = _verdicts(grouped, measured, now)[back]
+    columns["verdict"] = _verdicts(table, measured, now)
     for metric, numbers in measured.items():
         columns[metric] = table[metric]
-        columns[f"{metric}Baseline"] = _like(metric, numbers.usual[back])
-        columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.values)[back])
+        columns[f"{metric}Baseline"] = _like(metric, numbers.usual)
+        columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.known))
     return pd.DataFrame(columns, copy=False)
 
 
@@ -114,9 +109,9 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     Returns
     -------
     pandas.DataFrame
-        Stream by stream, oldest first: ``streamId executionId name instance startedAt group finished verdict`` and, as
+        Newest first: ``streamId executionId name instance startedAt group finished verdict`` and, as
         float64 in seconds, rows or bytes, ``value`` (so far, for the duration of unfinished runs),
-        ``baseline``, ``low`` and ``high``. Between these two (inclusive of neither ratio) is usual.
+        ``baseline``, ``low`` and ``high``: what lies between these two is usual.
 
     Raises
     ------
@@ -128,11 +123,10 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     if metric not in METRICS:
         raise TargetError(f"no metric {metric!r}", f"choose one of {', '.join(METRICS)}")
     table = tidy(runs)
-    table = table.take(stream_by_stream(table)).reset_index(drop=True)
     measured = _measure(table, "median")
     numbers = measured[metric]
-    values = _lasted(table, numbers.values, now) if metric == "duration" else numbers.values
-    spread = DEVIATIONS * numbers.spread(np.arange(len(table)))
+    values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
+    spread = DEVIATIONS * MAD_SCALE * numbers.deviation
     table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
         verdict=_verdicts(table, measured, now),
         value=values,
@@ -149,29 +143,22 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
 class _Numbers:
     """One metric of all runs; durations in microseconds, NaN for what is missing."""
 
-    values: Floats
+    known: Floats
     usual: Floats
-    windows: Windows
+    deviation: Floats
 
     def ratios(self, values: Floats) -> Floats:
         import numpy as np
 
         return values / np.where(self.usual > 0, self.usual, np.nan)
 
-    def spread(self, rows: npt.NDArray[np.int64]) -> Floats:
-        """Return the scaled median absolute deviation of the baselines of these rows."""
-        return MAD_SCALE * self.windows.medians(self.values, rows, self.usual[rows])
-
     def unusual(self, values: Floats) -> npt.NDArray[np.int8]:
         """Return 1 where a value is unusually high, -1 where it is unusually low, else 0."""
         import numpy as np
 
         ratios = self.ratios(values)
-        sign = (ratios >= RATIO).astype("int8") - (ratios <= 1 / RATIO)
-        rows = np.flatnonzero(sign)  # few, which saves most of the deviations
-        within = np.abs(values[rows] - self.usual[rows]) <= DEVIATIONS * self.spread(rows)
-        sign[rows[within]] = 0
-        return sign
+        beyond = np.abs(values - self.usual) > DEVIATIONS * MAD_SCALE * self.deviation
+        return (beyond & (ratios >= RATIO)).astype("int8") - (beyond & (ratios <= 1 / RATIO))
 
 
 def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
@@ -185,7 +172,7 @@ def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
         else:
             numbers = table[metric].to_numpy(dtype="float64", na_value=np.nan)
         numbers[numbers < 0] = np.nan  # there is nothing negative to count
-        measured[metric] = _Numbers(numbers, windows.medians(numbers), windows)
+        measured[metric] = _Numbers(numbers, *windows.medians(numbers))
     return measured
 
 
@@ -197,8 +184,10 @@ def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
     start, end = microseconds_of(table["startedAt"]), microseconds_of(table["endedAt"])
     counts = (table["succeeded"] & table["startedAt"].notna() & table["endedAt"].notna()).to_numpy()
     size, least = (LONGEST, LEAST) if baseline == "median" else (1, 1)
+    order = stream_by_stream(table)
     # Where a clock ran backwards the start is the latest that is known: nothing is compared with itself.
-    return last_before(table["group"].to_numpy(), start, np.maximum(start, end), counts, size, least)
+    parts = (part[order] for part in (table["group"].to_numpy(), start, np.maximum(start, end), counts))
+    return last_before(order, *parts, size=size, least=least)
 
 
 def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
@@ -220,7 +209,9 @@ def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
         )
     instance = table["instance"].cat.codes.to_numpy()
     same = instance[:, None] == instance[members]
-    return Windows(members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1)
+    return Windows(
+        np.arange(len(table)), members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1
+    )
 
 
 def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) -> Floats:
@@ -244,7 +235,7 @@ def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Tim
     comparable = np.zeros(len(table), dtype=bool)
     for metric, (above, below) in _WORDS.items():
         numbers = measured[metric]
-        values = _lasted(table, numbers.values, now) if metric == "duration" else numbers.values
+        values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
         comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
         # Codes 0, 1, 2 for usual, above, below: a digit of base 3 for each metric.
         code += len(said) * (numbers.unusual(values) % 3)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domo_magic.client import Client
 from domo_magic.credentials import resolve
+from domo_magic.errors import DomoError
 from domo_magic.history import FILE, History
 from domo_magic.timing import SystemClock, Timing
 from domo_magic.transport import Transport
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from domo_magic.execution import Execution
     from domo_magic.timing import Clock
 
+# A baseline is made of 20 successful runs; some more for those that were none.
+_PAST = 30
 #: The instance's name where `%domo_connect --sandbox` leads.
 SANDBOX = "sandbox"
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Connection:
     """One Domo at work.
 
@@ -41,6 +44,8 @@ class Connection:
         Deadlines and patience.
     instance : str
         As rows show it.
+    past : dict
+        ``{stream_id: executions}``, a few fields each, newest first, of streams that were followed.
     user : str or None
         Who this token belongs to, by the ``startedBy`` of its answers.
     """
@@ -52,6 +57,7 @@ class Connection:
     clock: Clock
     instance: str
     user: str | None = None
+    past: dict[int, list[Execution]] = field(default_factory=dict)
     _names: dict[int, str | None] = field(default_factory=dict)
 
     def known(
@@ -75,6 +81,14 @@ class Connection:
         """Keep a stream's DataSet and its name."""
         self.history.remember(self.instance, [(stream_id, dataset_id, name)])
         self._names.pop(stream_id, None)
+
+    def learn(self, stream_id: int) -> None:
+        """Ask, once, for the stream's last runs; what cannot be had is taken for none."""
+        if stream_id not in self.past:
+            try:
+                self.past[stream_id] = self.client.history(stream_id)[:_PAST]
+            except DomoError:
+                self.past[stream_id] = []
 
     def page(self, stream_id: int) -> str:
         """Return the address of the DataSet's page in Domo; the instance's where it is not known."""

@@ -158,6 +158,15 @@ class History:
         )
         return {row[0] for row in rows}
 
+    def durations(self, instance: str, stream_id: int) -> list[float]:
+        """Return how long the last 20 successful runs of a stream lasted, in seconds, newest first."""
+        rows = self._database.read(
+            "SELECT ended_at - started_at FROM run WHERE instance = ? AND stream_id = ? AND state = 'SUCCESS'"
+            " AND ended_at >= started_at ORDER BY sorted_at DESC LIMIT 20",
+            (instance, stream_id),
+        )
+        return [row[0] / 1e6 for row in rows]
+
     def remember(self, instance: str, streams: Iterable[tuple[int, str | None, str | None]]) -> None:
         """Keep the DataSet and the name of streams: ``(stream_id, dataset_id, name)``."""
         rows = [(instance, *stream) for stream in streams]

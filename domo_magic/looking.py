@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from domo_magic import pages
@@ -10,6 +9,8 @@ from domo_magic.errors import ApiError, DomoError
 from domo_magic.execution import microseconds
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from domo_magic.connection import Connection
     from domo_magic.execution import Execution
     from domo_magic.history import Intent
@@ -19,7 +20,7 @@ _WINDOW = 50
 _CUT = 1.0
 
 
-def look(domo: Connection, intent: Intent, stop: threading.Event) -> tuple[Execution | None, list[Execution]]:
+def look(domo: Connection, intent: Intent, stop: Event) -> tuple[Execution | None, list[Execution]]:
     """Look for the run of an uncertain start until it is found, or patience ends.
 
     Parameters

@@ -14,7 +14,7 @@ around each of the last runs, and a broad one, over all that may happen, that co
 from __future__ import annotations
 
 from itertools import islice
-from math import inf, sqrt
+from math import sqrt
 from operator import mul
 from statistics import median
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ _RECENT = 20
 _ENOUGH = 3
 _SHAPE = 6
 _ANY = (10.0, 60.0, 300.0, 1_500.0, 7_200.0)
-# No power of a time between these two overflows.
+# What lies beyond is no duration; between them no power overflows.
 _LEAST, _MOST = 1e-3, 1e9
 
 
@@ -46,7 +46,7 @@ def next_delay(
         Seconds that the run has lasted.
     durations
         Seconds that earlier successful runs of its stream lasted, newest first. The first 20 count; what
-        is not a positive finite number is passed over. May be empty.
+        is not between 1 ms and 1e9 s is passed over. May be empty.
     cost
         Seconds of lateness that one request is worth, more than 0.
     shortest, longest
@@ -62,13 +62,13 @@ def next_delay(
     --------
     >>> earlier = [270.0, 262.0, 281.0]
     >>> [round(next_delay(elapsed, earlier)) for elapsed in (0, 60, 270, 3600)]
-    [10, 33, 8, 59]
+    [10, 31, 7, 56]
     """
     start = _within(0.0, elapsed, _MOST)
-    narrow = [_within(_LEAST, duration, _MOST) ** -_SHAPE for duration in _recent(durations)]
+    narrow = [duration**-_SHAPE for duration in _recent(durations)]
     delay = shortest
     # What counts is the hazard amid the interval it decides; half steps, for whole ones jump to and fro.
-    for _ in range(6):
+    for _ in range(4):
         best = sqrt(2 * cost / _hazard(start + delay / 2, narrow))
         delay = (delay + _within(shortest, best, longest)) / 2
     return _within(shortest, delay, longest / 6 + start / 2)
@@ -124,7 +124,7 @@ def time_left(elapsed: float, durations: Iterable[float]) -> float | None:
 
 
 def _recent(durations: Iterable[float]) -> list[float]:
-    return list(islice((duration for duration in durations if 0 < duration < inf), _RECENT))
+    return list(islice((duration for duration in durations if _LEAST <= duration <= _MOST), _RECENT))
 
 
 def _hazard(at: float, narrow: list[float]) -> float:
@@ -133,12 +133,13 @@ def _hazard(at: float, narrow: list[float]) -> float:
     Of a log-logistic distribution with a scale and a shape, the share ``s = 1 / (1 + (at / scale) ** shape)``
     lasts longer, and its density is ``shape / at * s * (1 - s)``. `narrow` holds ``scale ** -shape``.
     """
-    power = at**_SHAPE
+    power: float = at**_SHAPE
     lasting = [1.0 / (1.0 + power * factor) for factor in narrow]
     broad = [1.0 / (1.0 + at / scale) for scale in _ANY]
-    lasts, might = sum(lasting), sum(broad)
-    ends, may = lasts - sum(map(mul, lasting, lasting)), might - sum(map(mul, broad, broad))
-    return (_SHAPE * ends + may / len(_ANY)) / (at * (lasts + might / len(_ANY)))
+    survival = sum(lasting) + sum(broad) / len(_ANY)
+    narrow_ends: float = sum(lasting) - sum(map(mul, lasting, lasting))
+    broad_ends: float = sum(broad) - sum(map(mul, broad, broad))
+    return (_SHAPE * narrow_ends + broad_ends / len(_ANY)) / (at * survival)
 
 
 def _within(least: float, value: float, most: float) -> float:

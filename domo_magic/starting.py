@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from domo_magic import pages
 from domo_magic.client import Uncertain
-from domo_magic.errors import AlreadyRunning, DomoError, TargetError, TriggerOutcomeUnknown
+from domo_magic.errors import AlreadyRunning, DomoError, TriggerOutcomeUnknown
 from domo_magic.execution import Execution
 from domo_magic.looking import look, settle
-from domo_magic.targets import refuse_twice, shown
 from domo_magic.worker import each
 
 if TYPE_CHECKING:
@@ -20,15 +18,10 @@ if TYPE_CHECKING:
 
     from domo_magic.connection import Connection
     from domo_magic.history import Intent
-    from domo_magic.targets import Target
 
 IfRunning = Literal["start", "adopt", "error"]
 _RECENT = 100
 _HOUR_US = 3_600_000_000
-
-
-class UnknownRunWarning(UserWarning):
-    """Domo started a run without saying which, and it was not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +36,14 @@ class Outcome:
         Why it is not as it should be.
     adopted : bool
         Whether a run that was there already was taken up.
+    warning : str
+        What the person must know although a run has started; mostly empty.
     """
 
     execution: Execution
     error: DomoError | None = None
     adopted: bool = False
+    warning: str = ""
 
 
 def start(
@@ -59,7 +55,6 @@ def start(
     max_parallel: int = 16,
     arrived: Callable[[Outcome], None] = lambda _outcome: None,
     uncertain: Callable[[int, str], None] = lambda _stream, _why: None,
-    stop: threading.Event | None = None,
 ) -> list[Outcome]:
     """Start one run of every stream, at the same time.
 
@@ -79,15 +74,13 @@ def start(
         Called on the calling thread with each outcome, as it comes, after it is in the history.
     uncertain : callable, optional
         Called on a thread when a start has to be looked into, with the stream and the reason.
-    stop : Event, optional
-        Set, no further request is sent and no pause goes on.
 
     Returns
     -------
     list of Outcome
         In the order of `streams`.
     """
-    stop = stop or threading.Event()
+    stop = threading.Event()
     present: dict[int, Outcome] = {}
     if if_running != "start":
         found = each(lambda stream_id: _present(domo, stream_id, if_running), streams, parallel=max_parallel)
@@ -155,14 +148,13 @@ def _looked(
 def _nameless(domo: Connection, intent: Intent, stop: threading.Event, execution: Execution) -> Outcome:
     """Find the run that Domo started without saying which."""
     found, _ = look(domo, intent, stop)
-    if found is None:
-        warnings.warn(
-            f"Domo started stream {intent.stream_id} without saying which run it is, and it was not found;"
-            f" to look again: %domo_runs {intent.stream_id}",
-            UnknownRunWarning,
-            stacklevel=2,
-        )
-    return Outcome(found or domo.known(execution, intent.label, intent.requested_at))
+    if found is not None:
+        return Outcome(found)
+    warning = (
+        f"Domo started stream {intent.stream_id} without saying which run it is, and it was not found;"
+        f" to look again: %domo_runs {intent.stream_id}"
+    )
+    return Outcome(domo.known(execution, intent.label, intent.requested_at), warning=warning)
 
 
 def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome | None:
@@ -194,61 +186,3 @@ def _stuck(run: Execution, runs: Sequence[Execution], now_us: int) -> bool:
     durations = [known.duration for known in runs if known.duration is not None][:20]
     far_longer = bool(durations) and age > 3e6 * max(durations)
     return age > 24 * _HOUR_US or (age > _HOUR_US and far_longer)
-
-
-def stream_ids(domo: Connection, targets: Sequence[Target], max_parallel: int = 16) -> list[int]:
-    """Return the stream of every target, asking Domo about DataSets.
-
-    Raises
-    ------
-    TargetError
-        A DataSet is fed by no connector, belongs to another instance, or is there twice; nothing
-        was started.
-    DomoError
-        Domo could not be asked.
-    """
-    from dataclasses import replace
-
-    for target in targets:
-        if target.host is not None and target.host != domo.login.address.host:
-            raise TargetError(
-                f"{shown(target.text)} is at {target.host}, but what is connected is {domo.login.address.host}",
-                f"connect to it first: %domo_connect https://{target.host}",
-            )
-
-    def ask(target: Target) -> int | DomoError:
-        if target.stream_id is not None:
-            return target.stream_id
-        try:
-            return _stream_of(domo, target.dataset_id or "")
-        except DomoError as error:
-            return error
-
-    if all(target.stream_id is not None for target in targets):
-        return [target.stream_id or 0 for target in targets]
-    found: list[int] = []
-    for answer in each(ask, targets, parallel=max_parallel):
-        if isinstance(answer, DomoError):
-            raise answer
-        found.append(answer)
-    refuse_twice(
-        replace(target, stream_id=stream, dataset_id=None)
-        for target, stream in zip(targets, found, strict=True)
-    )
-    return found
-
-
-def _stream_of(domo: Connection, dataset_id: str) -> int:
-    from domo_magic.execution import whole
-
-    dataset = domo.client.dataset(dataset_id)
-    name = dataset.get("name")
-    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id)
-    if stream_id is None:
-        called = f" ({name})" if isinstance(name, str) else ""
-        raise TargetError(
-            f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
-            "to find one that is: %domo_streams PART_OF_ITS_NAME",
-        )
-    domo.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
-    return stream_id

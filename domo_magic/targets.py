@@ -77,6 +77,13 @@ def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
     return found
 
 
+def understood(value: object, meant: Meant) -> tuple[Target, ...]:
+    """Return targets as they are, and `parse` everything else."""
+    if isinstance(value, tuple) and value and all(isinstance(item, Target) for item in value):
+        return value
+    return parse(value, meant)
+
+
 def refuse_twice(targets: Iterable[Target]) -> None:
     """Refuse targets of which two are the same.
 

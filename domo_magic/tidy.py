@@ -201,6 +201,8 @@ def _newest_first(table: pd.DataFrame) -> pd.DataFrame:
         table[key].iloc[rows].to_numpy(dtype="int64", na_value=-1) for key in ("streamId", "executionId")
     )
     order[tied] = rows[np.lexsort((stream, -execution, start[rows]))]
+    if (order[1:] > order[:-1]).all():
+        return table.reset_index(drop=True)
     return table.take(order).reset_index(drop=True)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 #: Windows sorted at a time: small enough for the processor's caches.
-_CHUNK = 4096
+_CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,90 +25,105 @@ class Windows:
 
     Attributes
     ----------
+    runs : numpy.ndarray
+        The runs in the order in which the windows stand: all of them, once.
     members : numpy.ndarray
-        Row numbers, one window after the other; windows overlap.
+        Places in `runs` of those that others are compared with, one window after the other; windows overlap.
     ends, counts : numpy.ndarray
-        For each run where its window ends in `members`, and how many there are before that end.
+        For each of `runs` where its window ends in `members`, and how many there are before that end.
     size, least : int
         The longest window, and how many values a median needs.
     """
 
+    runs: Ints
     members: Ints
     ends: Ints
     counts: Ints
     size: int
     least: int
 
-    def medians(self, values: Floats, rows: Ints | None = None, around: Floats | None = None) -> Floats:
-        """Return the median of each run's window, NaN where fewer than `least` values are known.
+    def medians(self, values: Floats) -> tuple[Floats, Floats]:
+        """Return the median of each run's window and the median absolute deviation from it.
 
         Parameters
         ----------
         values : numpy.ndarray
             One number per run, NaN where it is missing.
-        rows : numpy.ndarray, optional
-            The runs whose medians are wanted; all.
-        around : numpy.ndarray, optional
-            For each run wanted the number whose absolute deviations are taken instead of the values.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Two numbers per run, NaN where fewer than `least` values are known.
         """
         import numpy as np
 
-        member_values = values[self.members]
+        member_values = values[self.runs][self.members]
+        known_until = np.append(0, np.cumsum(~np.isnan(member_values)))
+        known = known_until[self.ends] - known_until[self.ends - self.counts]
         padded = np.concatenate([np.full(self.size, np.nan), member_values])
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.size)
-        ends = self.ends if rows is None else self.ends[rows]
-        counts = self.counts if rows is None else self.counts[rows]
-        known_until = np.append(0, np.cumsum(~np.isnan(member_values)))
-        known = known_until[ends] - known_until[ends - counts]
-        medians = np.full(len(ends), np.nan)
         places = np.arange(self.size)
-        wanted = np.flatnonzero(known >= self.least)
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
-            window = windows[ends[part]]
-            short = np.flatnonzero(counts[part] < self.size)
-            window[short] = np.where(places < self.size - counts[part[short], None], np.nan, window[short])
-            if around is not None:
-                np.abs(np.subtract(window, around[part, None], out=window), out=window)
-            medians[part] = _row_medians(window, known[part])
-        return medians
+        medians, deviations = np.full(len(values), np.nan), np.full(len(values), np.nan)
+        for number in range(self.least, self.size + 1):
+            rows = np.flatnonzero(known == number)
+            for start in range(0, len(rows), _CHUNK):
+                part = rows[start : start + _CHUNK]
+                window, count = windows[self.ends[part]], self.counts[part]
+                short = np.flatnonzero(count < self.size)
+                window[short] = np.where(places < self.size - count[short, None], np.nan, window[short])
+                window.sort(axis=1)  # NaN goes last
+                run = self.runs[part]
+                medians[run], deviations[run] = _of_sorted(window[:, :number])
+        return medians, deviations
 
 
-def _row_medians(window: Floats, known: Ints) -> Floats:
-    """Return the medians of rows with so many `known` values."""
+def _of_sorted(window: Floats) -> tuple[Floats, Floats]:
+    """Return the medians of sorted rows and the median absolute deviations from them.
+
+    The deviations below the median and those above it are two sorted halves. Pairing the smallest of
+    one with the largest of the other, the minima are the smaller half of all deviations (the first
+    step of Batcher's bitonic merge, 1968), so that nothing has to be sorted again.
+    """
     import numpy as np
 
-    window.sort(axis=1)  # NaN goes last
-    if known.min() == window.shape[1]:
-        return (window[:, (window.shape[1] - 1) // 2] + window[:, window.shape[1] // 2]) / 2
-    rows = np.arange(len(window))
-    return (window[rows, (known - 1) // 2] + window[rows, known // 2]) / 2
+    number = window.shape[1]
+    half = number // 2
+    column = np.ascontiguousarray(window.T)  # long rows are what numpy is fast at
+    medians = (column[(number - 1) // 2] + column[half]) / 2
+    if not half:
+        return medians, np.zeros_like(medians)
+    below, above = medians - column[:half], column[number - half :] - medians
+    middle = np.minimum(below, above).max(axis=0)
+    if number % 2 == 0:
+        middle = (middle + np.maximum(below, above).min(axis=0)) / 2
+    return medians, middle
 
 
-def last_before(group: Ints, start: Ints, end: Ints, counts: Bools, size: int, least: int) -> Windows:
+def last_before(
+    runs: Ints, group: Ints, start: Ints, end: Ints, counts: Bools, size: int, least: int
+) -> Windows:
     """Return for each run the last `size` counting runs of its group that had ended before it started.
 
     Parameters
     ----------
-    group : numpy.ndarray
-        Ascending: runs of different groups are never compared.
-    start, end : numpy.ndarray
-        Times of the runs, in each group ordered by `start`, oldest first ("last" means by this order).
-    counts : numpy.ndarray
-        Which runs others may be compared with. None of them ends before it starts.
+    runs : numpy.ndarray
+        The runs group by group, in each oldest first by `start` ("last" means by this order).
+    group, start, end, counts : numpy.ndarray
+        Of each of `runs`: an ascending number (different groups are never compared), two times, and
+        whether others are compared with it. None of those that count ends before it starts.
     size, least : int
         See `Windows`.
     """
     import numpy as np
 
     members = np.flatnonzero(counts)
-    before = np.cumsum(counts) - counts
+    before: Ints = np.cumsum(counts) - counts
     first = np.searchsorted(group[members], group, side="left")
-    windows = Windows(members, before, np.minimum(before - first, size), size, least)
+    windows = Windows(runs, members, before, np.minimum(before - first, size), size, least)
     # Where the last to start before a run had ended before it, so had all others: the usual case.
     late = np.flatnonzero(before > first)
     late = late[end[members[before[late] - 1]] >= start[late]]
-    return _overlapping(windows, np.unique(group[late]), group, start, end) if len(late) else windows
+    return _overlapping(windows, np.unique(group[late]), group, start, end)
 
 
 def _overlapping(windows: Windows, mixed: Ints, group: Ints, start: Ints, end: Ints) -> Windows:

@@ -1,0 +1,90 @@
+"""Following in the background: one thread per instance, which ends when nothing is left to follow."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from domo_magic.following import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+
+    Seen = Callable[[Execution], None]
+
+
+class Background:
+    """Follows runs of one instance for any number of onlookers.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    """
+
+    def __init__(self, domo: Connection) -> None:
+        self._lock = threading.Lock()
+        self._onlookers: dict[tuple[int, int | None], list[Seen]] = {}
+        self._ticks: list[Callable[[], bool]] = []
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._follower = Follower(domo, self._seen, self._tick)
+
+    def watch(self, run: Execution, seen: Seen) -> None:
+        """Call `seen` on the background thread with every look at this run, until it has ended."""
+        with self._lock:
+            self._onlookers.setdefault((run.stream_id, run.execution_id), []).append(seen)
+            self._follower.add(run)
+            self._start()
+
+    def every_tick(self, tick: Callable[[], bool]) -> None:
+        """Call `tick` there every half second, until it returns False or nothing is followed."""
+        with self._lock:
+            self._ticks.append(tick)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            # A daemon: it never keeps a kernel or an interpreter alive.
+            self._thread = threading.Thread(target=self._work, name="domo_magic background", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            self._follower.follow(self._stop)
+            with self._lock:
+                if not self._follower.busy:
+                    self._ticks.clear()
+                    self._thread = None
+                    return
+
+    def _seen(self, run: Execution) -> None:
+        key = (run.stream_id, run.execution_id)
+        with self._lock:
+            onlookers = list(self._onlookers.get(key, ()))
+            if run.final:
+                self._onlookers.pop(key, None)
+        for seen in onlookers:
+            seen(run)
+
+    def _tick(self) -> None:
+        with self._lock:
+            ticks = list(self._ticks)
+        over = [tick for tick in ticks if not tick()]
+        with self._lock:
+            self._ticks = [tick for tick in self._ticks if tick not in over]
+
+
+_backgrounds: WeakKeyDictionary[Connection, Background] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def background(domo: Connection) -> Background:
+    """Return the one background of a connection."""
+    with _lock:
+        if domo not in _backgrounds:
+            _backgrounds[domo] = Background(domo)
+        return _backgrounds[domo]

@@ -1,0 +1,259 @@
+"""Following runs to their end: ask when it is worth it, with as few requests as the API allows."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from domo_magic.client import PAGE
+from domo_magic.errors import ApiError, DomoError, NotFound
+from domo_magic.polling import next_delay
+from domo_magic.worker import POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+
+#: How often the screen is offered the time that has passed, in seconds.
+TICK = 0.5
+_MICROSECONDS = 1e6
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The followed runs of one stream, asked for together."""
+
+    runs: dict[int, Execution] = field(default_factory=dict)
+    durations: list[float] = field(default_factory=list)
+    due: float = 0.0
+    asked: bool = False
+    failing_since: float | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a question brought: runs, an error, or a stream's past durations."""
+
+    stream_id: int
+    runs: Sequence[Execution] = ()
+    error: DomoError | None = None
+    durations: Sequence[float] | None = None
+    added: bool = False
+
+
+class Follower:
+    """Follows runs of one instance until they have ended.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    seen : callable
+        Called on the thread of `follow` with every run as it was just seen.
+    tick : callable
+        Called there, every half second at least.
+
+    Attributes
+    ----------
+    problems : dict
+        ``{(stream_id, execution_id): DomoError}`` of the runs that cannot be followed.
+    """
+
+    def __init__(
+        self,
+        domo: Connection,
+        seen: Callable[[Execution], None],
+        tick: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._domo = domo
+        self._seen = seen
+        self._tick = tick
+        self._streams: dict[int, _Stream] = {}
+        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
+        self._something = threading.Event()
+        self.problems: dict[tuple[int, int | None], DomoError] = {}
+
+    def add(self, run: Execution) -> None:
+        """Follow a run too, from any thread."""
+        self._tell(_News(run.stream_id, [run], added=True))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is followed, or has just been added."""
+        return bool(self._streams) or not self._news.empty()
+
+    def follow(self, stop: threading.Event, patience: float | None = None) -> bool:
+        """Go on until every run has ended or cannot be followed.
+
+        Parameters
+        ----------
+        stop : Event
+            Set to let go.
+        patience : float, optional
+            Seconds after which to let go.
+
+        Returns
+        -------
+        bool
+            Whether nothing is left to follow.
+        """
+        clock = self._domo.clock
+        deadline = None if patience is None else clock.monotonic() + patience
+        self._collect()
+        while self._streams and not stop.is_set():
+            now = clock.monotonic()
+            if deadline is not None and now >= deadline:
+                return False
+            self._ask_due(now)
+            due = min(
+                (stream.due for stream in self._streams.values() if not stream.asked), default=now + TICK
+            )
+            clock.wait(self._something, min(due - now, TICK, *([] if deadline is None else [deadline - now])))
+            self._something.clear()
+            self._collect()
+            self._tick()
+        return not self._streams
+
+    def _ask_due(self, now: float) -> None:
+        quiet = self._domo.client.quiet
+        for stream_id, stream in self._streams.items():
+            if stream.asked or stream.due > now:
+                continue
+            if quiet:
+                stream.due = now + quiet
+                continue
+            stream.asked = True
+            POOL.submit(partial(self._ask, stream_id, list(stream.runs)))
+
+    def _ask(self, stream_id: int, wanted: Sequence[int]) -> None:
+        try:
+            news = _News(stream_id, _ask_runs(self._domo, stream_id, wanted))
+        except DomoError as error:
+            news = _News(stream_id, error=error)
+        except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
+            news = _News(stream_id, error=DomoError(f"asking about stream {stream_id} broke: {error!r}"))
+        self._tell(news)
+
+    def _tell(self, news: _News) -> None:
+        self._news.put(news)
+        self._something.set()
+
+    def _collect(self) -> None:
+        seen: list[Execution] = []
+        while True:
+            try:
+                news = self._news.get_nowait()
+            except queue.Empty:
+                break
+            seen.extend(self._take(news))
+        if seen:
+            self._domo.history.saw(self._domo.instance, seen)
+
+    def _take(self, news: _News) -> Sequence[Execution]:
+        stream = self._streams.get(news.stream_id)
+        if stream is None:
+            stream = self._streams[news.stream_id] = _Stream()
+            self._learn(news.stream_id, stream)
+        if news.durations is not None:
+            stream.durations = list(news.durations)
+            self._schedule(stream)
+            return ()
+        if news.error is not None:
+            self._failed(news.stream_id, stream, news.error)
+            return ()
+        if not news.added:
+            stream.failing_since, stream.failures, stream.asked = None, 0, False
+        seen = [self._saw(stream, run) for run in news.runs]
+        if stream.runs:
+            self._schedule(stream)
+        else:
+            del self._streams[news.stream_id]
+        return seen
+
+    def _saw(self, stream: _Stream, run: Execution) -> Execution:
+        key = run.execution_id or 0
+        before = stream.runs.get(key)
+        run = self._domo.known(run) if before is None else before.seen(run)
+        if run.final or (run.finished and before is not None and before.finished):
+            stream.runs.pop(key, None)
+        else:
+            stream.runs[key] = run
+        self._seen(run)
+        return run
+
+    def _schedule(self, stream: _Stream) -> None:
+        timing, clock = self._domo.timing, self._domo.clock
+        delays = []
+        for run in stream.runs.values():
+            if run.finished or run.started_us is None:
+                delays.append(timing.ask_shortest)
+                continue
+            elapsed = clock.time() + self._domo.client.skew - run.started_us / _MICROSECONDS
+            delays.append(
+                next_delay(
+                    elapsed, stream.durations, shortest=timing.ask_shortest, longest=timing.ask_longest
+                )
+            )
+        stream.due = clock.monotonic() + min(delays, default=0.0)
+
+    def _failed(self, stream_id: int, stream: _Stream, error: DomoError) -> None:
+        """Ask again later, with more and more time, unless it is no use."""
+        timing, now = self._domo.timing, self._domo.clock.monotonic()
+        stream.asked = False
+        stream.failing_since = stream.failing_since or now
+        stream.failures += 1
+        patience = timing.asking_budget
+        if isinstance(error, NotFound):
+            patience = timing.look  # a run that was just started may not be listed yet
+        elif isinstance(error, ApiError) and error.status < 500 and error.status != 429:
+            patience = 0.0
+        if now - stream.failing_since >= patience:
+            for run in stream.runs.values():
+                self.problems[run.stream_id, run.execution_id] = error
+            del self._streams[stream_id]
+            return
+        pause = min(timing.ask_longest, timing.ask_shortest * 2.0**stream.failures)
+        stream.due = now + max(pause, self._domo.client.quiet)
+
+    def _learn(self, stream_id: int, stream: _Stream) -> None:
+        """Find out how long the stream's runs usually last; asking goes on meanwhile."""
+        domo = self._domo
+        if stream_id in domo.past:
+            stream.durations = durations(domo, stream_id)
+            return
+        stream.durations = domo.history.durations(domo.instance, stream_id)
+        if len(stream.durations) < 5:
+            POOL.submit(lambda: self._tell(_News(stream_id, durations=_fetch_durations(domo, stream_id))))
+
+
+def durations(domo: Connection, stream_id: int) -> list[float]:
+    """Return how long a stream's last successful runs lasted, in seconds, newest first, as far as known."""
+    past = [
+        run.duration for run in domo.past.get(stream_id, ()) if run.succeeded and run.duration is not None
+    ]
+    return past[:20] or domo.history.durations(domo.instance, stream_id)
+
+
+def _fetch_durations(domo: Connection, stream_id: int) -> list[float]:
+    domo.learn(stream_id)
+    return durations(domo, stream_id)
+
+
+def _ask_runs(domo: Connection, stream_id: int, wanted: Sequence[int]) -> list[Execution]:
+    """Ask for one run, or for a page that holds several; what is missing there, one by one."""
+    found: dict[int | None, Execution] = {}
+    low, high = min(wanted), max(wanted)
+    if len(wanted) > 1 and high - low < PAGE:
+        page = domo.client.executions(stream_id, high - low + 1, low - 1, repeat=False)
+        # A list may leave out what went wrong.
+        found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
+    return [
+        found.get(execution_id) or domo.client.execution(stream_id, execution_id, repeat=False)
+        for execution_id in wanted
+    ]

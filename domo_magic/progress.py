@@ -1,0 +1,161 @@
+"""The lines of runs that are started and waited for, at most four changes a second."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from domo_magic import lines
+from domo_magic.following import durations
+from domo_magic.polling import time_left, usual
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+    from domo_magic.screens import Line, Screen
+
+#: The most lines at the same time; the rest is in the total.
+MOST_LINES = 20
+_PAUSE = 0.25
+_MICROSECONDS = 1e6
+
+Key = tuple[int, int | None]
+
+
+class Board:
+    """Shows runs on a screen.
+
+    Parameters
+    ----------
+    domo : Connection
+        For usual durations and the clock.
+    screen : Screen
+        Where to.
+    moving : bool
+        Whether the runs are waited for; else each prints its one line.
+    """
+
+    def __init__(self, domo: Connection, screen: Screen, *, moving: bool) -> None:
+        self._domo = domo
+        self._screen = screen
+        self._moving = moving
+        self._lock = threading.RLock()
+        self._runs: dict[Key, Execution] = {}
+        self._notes: dict[Key, Line] = {}
+        self._verdicts: dict[Key, str] = {}
+        self._drawn_at = float("-inf")
+        self._changed = False
+
+    def started(self, run: Execution) -> None:
+        """Show a run that has just been started, or taken up."""
+        with self._lock:
+            self._notes.pop((run.stream_id, None), None)
+            self._runs[run.stream_id, run.execution_id] = run
+            if not self._moving or not self._screen.moves or run.execution_id is None:
+                self._screen.say((lines.mark(run), lines.started(run)))
+            else:
+                self._changed = True
+                self.tick()
+
+    def uncertain(self, stream_id: int, why: str) -> None:
+        """Say that a start is being looked into."""
+        with self._lock:
+            line = ("unknown", f"{stream_id} looking whether it started: {why}")
+            if self._moving and self._screen.moves:
+                self._notes[stream_id, None] = line
+                self._changed = True
+                self.tick()
+            else:
+                self._screen.say(line)
+
+    def seen(self, run: Execution) -> None:
+        """Show a run as it was just seen."""
+        with self._lock:
+            self._runs[run.stream_id, run.execution_id] = run
+            self._changed = True
+
+    def tick(self) -> bool:
+        """Draw when it is time to; return whether any run is unfinished."""
+        with self._lock:
+            unfinished = any(not run.finished for run in self._runs.values())
+            now = self._domo.clock.monotonic()
+            if (
+                self._moving
+                and self._screen.moves
+                and (unfinished or self._changed)
+                and now - self._drawn_at >= _PAUSE
+            ):
+                self._drawn_at, self._changed = now, False
+                self._screen.show(self._lines())
+            return unfinished
+
+    def finish(self, verdicts: dict[Key, str]) -> None:
+        """Draw the last lines."""
+        with self._lock:
+            self._verdicts = verdicts
+            if self._moving and (self._runs or self._notes):
+                self._screen.show(self._lines(), last=True)
+
+    def _lines(self) -> list[Line]:
+        runs = (
+            sorted(self._runs.values(), key=_interest) if len(self._runs) > 1 else list(self._runs.values())
+        )
+        shown = [(lines.mark(run), self._line(run)) for run in runs[:MOST_LINES]]
+        shown = [*self._notes.values(), *shown][:MOST_LINES]
+        return [*shown, self._total()] if len(runs) > 1 else shown
+
+    def _line(self, run: Execution) -> str:
+        if run.finished:
+            return lines.ended(run, self._verdicts.get((run.stream_id, run.execution_id), ""))
+        elapsed = elapsed_of(self._domo, run)
+        past = durations(self._domo, run.stream_id)
+        left = None if elapsed is None else time_left(elapsed, past)
+        return lines.running(run, elapsed, usual(past), left)
+
+    def _total(self) -> Line:
+        counts: dict[str, int] = {}
+        for run in self._runs.values():
+            state = (run.state or "ended") if run.finished else ""
+            counts[state] = counts.get(state, 0) + 1
+        bad = any(lines.mark(run) == "bad" for run in self._runs.values())
+        kind = "running" if counts.get("") else "bad" if bad else "good"
+        return kind, lines.total(counts)
+
+
+def elapsed_of(domo: Connection, run: Execution) -> float | None:
+    """Return the seconds that a run has lasted by the server's clock, None where its start is unknown."""
+    if run.started_us is None:
+        return None
+    return max(0.0, domo.clock.time() + domo.client.skew - run.started_us / _MICROSECONDS)
+
+
+def _interest(run: Execution) -> tuple[int, int, int]:
+    """Failed ones first, then those that have run longest, then the rest."""
+    order = {"bad": 0, "running": 1, "good": 2}[lines.mark(run)]
+    return order, run.started_us or 0, run.stream_id
+
+
+def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
+    """Return how each ended run compares with its stream's past, in words.
+
+    The past is what was fetched while waiting; nothing is asked for. Where it is too short: empty.
+    """
+    from domo_magic.baseline import compare, sentence
+    from domo_magic.frames import frame
+
+    wanted = {(run.stream_id, run.execution_id) for run in runs if run.finished}
+    if not wanted:
+        return {}
+    known: dict[Key, Execution] = {}
+    for stream_id in {stream for stream, _ in wanted}:
+        known |= {(stream_id, run.execution_id): domo.known(run) for run in domo.past.get(stream_id, ())}
+    known |= {(run.stream_id, run.execution_id): run for run in runs}
+    table: Any = compare(frame(known.values()))
+    said = {"usual": "usual", "no baseline": "", "failed": ""}
+    return {
+        key: said[row.verdict] if row.verdict in said else sentence(row)
+        for row in table.itertuples()
+        if (key := (int(row.streamId), int(row.executionId))) in wanted
+    }

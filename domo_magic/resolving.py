@@ -1,0 +1,72 @@
+"""From what a person wrote to the ids of streams, asking Domo about DataSets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from domo_magic.errors import DomoError, TargetError
+from domo_magic.execution import whole
+from domo_magic.targets import refuse_twice, shown
+from domo_magic.worker import THREADS, each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.targets import Target
+
+
+def stream_ids(domo: Connection, targets: Sequence[Target]) -> list[int]:
+    """Return the stream of every target, asking Domo about DataSets.
+
+    Raises
+    ------
+    TargetError
+        A DataSet is fed by no connector, belongs to another instance, or is there twice; nothing
+        was started.
+    DomoError
+        Domo could not be asked.
+    """
+    for target in targets:
+        if target.host is not None and target.host != domo.login.address.host:
+            here = domo.login.address.host
+            raise TargetError(
+                f"{shown(target.text)} is at {target.host}, but what is connected is {here}",
+                f"connect to it first: %domo_connect https://{target.host}",
+            )
+
+    def ask(target: Target) -> int | DomoError:
+        if target.stream_id is not None:
+            return target.stream_id
+        try:
+            return _stream_of(domo, target.dataset_id or "")
+        except DomoError as error:
+            return error
+
+    if all(target.stream_id is not None for target in targets):
+        return [target.stream_id or 0 for target in targets]
+    found: list[int] = []
+    for answer in each(ask, targets, parallel=THREADS):
+        if isinstance(answer, DomoError):
+            raise answer
+        found.append(answer)
+    refuse_twice(
+        replace(target, stream_id=stream, dataset_id=None)
+        for target, stream in zip(targets, found, strict=True)
+    )
+    return found
+
+
+def _stream_of(domo: Connection, dataset_id: str) -> int:
+    dataset = domo.client.dataset(dataset_id)
+    name = dataset.get("name")
+    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id)
+    if stream_id is None:
+        called = f" ({name})" if isinstance(name, str) else ""
+        raise TargetError(
+            f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
+            "to find one that is: %domo_streams PART_OF_ITS_NAME",
+        )
+    domo.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
+    return stream_id

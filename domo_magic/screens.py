@@ -1,0 +1,149 @@
+"""Where lines go: a notebook's output that changes in place, a terminal, or plain text."""
+
+from __future__ import annotations
+
+import html
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+logger = logging.getLogger("domo_magic")
+
+#: One line with its mark: ``("running", "25775/2 ACTIVE · ...")``.
+Line = tuple[str, str]
+
+_COLOURS = {"running": "#3b82c4", "good": "#2e8b57", "bad": "#c8442f", "unknown": "#b8860b"}
+_MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
+
+
+class Screen(Protocol):
+    """Somewhere to show lines.
+
+    Attributes
+    ----------
+    moves : bool
+        Whether what it shows can change in place.
+    """
+
+    moves: bool
+
+    def say(self, line: Line) -> None:
+        """Show a line that stays."""
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
+        """Show what moves, in place of what it showed before; the `last` stays."""
+
+
+class Log:
+    """A plain script: nothing is printed, everything is logged."""
+
+    moves = False
+
+    def say(self, line: Line) -> None:
+        """Log it."""
+        logger.info("%s", line[1])
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
+        """Log the last."""
+        for line in lines if last else ():
+            self.say(line)
+
+
+class Plain:
+    """No screen: only what stays is printed."""
+
+    moves = False
+
+    def say(self, line: Line) -> None:
+        """Print it."""
+        print(line[1], flush=True)  # noqa: T201
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
+        """Print the last."""
+        for line in lines if last else ():
+            self.say(line)
+
+
+class Terminal(Plain):
+    r"""A terminal: one line that moves with ``\r``."""
+
+    moves = True
+
+    def __init__(self) -> None:
+        self._width = 0
+
+    def say(self, line: Line) -> None:
+        """Print it, above what moves."""
+        self._clear()
+        super().say(line)
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
+        """Move the last of the lines; print them where they stay."""
+        if last:
+            self._clear()
+            super().show(lines, last=True)
+            return
+        import shutil
+
+        text = lines[-1][1][: shutil.get_terminal_size().columns - 1]
+        sys.stderr.write("\r" + text.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(text)
+
+    def _clear(self) -> None:
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+            self._width = 0
+
+
+class Notebook(Plain):
+    """A kernel: one output that changes in place, and stays as plain text in the saved notebook."""
+
+    moves = True
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:  # noqa: ARG002
+        """Put the lines into the output."""
+        from IPython.display import display
+
+        bundle = {"text/plain": "\n".join(text for _, text in lines), "text/html": _html(lines)}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def _html(lines: Sequence[Line]) -> str:
+    rows = "".join(
+        f'<div><span style="color:{_COLOURS[mark]};display:inline-block;width:1.4em">{_MARKS[mark]}</span>'
+        f"{html.escape(text)}</div>"
+        for mark, text in lines
+    )
+    font = "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px)"
+    return f'<div style="{font};line-height:1.5;font-variant-numeric:tabular-nums">{rows}</div>'
+
+
+def screen() -> Screen:
+    """Return the screen that fits where the code runs."""
+    shell = _shell()
+    if shell is None:
+        return Log()
+    if getattr(shell, "kernel", None) is not None:
+        return Notebook()
+    return Terminal() if sys.stderr.isatty() and sys.stdout.isatty() else Plain()
+
+
+def _shell() -> Any:  # noqa: ANN401  IPython's shell, which may not be installed as a type
+    ipython = sys.modules.get("IPython")  # where it was never imported, nobody is in it
+    return None if ipython is None else ipython.get_ipython()
+
+
+def inside_ipython() -> bool:
+    """Whether a person's IPython is running."""
+    return _shell() is not None

@@ -1,0 +1,119 @@
+"""Waiting for runs: lines that move, an end or an error for each, and what an interrupt leaves."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
+from domo_magic.following import Follower
+from domo_magic.frames import frame
+from domo_magic.lines import errors_of
+from domo_magic.progress import verdicts
+from domo_magic.words import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+    from domo_magic.progress import Board
+
+OnFailure = Literal["raise", "return"]
+
+
+def follow(
+    domo: Connection,
+    runs: Sequence[Execution],
+    errors: Sequence[DomoError | None],
+    board: Board,
+    patience: float | None,
+    on_failure: OnFailure,
+) -> pd.DataFrame:
+    """Wait for the runs that are unfinished, and return or raise."""
+    latest = {(run.stream_id, run.execution_id): run for run in runs}
+
+    def seen(run: Execution) -> None:
+        latest[run.stream_id, run.execution_id] = run
+        board.seen(run)
+
+    def now_known() -> list[Execution]:
+        return [latest[run.stream_id, run.execution_id] for run in runs]
+
+    follower = Follower(domo, seen, board.tick)
+    for run, error in zip(runs, errors, strict=True):
+        if run.execution_id is not None and error is None:
+            follower.add(run)
+    stop = threading.Event()
+    with interruptible(now_known, lambda: board.finish({})):
+        follower.follow(stop, patience)
+    board.finish(verdicts(domo, [run for run in now_known() if run.execution_id is not None]))
+    found = [
+        error
+        or follower.problems.get((run.stream_id, run.execution_id))
+        or _shortcoming(domo, run, patience, on_failure)
+        for run, error in zip(now_known(), errors, strict=True)
+    ]
+    return result(now_known(), found)
+
+
+def _shortcoming(
+    domo: Connection, run: Execution, patience: float | None, on_failure: OnFailure
+) -> DomoError | None:
+    if run.execution_id is None:
+        return None
+    if not run.finished:
+        after = "" if patience is None else f" after {duration_text(patience)}"
+        return RunTimeout(
+            f"run {run.run} had not ended{after}: {run.state}; it goes on at Domo",
+            f"%domo_wait {run.run} waits again, %domo_cancel {run.run} cancels it",
+        )
+    if run.succeeded or on_failure == "return":
+        return None
+    said = errors_of(run)
+    return RunFailed(
+        f"run {run.run} ended in {run.state}" + (f": {said}" if said else ""),
+        f"look at it in Domo: {domo.page(run.stream_id)}",
+    )
+
+
+def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:
+    """Return the rows, or raise the first error, naming every stream that failed."""
+    failed = [(run, error) for run, error in zip(runs, errors, strict=True) if error is not None]
+    if not failed:
+        return frame(runs)
+    _, first = failed[0]
+    if len(failed) > 1:
+        others = ", ".join(f"{run.run} ({type(error).__name__})" for run, error in failed[1:])
+        first.what = f"{first.what}; {len(failed)} of {len(runs)} failed, also {others}"
+    raise first.about(runs)
+
+
+@contextmanager
+def interruptible(
+    known: Callable[[], Sequence[Execution]], let_go: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Turn an interrupt into `RunInterrupted`, also where a kernel would cancel a task instead."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        let_go()
+        runs = known()
+        raise _interrupted(runs).about(runs) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
+    going = " ".join(run.run for run in runs if not run.finished)
+    return RunInterrupted(
+        "waiting was interrupted; what was started goes on at Domo",
+        f"%domo_wait {going} waits again, %domo_cancel {going} cancels",
+    )

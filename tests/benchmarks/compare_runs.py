@@ -1,0 +1,136 @@
+"""Comparing 1,000,000 runs of 5,000 streams, beside one rolling median of pandas per metric.
+
+The answers are checked first, against a slow loop that follows the definition word by word.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from statistics import median
+
+import numpy as np  # noqa: TID253
+import pandas as pd  # noqa: TID253
+
+from domo_magic.baseline import compare
+
+RUNS, STREAMS, SAMPLE, ROUNDS, TARGET = 1_000_000, 5_000, 5_000, 7, 1.0
+METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
+WORDS = (("slow", "fast"), ("many rows", "few rows"), ("many bytes", "few bytes"), ("more memory", None))
+NOW = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def made(runs: int, streams: int, *, overlapping: float) -> pd.DataFrame:
+    """Return runs newest first: 2 % failed, some still running, some numbers missing, some runs far off."""
+    random = np.random.default_rng(20_260_101)
+    stream = random.integers(0, streams, runs)
+    start = (NOW - pd.Timedelta(days=365)).value // 1000 + np.sort(
+        random.integers(0, 365 * 86_400, runs)
+    ) * 1_000_000
+    lasted = np.exp(random.normal(5, 0.3, runs)) * np.where(random.random(runs) < 0.05, 4, 1)
+    lasted *= np.where(random.random(runs) < overlapping, 2_000, 1)
+    running = random.random(runs) < 0.002
+    state = np.where(random.random(runs) < 0.02, "ERROR", "SUCCESS")
+    frame = pd.DataFrame({"streamId": pd.array(stream + 1, dtype="Int64")})
+    frame["executionId"] = (frame.groupby("streamId").cumcount() + 1).astype("Int64")
+    frame["currentState"] = pd.array(np.where(running, "ACTIVE", state), dtype=pd.StringDtype())
+    frame["startedAt"] = pd.to_datetime(start, unit="us", utc=True).as_unit("us")
+    ended = frame["startedAt"] + pd.to_timedelta(lasted.round(3), unit="s").as_unit("us")
+    frame["endedAt"] = ended.mask(running)
+    frame["duration"] = (frame["endedAt"] - frame["startedAt"]).astype("m8[us]")
+    for metric, size in zip(METRICS[1:], (9, 13, 18), strict=True):
+        values = np.exp(random.normal(size, 0.4, runs)) * np.where(random.random(runs) < 0.05, 0.2, 1)
+        frame[metric] = pd.Series(values.round()).mask(random.random(runs) < 0.05).astype("Int64")
+    frame["name"] = pd.array(np.char.add("Stream ", stream.astype(str)), dtype=pd.StringDtype())
+    frame["instance"] = pd.array(["mycompany"], dtype=pd.StringDtype()).repeat(runs)
+    return frame.iloc[::-1].reset_index(drop=True)
+
+
+def by_hand(runs: pd.DataFrame) -> dict[tuple[int, int], tuple[str, list[float | None]]]:
+    """Return verdict and baselines of each run, straight from the definition."""
+    rows = runs.astype(object).where(runs.notna(), None).to_dict("records")
+    for row in rows:
+        row["duration"] = None if row["duration"] is None else row["duration"].total_seconds()
+    said = {}
+    for row in rows:
+        before = [
+            other
+            for other in rows
+            if other["streamId"] == row["streamId"]
+            and other["currentState"] == "SUCCESS"
+            and other["endedAt"] < row["startedAt"]
+        ]
+        before = sorted(before, key=lambda other: (other["startedAt"], other["executionId"]))[-20:]
+        said[row["streamId"], row["executionId"]] = one_by_hand(row, before)
+    return said
+
+
+def one_by_hand(row: dict[str, object], before: list[dict[str, object]]) -> tuple[str, list[float | None]]:
+    """Return the verdict and the four baselines of one run."""
+    words, usuals, compared = [], [], False
+    running = row["endedAt"] is None
+    for metric, (above, below) in zip(METRICS, WORDS, strict=True):
+        known = [other[metric] for other in before if other[metric] is not None]
+        usual = median(known) if len(known) >= 5 else None
+        usuals.append(usual)
+        value = (NOW - row["startedAt"]).total_seconds() if running and metric == "duration" else row[metric]
+        if value is None or usual is None:
+            continue
+        compared = True
+        spread = 1.4826 * median(abs(other - usual) for other in known)
+        if usual > 0 and abs(value - usual) > 3 * spread:
+            words += [above] if value / usual >= 1.5 else [below] if value / usual <= 1 / 1.5 else []
+    if row["currentState"] == "ERROR":
+        return "failed", usuals
+    if running:
+        return "running, slow" if "slow" in words else "running", usuals
+    return (", ".join(filter(None, words)) or "usual") if compared else "no baseline", usuals
+
+
+def wrong(runs: pd.DataFrame) -> int:
+    """Return how many runs `compare` and the loop say different things about."""
+    expected = by_hand(runs)
+    compared = compare(runs, now=NOW)
+    mistakes = abs(len(compared) - len(expected))
+    for row in compared.to_dict("records"):
+        verdict, usuals = expected[row["streamId"], row["executionId"]]
+        got = [row[f"{metric}Baseline"] for metric in METRICS]
+        got[0] = got[0].total_seconds() if pd.notna(got[0]) else None
+        same = all(
+            pd.isna(ours) if usual is None else abs(ours - usual) <= 1e-6 + 1e-12 * usual
+            for ours, usual in zip(got, usuals, strict=True)
+        )
+        mistakes += row["verdict"] != verdict or not same
+    return mistakes
+
+
+def timed(work: object) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Check, measure and print; 1 when a figure is missed."""
+    mistakes = sum(wrong(made(SAMPLE, 25, overlapping=share)) for share in (0, 0.05))
+    print(f"{mistakes} of 2 x {SAMPLE:,} runs differ from the loop by hand (target 0)")
+    runs = made(RUNS, STREAMS, overlapping=0)
+    oldest_first = runs.iloc[::-1]
+    seconds = oldest_first[["streamId"]].assign(duration=oldest_first["duration"].dt.total_seconds())
+    for metric in METRICS[1:]:
+        seconds[metric] = oldest_first[metric].to_numpy(dtype="float64", na_value=np.nan)
+    groups = seconds.groupby("streamId")
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        ours.append(timed(lambda: compare(runs, now=NOW)))
+        theirs.append(timed(lambda: [groups[metric].rolling(20).median() for metric in METRICS]))
+    ratio = median(ours) / median(theirs)
+    print(
+        f"compare {median(ours):.2f} s, rolling medians {median(theirs):.2f} s: {ratio:.2f} (target {TARGET:.2f})"
+    )
+    return int(mistakes > 0 or ratio > TARGET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
