@@ -57,7 +57,7 @@ def test_delay_scales_with_the_root_of_the_cost() -> None:
     "durations, elapsed", [([], 1_000), ([30.0] * 20, 10), ([100.0] * 20, 20), (STEADY, 250)]
 )
 def test_delay_meets_its_equation(durations: list[float], elapsed: float) -> None:
-    """The delay is the root of twice the cost over the hazard in its own middle, that written by definition."""
+    """The delay is the root of twice the cost over the hazard in its own middle, by definition."""
     delay = next_delay(elapsed, durations, cost=0.6, longest=600)
     at = elapsed + delay / 2
     shapes = [(x, 6, 1.0) for x in durations] + [(x, 1, 0.2) for x in (10, 60, 300, 1_500, 7_200)]
