@@ -173,5 +173,7 @@ def forget_all() -> None:
     with _registry.lock:
         for connection in _registry.known.values():
             connection.client.close()
+            connection.history.close()
+        _history.cache_clear()
         _registry.known.clear()
         _registry.last = None
