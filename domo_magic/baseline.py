@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from domo_magic.errors import TargetError
 from domo_magic.execution import whole
-from domo_magic.tidy import METRICS, microseconds_of, stream_by_stream, tidy
+from domo_magic.sentences import sentence
+from domo_magic.tidy import microseconds_of, stream_by_stream, tidy
 from domo_magic.windows import Windows, last_before
-from domo_magic.words import bytes_text, count_text, duration_text, ratio_text
+from domo_magic.words import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
+__all__ = ["Baseline", "band", "compare", "sentence"]
+
 Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
 
 #: A baseline is the median of the last successful runs, at most and at least this many.
@@ -30,13 +33,6 @@ DEVIATIONS, RATIO = 3.0, 1.5
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_SCALE = 1.4826
 
-#: What each metric is called when it is far above and far below the usual; "" is nothing to tell.
-_WORDS = {
-    "duration": ("slow", "fast"),
-    "rowsInserted": ("many rows", "few rows"),
-    "bytesInserted": ("many bytes", "few bytes"),
-    "peakMemoryUsedBytes": ("more memory", ""),
-}
 _FIRST = ("streamId", "executionId", "name", "currentState", "startedAt")
 
 
@@ -186,17 +182,18 @@ def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
     size, least = (LONGEST, LEAST) if baseline == "median" else (1, 1)
     order = stream_by_stream(table)
     # Where a clock ran backwards the start is the latest that is known: nothing is compared with itself.
-    parts = (part[order] for part in (table["group"].to_numpy(), start, np.maximum(start, end), counts))
-    return last_before(order, *parts, size=size, least=least)
+    end = np.maximum(start, end)
+    return last_before(
+        order, table["group"].to_numpy()[order], start[order], end[order], counts[order], size, least
+    )
 
 
 def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
     """Compare everything with one run; where several instances have such a run, each with its own."""
     import numpy as np
-    import pandas as pd
 
     pair = [whole(part) for part in baseline] if isinstance(baseline, tuple | list) else []
-    if len(pair) != 2 or None in pair:  # noqa: PLR2004
+    if len(pair) != 2 or None in pair:
         raise TargetError(
             f"no baseline {baseline!r}", 'choose "median", "previous" or (stream id, execution id)'
         )
@@ -233,7 +230,7 @@ def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Tim
     said = [""]
     code = np.zeros(len(table), dtype="int64")
     comparable = np.zeros(len(table), dtype=bool)
-    for metric, (above, below) in _WORDS.items():
+    for metric, (above, below) in METRICS.items():
         numbers = measured[metric]
         values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
         comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
@@ -249,7 +246,7 @@ def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Tim
     code[~finished & known] = running
     code[~finished & known & is_slow] = slow
     code[finished & ~succeeded] = failed
-    return pd.array(texts, dtype=pd.StringDtype()).take(code)  # type: ignore[call-overload]
+    return pd.array(texts, dtype=pd.StringDtype()).take(code)
 
 
 def _masked(numbers: Floats) -> Any:  # noqa: ANN401  pandas' arrays have no common type
@@ -268,75 +265,3 @@ def _like(metric: str, usual: Floats) -> Any:  # noqa: ANN401
         return _masked(usual)
     known = np.isfinite(usual)
     return np.where(known, np.rint(np.where(known, usual, 0)).astype("m8[us]"), np.timedelta64("NaT", "us"))
-
-
-def sentence(row: Any) -> str:  # noqa: ANN401  a Series, a mapping, a named tuple, a frame of one row
-    """Say in one plain sentence how a run compares.
-
-    Parameters
-    ----------
-    row : pandas.Series, mapping, named tuple or pandas.DataFrame
-        One row of what `compare` gave.
-
-    Returns
-    -------
-    str
-        The run in words, without its id and without a full stop.
-
-    Examples
-    --------
-    >>> sentence(compare(runs).iloc[0])
-    '14 min 02 s, 3.1 times the usual 4 min 31 s; rows as usual'
-    """
-    facts = _facts(row)
-    verdict = facts["verdict"]
-    words = verdict.split(", ")
-    usual = facts.get("durationBaseline")
-    as_rule = "" if usual is None else f", usually {_text('duration', usual)}"
-    if verdict == "failed":
-        lasted = facts.get("duration")
-        after = "" if lasted is None else f" after {_text('duration', lasted)}"
-        return f"{facts.get('currentState', 'failed')}{after}{as_rule}"
-    if verdict == "running, slow":
-        return f"still running, far longer than the usual {_text('duration', usual)}"
-    if verdict == "running":
-        return f"running{as_rule}"
-    said = [_clause(metric, facts, words) for metric in METRICS]
-    return "; ".join(filter(None, said)) + (
-        "; nothing usual to compare with yet" if verdict == "no baseline" else ""
-    )
-
-
-def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
-    """Say how one metric stands; bytes and memory only where they are unusual."""
-    value, usual, ratio = (facts.get(metric + part) for part in ("", "Baseline", "Ratio"))
-    if value is None:
-        return ""
-    if metric == "bytesInserted" and any(word.endswith("rows") for word in words):
-        return ""  # fewer rows are fewer bytes: once is enough
-    if ratio is not None and any(word in words for word in _WORDS[metric] if word):
-        memory = "peak memory " if metric == "peakMemoryUsedBytes" else ""
-        return f"{memory}{_text(metric, value)}, {ratio_text(ratio)} the usual {_text(metric, usual).removesuffix(' rows')}"
-    if metric == "duration":
-        return _text(metric, value) + (" as usual" if usual is not None else "")
-    if metric != "rowsInserted":
-        return ""
-    return "rows as usual" if usual is not None else _text(metric, value)
-
-
-def _text(metric: str, value: Any) -> str:  # noqa: ANN401
-    if metric == "duration":
-        return duration_text(value.total_seconds())
-    return count_text(value) if metric == "rowsInserted" else bytes_text(value)
-
-
-def _facts(row: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return what is known of a row, whatever holds it."""
-    import pandas as pd
-
-    if isinstance(row, pd.DataFrame):
-        row = row.iloc[0]
-    pairs = row._asdict() if hasattr(row, "_asdict") else row
-    facts = {key: value for key, value in pairs.items() if not pd.isna(value)}
-    lasted = {key: pd.Timedelta(facts[key]) for key in ("duration", "durationBaseline") if key in facts}
-    return facts | lasted

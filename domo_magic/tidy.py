@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import TargetError
 from domo_magic.execution import FINAL_STATES, SUCCESS, microseconds, whole
+from domo_magic.words import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 #: Columns without which runs cannot be told apart or put in order.
 NEEDED = ("streamId", "executionId", "currentState", "startedAt", "endedAt")
-#: What is measured, in the order of the comparison's columns.
-METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
 
-_WHOLE = ("streamId", "executionId", *METRICS[1:])
+_WHOLE = ("streamId", "executionId", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
 _TIMES = ("startedAt", "endedAt", "modifiedAt")
 
 
@@ -36,10 +35,11 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `NEEDED`, ``name``, ``instance`` (a category), ``modifiedAt`` and `METRICS`, empty where the
+        `NEEDED`, ``name``, ``instance`` (a category), ``modifiedAt`` and the metrics, empty where the
         frame lacks them, and ``group`` (int64, one number per stream of an instance), ``succeeded``,
         ``finished`` and ``known`` (bool; whether anything says that it ran). The latest ``startedAt``
-        comes first, then the highest ``executionId``; runs without a start are last. Of rows about the same run the one that knows most is kept.
+        comes first, then the highest ``executionId``; runs without a start are last. Of rows about the
+        same run the one that knows most is kept.
 
     Raises
     ------
@@ -71,10 +71,10 @@ def _column(runs: pd.DataFrame, name: str) -> Any:  # noqa: ANN401  pandas' arra
     import pandas as pd
 
     if name not in runs.columns:
-        return pd.array([pd.NA], dtype=_dtype(name)).repeat(len(runs))  # type: ignore[call-overload]
-    column = runs[name]
-    if isinstance(column, pd.DataFrame):
+        return pd.array([pd.NA], dtype=_dtype(name)).repeat(len(runs))
+    if list(runs.columns).count(name) > 1:
         raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
+    column = runs[name]
     if column.dtype != _dtype(name):
         column = _converted(column, name)
     return column.array
@@ -175,6 +175,8 @@ def _once(table: pd.DataFrame) -> pd.DataFrame:
 
     execution = pd.factorize(table["executionId"])[0].astype("int64")
     run = table["group"].to_numpy() * (len(table) + 1) + execution
+    if (np.diff(np.sort(run)) > 0).all():
+        return table
     twice = pd.Series(run).duplicated(keep=False).to_numpy() & (execution >= 0)
     if not twice.any():
         return table

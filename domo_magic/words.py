@@ -1,8 +1,16 @@
-"""Durations, sizes and ratios in words. Pure."""
+"""Durations, sizes, ratios and verdicts in words. Pure."""
 
 from __future__ import annotations
 
 import math
+
+#: What is compared, and what it is called far above and far below the usual; "" is nothing to tell.
+METRICS = {
+    "duration": ("slow", "fast"),
+    "rowsInserted": ("many rows", "few rows"),
+    "bytesInserted": ("many bytes", "few bytes"),
+    "peakMemoryUsedBytes": ("more memory", ""),
+}
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -29,13 +37,18 @@ def duration_text(seconds: float) -> str:
         return "unknown time"
     if seconds < 0:
         return f"-{duration_text(-seconds)}"
-    if seconds < 9.95:  # what would round to 10.0 is "10 s"  # noqa: PLR2004
+    return _short(seconds) if seconds < _HOUR - 0.5 else _long(seconds)
+
+
+def _short(seconds: float) -> str:
+    if seconds < 9.95:  # what would round to 10.0 is "10 s"
         return f"{seconds:.1f} s"
     # Rounding first and choosing the unit after it: 59.7 s is "1 min 00 s", never "60 s".
-    if (whole := round(seconds)) < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // 60} min {whole % 60:02d} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < _MINUTE else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def _long(seconds: float) -> str:
     if (minutes := round(seconds / _MINUTE)) < _DAY // _MINUTE:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / _HOUR)
@@ -62,13 +75,14 @@ def bytes_text(size: float) -> str:
     >>> bytes_text(0), bytes_text(43_584_980), bytes_text(1_234_000_000)
     ('0 bytes', '44 MB', '1.2 GB')
     """
-    if abs(size) < 999.5:  # what would round to 1000 is "1.0 kB"  # noqa: PLR2004
+    if abs(size) < 999.5:  # what would round to 1000 is "1.0 kB"
         return count_text(size, "bytes")
-    for unit in ("kB", "MB", "GB", "TB"):
+    units = ["kB", "MB", "GB", "TB"]
+    size /= 1000
+    while abs(size) >= 999.5 and len(units) > 1:
         size /= 1000
-        if abs(size) < 999.5:  # noqa: PLR2004
-            break
-    return f"{size:.1f} {unit}" if abs(size) < 9.95 else f"{size:,.0f} {unit}"  # noqa: PLR2004
+        del units[0]
+    return f"{size:.1f} {units[0]}" if abs(size) < 9.95 else f"{size:,.0f} {units[0]}"
 
 
 def ratio_text(ratio: float) -> str:
@@ -80,7 +94,7 @@ def ratio_text(ratio: float) -> str:
     ('3.1 times', '25 % of', '0.4 % of', 'instead of')
     """
     if ratio >= 1:
-        return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:,.0f} times"  # noqa: PLR2004
+        return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:,.0f} times"
     if ratio == 0:
         return "instead of"
     percent = 100 * ratio
