@@ -114,7 +114,7 @@ class DomoMagics(Magics):
 
     def _targets(self, asked: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:  # noqa: ANN401
         variables = {**self._ipython.user_ns, **(local_ns or {})}
-        return targets.parse_words(asked.words, variables, meant)
+        return options.parse_words(asked.words, variables, meant)
 
     def _setting(self, name: str, asked: Any, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """Return what the line says, else the setting, which is checked here."""

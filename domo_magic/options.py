@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from functools import cache
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from domo_magic import targets
 from domo_magic.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
+_UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$([^\W\d]\w*)")
+_NAME = re.compile(r"[^\W\d]\w*")
 
 IF_RUNNING = ("start", "adopt", "error")
 ON_FAILURE = ("raise", "return")
@@ -114,7 +123,76 @@ def parse(magic: str, line: str) -> argparse.Namespace:
         words = shlex.split(bare(line))
     except ValueError:
         raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
+    refuse_unexpanded(words)
     return parser(magic).parse_intermixed_args(words)
+
+
+def refuse_unexpanded(words: Iterable[str]) -> None:
+    """Refuse what IPython hands on raw: the whole line, when anything in it cannot be expanded.
+
+    Raises
+    ------
+    TargetError
+        Naming the first ``{...}`` or ``$name`` that is still there and is no list of ids.
+    """
+    for match in _UNEXPANDED.finditer(" ".join(words)):
+        inside, dollar = match.groups()
+        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside)):
+            name = dollar or inside.strip()
+            raise TargetError(
+                f"no variable {targets.shown(name)}", "write the name of a variable that exists"
+            )
+
+
+def parse_words(
+    words: Iterable[str], variables: Mapping[str, Any], meant: targets.Meant
+) -> tuple[targets.Target, ...]:
+    """Understand the targets of a magic's line; a bare name is a variable.
+
+    Parameters
+    ----------
+    words : iterable of str
+        The line without its options, `variables` already expanded by IPython where it could.
+    variables : mapping
+        The person's namespace.
+    meant : {"streams", "runs"}
+        As for `targets.parse`.
+
+    Returns
+    -------
+    tuple of Target
+        None at all where no word was written; a variable without any target is an error.
+
+    Raises
+    ------
+    TargetError
+        As for `targets.parse`; also for a name that is no variable, and for the text of a printed
+        object.
+
+    Examples
+    --------
+    >>> [target.stream_id for target in parse_words(["found"], {"found": [25775]}, "streams")]
+    [25775]
+    """
+    text = _NUMPY_NUMBER.sub(r"\1", " ".join(words))
+    if not text:
+        return ()
+    if "\n" in text or "..." in text or "…" in text or "dtype:" in text:
+        raise TargetError(
+            f"{targets.shown(text)} is the text of a printed object, not its ids",
+            "write the variable's name, without braces",
+        )
+    return targets.checked(_of_words(text, variables, meant), meant)
+
+
+def _of_words(text: str, variables: Mapping[str, Any], meant: targets.Meant) -> Iterator[targets.Target]:
+    for word in targets.bare(text):
+        if word in variables and _NAME.fullmatch(word):
+            yield from targets.each(variables[word], meant)
+        elif _NAME.fullmatch(word):
+            raise TargetError(f"no variable {word!r}", f"to find a stream: %domo_streams {word}")
+        else:
+            yield targets.word(word, meant)
 
 
 def bare(line: str) -> str:

@@ -12,15 +12,12 @@ from urllib.parse import urlsplit
 from domo_magic.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 Meant = Literal["streams", "runs"]
 
 _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
-_UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$(\w+)")
-_NAME = re.compile(r"[^\W\d]\w*")
 _HOW = "write a stream's id (25775), a DataSet's id, or the address of a DataSet's page in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -70,7 +67,12 @@ def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
     >>> [target.stream_id for target in parse([25775, "25776"])]
     [25775, 25776]
     """
-    found = tuple(_each(value, meant))
+    return checked(each(value, meant), meant)
+
+
+def checked(targets: Iterable[Target], meant: Meant) -> tuple[Target, ...]:
+    """Return the targets, after making sure that there are some and none is there twice."""
+    found = tuple(targets)
     if not found:
         raise TargetError("no target: what was given is empty", _HOW if meant == "streams" else _HOW_RUN)
     refuse_twice(found)
@@ -100,78 +102,31 @@ def refuse_twice(targets: Iterable[Target]) -> None:
         seen.add(key)
 
 
-def parse_words(words: Iterable[str], variables: Mapping[str, Any], meant: Meant) -> tuple[Target, ...]:
-    """Understand the targets of a magic's line; a bare name is a variable.
-
-    Parameters
-    ----------
-    words : iterable of str
-        The line without its options, `variables` already expanded by IPython where it could.
-    variables : mapping
-        The person's namespace.
-    meant : {"streams", "runs"}
-        As for `parse`.
-
-    Raises
-    ------
-    TargetError
-        As for `parse`; also for a name that is no variable, and for the text of a printed object.
-
-    Examples
-    --------
-    >>> [target.stream_id for target in parse_words(["found"], {"found": [25775]}, "streams")]
-    [25775]
-    """
-    text = _NUMPY_NUMBER.sub(r"\1", " ".join(words))
-    if "\n" in text or "..." in text or "…" in text or "dtype" in text:
-        raise TargetError(
-            f"{shown(text)} is the text of a printed object, not its ids",
-            "write the variable's name, without braces",
-        )
-    _refuse_unexpanded(text)
-    found: list[Target] = []
-    for word in _bare(text):
-        if word in variables and _NAME.fullmatch(word):
-            found.extend(_each(variables[word], meant))
-        elif _NAME.fullmatch(word):
-            raise TargetError(f"no variable {word!r}", f"to find a stream: %domo_streams {word}")
-        else:
-            found.append(_word(word, meant))
-    refuse_twice(found)
-    return tuple(found)
-
-
-def _refuse_unexpanded(text: str) -> None:
-    # IPython hands on the whole line raw when anything in it cannot be expanded.
-    for match in _UNEXPANDED.finditer(text):
-        inside, dollar = match.groups()
-        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", inside):
-            name = dollar or inside.strip()
-            raise TargetError(f"no variable {shown(name)}", "write the name of a variable that exists")
-
-
-def _bare(text: str) -> Iterator[str]:
+def bare(text: str) -> Iterator[str]:
     """Yield the words of `text` without the commas, brackets and quotes of an expanded list."""
-    for word in text.split():
-        if "://" in word:
-            yield word.strip("[](){},'\"")
+    for each_word in text.split():
+        if "://" in each_word:
+            yield each_word.strip("[](){},'\"")
+        elif re.search(r"\w[\[({]|[\])}]\w", each_word):  # 25(775) is not two ids
+            yield each_word
         else:
-            yield from re.sub(r"[\[\](){},'\"]", " ", word).split()
+            yield from re.sub(r"[\[\](){},'\"]", " ", each_word).split()
 
 
-def _each(value: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401
+def each(value: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401
+    """Yield the targets in a Python value, as `parse` does, without looking at all of them together."""
     if isinstance(value, str):
-        for word in _bare(value) if "\n" not in value else [value]:
-            yield _word(word, meant)
+        for part in bare(value) if "\n" not in value else [value]:
+            yield word(part, meant)
     elif hasattr(value, "columns"):
         yield from _of_frame(value, meant)
     elif isinstance(value, dict):
         raise TargetError("a dict is no target", "give its keys or values as a list")
-    elif hasattr(value, "index") and "streamId" in getattr(value, "index", ()):
+    elif hasattr(value, "to_frame") and "streamId" in getattr(value, "index", ()):
         yield from _of_frame(value.to_frame().T, meant)  # one row of a frame
     elif hasattr(value, "tolist"):
         items = value.tolist()
-        yield from _each(items, meant) if isinstance(items, list) else [_item(items, meant)]
+        yield from each(items, meant) if isinstance(items, list) else [_item(items, meant)]
     elif isinstance(value, list | tuple | set | frozenset | range) or hasattr(value, "__next__"):
         for item in value:
             yield _item(item, meant)
@@ -190,17 +145,17 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401  a 
         return
     for stream, execution in zip(streams, table["executionId"].tolist(), strict=True):
         target = _item(stream, meant)
-        if execution is None or execution != execution or str(execution) == "<NA>":  # noqa: PLR0124  NaN
+        if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
             raise TargetError(
                 f"a row of stream {target.text} has no executionId",
                 f"%domo_runs {target.text} shows its runs",
             )
-        yield _word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
+        yield word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
 
 
 def _item(value: object, meant: Meant) -> Target:
     if isinstance(value, str):
-        return _word(value.strip(), meant)
+        return word(value.strip(), meant)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     try:
@@ -209,24 +164,25 @@ def _item(value: object, meant: Meant) -> Target:
         number = -1
     if isinstance(value, bool) or number < 0:
         raise TargetError(f"{shown(str(value))} is no id", _HOW if meant == "streams" else _HOW_RUN)
-    return _word(str(number), meant)
+    return word(str(number), meant)
 
 
-def _word(word: str, meant: Meant) -> Target:
-    if re.fullmatch(r"[0-9]+", word):
-        return Target(word, _id(word, word))
-    if match := re.fullmatch(r"([0-9]+)/([0-9]+)", word):
+def word(text: str, meant: Meant) -> Target:
+    """Understand one word."""
+    if re.fullmatch(r"[0-9]+", text):
+        return Target(text, _id(text, text))
+    if match := re.fullmatch(r"([0-9]+)/([0-9]+)", text):
         if meant == "streams":
             raise TargetError(
-                f"{shown(word)} is a run; here a stream is meant", f"write the stream alone: {match[1]}"
+                f"{shown(text)} is a run; here a stream is meant", f"write the stream alone: {match[1]}"
             )
-        return Target(word, _id(match[1], word), _id(match[2], word))
-    if re.fullmatch(_UUID, word):
-        return Target(word, dataset_id=word.lower())
-    if "/datasources/" in word:
-        return _address(word)
+        return Target(text, _id(match[1], text), _id(match[2], text))
+    if re.fullmatch(_UUID, text):
+        return Target(text, dataset_id=text.lower())
+    if "/datasources/" in text:
+        return _address(text)
     what = "stream" if meant == "streams" else "run or stream"
-    raise TargetError(f"{shown(word)} is no {what}", _HOW if meant == "streams" else _HOW_RUN)
+    raise TargetError(f"{shown(text)} is no {what}", _HOW if meant == "streams" else _HOW_RUN)
 
 
 def _id(digits: str, text: str) -> int:
