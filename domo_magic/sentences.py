@@ -42,9 +42,8 @@ def sentence(row: Any) -> str:  # noqa: ANN401  a Series, a mapping, a named tup
     if verdict == "running":
         return f"running{as_rule}"
     said = [_clause(metric, facts, words) for metric in METRICS]
-    return "; ".join(filter(None, said)) + (
-        "; nothing usual to compare with yet" if verdict == "no baseline" else ""
-    )
+    said.append("nothing usual to compare with yet" if verdict == "no baseline" else "")
+    return "; ".join(filter(None, said))
 
 
 def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
@@ -57,7 +56,9 @@ def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
     if ratio is not None and any(word in words for word in METRICS[metric] if word):
         memory = "peak memory " if metric == "peakMemoryUsedBytes" else ""
         as_rule = _text(metric, usual).removesuffix(" rows")
-        return f"{memory}{_text(metric, value)}, {ratio_text(ratio)} the usual {as_rule}"
+        return (
+            f"{memory}{_text(metric, value)}{', ' if ratio else ' '}{ratio_text(ratio)} the usual {as_rule}"
+        )
     if metric == "duration":
         return _text(metric, value) + (" as usual" if usual is not None else "")
     if metric != "rowsInserted":

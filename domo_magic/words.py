@@ -97,5 +97,6 @@ def ratio_text(ratio: float) -> str:
         return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:,.0f} times"
     if ratio == 0:
         return "instead of"
-    percent = 100 * ratio
-    return f"{percent:.0f} % of" if percent >= 1 else f"{max(percent, 0.1):.1f} % of"
+    if ratio < 0.001:
+        return "under 0.1 % of"
+    return f"{100 * ratio:.0f} % of" if ratio >= 0.00995 else f"{100 * ratio:.1f} % of"
