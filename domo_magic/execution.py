@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Self
 
 from domo_magic.errors import InvalidResponse
@@ -78,16 +79,25 @@ def parse_json(body: bytes | str) -> object:
 
 def whole(value: object) -> int | None:
     """Return the whole number that `value` is without loss (``12``, ``12.0``, ``"12"``), or None."""
+    if type(value) is int:  # nearly always
+        return value if -_INT64 <= value < _INT64 else None
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
-        try:
-            value = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
-        except ValueError:
-            return None
+    if isinstance(value, str | ExactFloat):
+        value = _exactly(value.text if isinstance(value, ExactFloat) else value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
+
+
+def _exactly(text: str) -> object:
+    """Return the number that a text is, whole where a float would change it; None for other text."""
+    try:
+        number = Decimal(text) if "_" not in text else None
+        whole_number = number is not None and number.is_finite() and abs(number) < _INT64 * 2
+        return int(number) if number is not None and whole_number and number == int(number) else None
+    except InvalidOperation:
+        return None
 
 
 def microseconds(value: object) -> int | None:

@@ -6,24 +6,15 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.execution import (
-    EARLIEST_US,
-    LATEST_US,
-    MILLISECONDS_FROM,
-    ExactFloat,
-    microseconds,
-    whole,
-)
+from domo_magic.arrays import ARRAYS, as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     import pandas as pd
 
+    from domo_magic.arrays import Column
     from domo_magic.execution import Execution
-
-    Column = Sequence[object]
 
 #: Kind of each column, in the order of the columns.
 KINDS: dict[str, str] = {
@@ -104,11 +95,14 @@ def _values(
     chunk: Sequence[Mapping[str, object]], columns: dict[str, list[object]], done: int
 ) -> Iterable[Iterable[object]]:
     """Return the chunk's values per column, after adding a column for each new key."""
-    if len(columns) > 1 and all(len(record) == len(columns) for record in chunk):
-        try:
-            return zip(*map(itemgetter(*columns), chunk), strict=True)
-        except KeyError:
-            pass
+    if len(columns) > 1:
+        size, blank = len(columns), dict.fromkeys(columns)
+        whole = [record if len(record) == size else {**blank, **record} for record in chunk]
+        if all(len(record) == size for record in whole):
+            try:
+                return zip(*map(itemgetter(*columns), whole), strict=True)
+            except KeyError:
+                pass
     for key in chain.from_iterable(chunk):
         if key not in columns:
             columns[key] = [None] * done
@@ -131,16 +125,23 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     empty = (None,) * size
     arrays: dict[str, Any] = {}
     for name, kind in KINDS.items():
-        if kind in _ARRAYS:
-            arrays[name] = _ARRAYS[kind](columns.get(name, empty))
+        if kind in ARRAYS:
+            arrays[name] = ARRAYS[kind](columns.get(name, empty))
         else:
             arrays[name] = None  # holds the column's place until what it is computed from is there
     arrays["duration"] = _durations(arrays["startedAt"], arrays["endedAt"])
     arrays["rowsPerSecond"] = _rates(arrays["rowsInserted"], arrays["duration"])
     for name, values in columns.items():
         if name not in KINDS:
-            arrays[name] = _json(values)
+            arrays[name] = as_json(values)
     return pd.DataFrame(arrays, index=pd.RangeIndex(size), copy=False)
+
+
+def typed(columns: Mapping[str, Column], kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame with these columns, each of the dtype of its kind (``whole``, ``text``, ...)."""
+    import pandas as pd
+
+    return pd.DataFrame({name: ARRAYS[kind](columns[name]) for name, kind in kinds.items()}, copy=False)
 
 
 def empty() -> pd.DataFrame:
@@ -154,124 +155,7 @@ def empty() -> pd.DataFrame:
     return build({}, 0)
 
 
-def _types(values: Column) -> set[type]:
-    return set(map(type, values)) - {type(None)}
-
-
-def _missing(values: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    import numpy as np
-
-    if None not in values:
-        return np.zeros(len(values), dtype=bool)
-    return np.fromiter((value is None for value in values), dtype=bool, count=len(values))
-
-
-def _masked(values: Column, dtype: str) -> tuple[Any, Any]:
-    """Return the values as a numpy array with 0 for None, and where they are None."""
-    import numpy as np
-
-    mask = _missing(values)
-    filled = [0 if value is None else value for value in values] if mask.any() else values
-    return np.array(filled, dtype=dtype), mask
-
-
-def _whole(values: Column) -> Any:  # noqa: ANN401  pandas' arrays have no common type
-    import pandas as pd
-
-    if not _types(values) <= {int}:
-        values = [whole(value) for value in values]
-    try:
-        return pd.arrays.IntegerArray(*_masked(values, "int64"))
-    except OverflowError:
-        return pd.arrays.IntegerArray(*_masked([whole(value) for value in values], "int64"))
-
-
-def _flag(values: Column) -> Any:  # noqa: ANN401
-    import pandas as pd
-
-    if not _types(values) <= {bool}:
-        values = [value if isinstance(value, bool) else None for value in values]
-    return pd.arrays.BooleanArray(*_masked(values, "bool"))
-
-
-def _text(values: Column) -> Any:  # noqa: ANN401
-    import pandas as pd
-
-    types = _types(values)
-    if not types and values:
-        return pd.array([None], dtype="string").repeat(len(values))
-    if types <= {float, ExactFloat}:
-        values = [None if value is None else str(value) for value in values]
-    elif not types <= {str}:
-        values = [_as_text(value) for value in values]
-    texts: Any = values
-    return pd.array(texts, dtype="string")
-
-
-def _as_text(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        return str(value)
-    except ValueError:  # more digits than Python prints
-        return None
-
-
-def _time(values: Column) -> Any:  # noqa: ANN401
-    import numpy as np
-    import pandas as pd
-
-    if _types(values) <= {int, float, ExactFloat}:
-        try:
-            us = _numbers_to_us(np.array(values, dtype="float64"))
-        except OverflowError:
-            us = _each_to_us(values)
-    else:
-        us = _texts_to_us(values)
-    return pd.array(us, dtype=pd.DatetimeTZDtype("us", "UTC"))
-
-
-def _numbers_to_us(numbers: Any) -> Any:  # noqa: ANN401  a numpy array
-    import numpy as np
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        us = np.rint(numbers * np.where(np.abs(numbers) >= MILLISECONDS_FROM, 1e3, 1e6))
-        good = (us >= EARLIEST_US) & (us <= LATEST_US)  # False for nan, too
-    times = np.where(good, us, 0).astype("int64").view("M8[us]")
-    times[~good] = np.datetime64("NaT")
-    return times
-
-
-def _texts_to_us(values: Column) -> Any:  # noqa: ANN401
-    import numpy as np
-
-    if _types(values) == {str} and all(value is None or str(value).endswith("Z") for value in values):
-        try:
-            times = np.array(
-                ["NaT" if value is None else str(value)[:-1] for value in values], dtype="M8[us]"
-            )
-        except ValueError:
-            return _each_to_us(values)
-        return times
-    return _each_to_us(values)
-
-
-def _each_to_us(values: Column) -> Any:  # noqa: ANN401
-    import numpy as np
-
-    us = [microseconds(value) for value in values]
-    return np.array(us, dtype="M8[us]")
-
-
-def _json(values: Column) -> Any:  # noqa: ANN401
-    import numpy as np
-
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
-def _durations(started: Any, ended: Any) -> Any:  # noqa: ANN401
+def _durations(started: Any, ended: Any) -> Any:
     import numpy as np
 
     lasted = ended - started
@@ -279,7 +163,7 @@ def _durations(started: Any, ended: Any) -> Any:  # noqa: ANN401
     return lasted
 
 
-def _rates(rows: Any, durations: Any) -> Any:  # noqa: ANN401
+def _rates(rows: Any, durations: Any) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -287,12 +171,3 @@ def _rates(rows: Any, durations: Any) -> Any:  # noqa: ANN401
     empty = np.asarray(durations.isna()) | np.asarray(rows.isna()) | (seconds <= 0)
     counts = rows.to_numpy(dtype="float64", na_value=0)
     return pd.arrays.FloatingArray(np.where(empty, 0.0, counts) / np.where(empty, 1.0, seconds), empty)
-
-
-_ARRAYS: dict[str, Callable[[Column], Any]] = {
-    "whole": _whole,
-    "text": _text,
-    "time": _time,
-    "flag": _flag,
-    "json": _json,
-}
