@@ -13,7 +13,6 @@ from domo_magic.errors import (
     ConnectionFailed,
     DomoError,
     InvalidResponse,
-    NotFound,
     RateLimited,
     TriggerOutcomeUnknown,
 )
@@ -34,6 +33,7 @@ PAGE = 500
 _STREAMS = "/api/data/v1/streams"
 _DATASETS = "/api/data/v3/datasources"
 _START_REPEATS = 3
+_LEAST = 0.01
 _NOTHING_TO_STOP_FOR = threading.Event()
 _T = TypeVar("_T")
 
@@ -100,9 +100,7 @@ class Client:
         deadline = self._clock.monotonic() + self._timing.start_budget
         for attempt in range(_START_REPEATS + 1):
             try:
-                answer = self._transport.send(
-                    "POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"}
-                )
+                answer = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
             except Lost as lost:
                 if lost.sent:
                     raise Uncertain(*_unknown(stream_id, lost.what)) from lost
@@ -141,18 +139,25 @@ class Client:
         answer, value = self._ask("GET", path, f"run {stream_id}/{execution_id}", dict, repeat=repeat)
         return Execution.from_json(value, stream_id, answer.text)
 
-    def executions(self, stream_id: int, limit: int, offset: int, *, repeat: bool = True) -> list[Execution]:
-        """Ask for a page of a stream's runs, in whatever order Domo has them."""
+    def executions(
+        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
+    ) -> list[Execution]:
+        """Ask for a page of a stream's runs, in whatever order Domo has them; with a deadline once."""
         path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat)
+        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
         return [Execution.from_json(item, stream_id) for item in value]
 
-    def newest_id(self, stream_id: int) -> int:
+    def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
         """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
+        path = f"{_STREAMS}/state/{stream_id}"
         try:
-            _, value = self._ask("GET", f"{_STREAMS}/state/{stream_id}", f"stream {stream_id}", list)
-        except (NotFound, InvalidResponse):
+            _, value = self._ask("GET", path, f"stream {stream_id}", list, deadline=deadline)
+        except InvalidResponse:
             return 0
+        except ApiError as error:
+            if error.status in {401, 403, 429} or error.status >= 500:
+                raise
+            return 0  # nobody documented this call; the list itself will tell
         return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
 
     def history(self, stream_id: int) -> list[Execution]:
@@ -199,10 +204,18 @@ class Client:
         self._repeat(lambda: self._good(self._send("PUT", path, body), what))
 
     def _ask(
-        self, method: str, path: str, what: str, shape: type[_T], body: object = None, *, repeat: bool = True
+        self,
+        method: str,
+        path: str,
+        what: str,
+        shape: type[_T],
+        body: object = None,
+        *,
+        repeat: bool = True,
+        deadline: float | None = None,
     ) -> tuple[Answer, _T]:
         def once() -> tuple[Answer, _T]:
-            answer = self._good(self._send(method, path, body), what)
+            answer = self._good(self._send(method, path, body, deadline), what)
             try:
                 value = None if answer.flaw else parse_json(answer.body)
             except InvalidResponse as error:
@@ -211,7 +224,7 @@ class Client:
                 raise senseless(answer, what)
             return answer, value
 
-        return self._repeat(once) if repeat else once()
+        return self._repeat(once) if repeat and deadline is None else once()
 
     def _repeat(self, once: Callable[[], _T]) -> _T:
         deadline = self._clock.monotonic() + self._timing.retry_budget
@@ -228,10 +241,15 @@ class Client:
             self._clock.wait(_NOTHING_TO_STOP_FOR, pause)
             attempt += 1
 
-    def _send(self, method: str, path: str, body: object = None) -> Answer:
-        answer = self._transport.send(method, path, body)
+    def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Answer:
+        within = None if deadline is None else max(_LEAST, deadline - self._clock.monotonic())
+        before = self._clock.time()
+        answer = self._transport.send(method, path, body, within=within)
         if (server := answer.server_time) is not None:
-            self.skew = server - self._clock.time()
+            # Whole seconds, written at some moment between request and answer: a slow one tells little.
+            earliest = server - self._clock.time()
+            if not earliest <= self.skew <= server + 1 - before:
+                self.skew = earliest
         return answer
 
     def _backoff(self, attempt: int) -> float:

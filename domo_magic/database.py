@@ -98,18 +98,18 @@ class Database:
         return self._db
 
     def _in_memory(self, error: Exception) -> sqlite3.Connection:
-        """Go on without the file, and say so once."""
+        """Go on without the file but with what it holds, and say so once."""
         if self._path is None:
             raise error
+        path, self._path = self._path, None
+        self._db = memory = _copy(self._db)
         warnings.warn(
-            f"the history {self._path} cannot be used ({error}); until the kernel ends, runs are"
+            f"the history {path} cannot be used ({error}); until the kernel ends, runs are"
             " remembered in memory only. Mend or move the file, or set DOMO_MAGIC_HOME to another folder.",
             HistoryWarning,
             stacklevel=4,
         )
-        self._path = None
-        self._db = _open(":memory:")
-        return self._db
+        return memory
 
     def close(self) -> None:
         """Close the file."""
@@ -124,6 +124,19 @@ def _open_file(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
     return _open(str(path))
+
+
+def _copy(file: sqlite3.Connection | None) -> sqlite3.Connection:
+    """Return what a file holds in memory, as far as it can be read: starts under way keep their ids."""
+    memory = _open(":memory:")
+    if file is not None:
+        try:
+            file.backup(memory)
+        except sqlite3.Error:
+            memory.close()
+            memory = _open(":memory:")
+        file.close()
+    return memory
 
 
 def _open(name: str) -> sqlite3.Connection:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domo_magic.database import Database
+from domo_magic.execution import Execution, parse_json
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from domo_magic.execution import Execution
     from domo_magic.timing import Clock
 
 FILE = "history.sqlite"
@@ -93,24 +94,32 @@ class History:
             if execution.execution_id is None:
                 db.execute("UPDATE run SET answer = ? WHERE id = ?", (execution.text, intent.id))
                 return
+            key = (instance, execution.stream_id, execution.execution_id, intent.id)
             # The answer is certain: whoever took this run for another intent's was wrong, and looks again.
             db.execute(
                 "UPDATE run SET execution_id = NULL, outcome = 'open', answer = NULL, finished = 0"
                 " WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
                 " AND outcome = 'adopted'",
-                (instance, execution.stream_id, execution.execution_id, intent.id),
+                key,
+            )
+            # A Domo that counts anew, as a sandbox does that was started again: the newer run has the id.
+            db.execute(
+                "DELETE FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
+                " AND outcome = 'started'",
+                key,
             )
             _take(db, instance, intent, execution, "started", self._now_ms())
 
         self._database.write(work)
 
     def adopt(self, instance: str, intent: Intent, execution: Execution) -> bool:
-        """Claim a run for an intent; False where another intent has it, or this one has a run."""
+        """Claim a run for an intent; False where another intent has it, or this one has another run."""
 
         def work(db: sqlite3.Connection) -> bool:
             taken = db.execute(
-                "SELECT 1 FROM run WHERE id = ? AND outcome != 'open' OR"
-                " instance = ? AND stream_id = ? AND execution_id = ? AND outcome IS NOT NULL",
+                "SELECT 1 FROM run WHERE id = ?1 AND outcome != 'open' AND execution_id IS NOT ?4 OR"
+                " instance = ?2 AND stream_id = ?3 AND execution_id = ?4 AND outcome IS NOT NULL"
+                " AND id != ?1",
                 (intent.id, instance, execution.stream_id, execution.execution_id),
             ).fetchone()
             if taken:
@@ -149,14 +158,62 @@ class History:
         )
         return [Intent(*row) for row in rows]
 
-    def claimed(self, instance: str, stream_id: int) -> set[int]:
-        """Return the executions of a stream that belong to an intent."""
+    def claimed(self, instance: str, intent: Intent) -> set[int]:
+        """Return the executions of an intent's stream that belong to other intents."""
         rows = self._database.read(
             "SELECT execution_id FROM run WHERE instance = ? AND stream_id = ? AND execution_id IS NOT NULL"
-            " AND outcome IS NOT NULL",
-            (instance, stream_id),
+            " AND outcome IS NOT NULL AND id != ?",
+            (instance, intent.stream_id, intent.id),
         )
         return {row[0] for row in rows}
+
+    def runs(
+        self,
+        instance: str,
+        streams: Sequence[int] = (),
+        *,
+        limit: int | None = None,
+        since_us: int = 0,
+        state: str | None = None,
+        label: str | None = None,
+        finished: bool | None = None,
+    ) -> list[Execution]:
+        """Return the runs recorded here, newest first; an open start has no ``execution_id``."""
+        conditions = {
+            "run.instance = ?": instance,
+            "sorted_at >= ?": since_us,
+            "run.stream_id IN (SELECT value FROM json_each(?))": json.dumps(list(streams))
+            if streams
+            else None,
+            "upper(state) = upper(?)": state,
+            "label = ?": label,
+            "finished = ?": finished,
+        }
+        asked = {condition: value for condition, value in conditions.items() if value is not None}
+        rows = self._database.read(
+            "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
+            f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}"
+            " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
+            [*asked.values(), -1 if limit is None else limit],
+        )
+        return [_run(instance, row) for row in rows]
+
+    def streams_with_runs(self, instance: str) -> list[int]:
+        """Return the streams with a run recorded here, by their ids."""
+        rows = self._database.read(
+            "SELECT DISTINCT stream_id FROM run WHERE instance = ? AND outcome IS NOT 'refused'"
+            " ORDER BY stream_id",
+            (instance,),
+        )
+        return [row[0] for row in rows]
+
+    def unfinished(self, instance: str) -> list[Execution]:
+        """Return the runs that were started here and are not known to have ended, newest first."""
+        return [
+            run
+            for run in self.runs(instance, finished=False)
+            if run.execution_id is not None and run.requested_at is not None
+        ]
 
     def durations(self, instance: str, stream_id: int) -> list[float]:
         """Return how long the last 20 successful runs of a stream lasted, in seconds, newest first."""
@@ -199,6 +256,13 @@ class History:
 
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)
+
+
+def _run(instance: str, row: tuple[Any, ...]) -> Execution:
+    stream_id, execution_id, answer, state, name, label, requested_at = row
+    fields = parse_json(answer) if answer else {"currentState": state}
+    run = Execution(stream_id, execution_id, fields if isinstance(fields, dict) else {}, text=answer)
+    return run.known_as(instance=instance, name=name, label=label, requested_at=requested_at)
 
 
 def _take(

@@ -40,10 +40,9 @@ def look(domo: Connection, intent: Intent, stop: Event) -> tuple[Execution | Non
         Where there are several, all of them, and none is chosen.
     """
     deadline = domo.clock.monotonic() + domo.timing.look
-    several: list[Execution] = []
     while True:
         try:
-            found, several = look_once(domo, intent)
+            found, several = look_once(domo, intent, deadline)
             if found or several:
                 return found, several
         except ApiError as error:
@@ -51,21 +50,23 @@ def look(domo: Connection, intent: Intent, stop: Event) -> tuple[Execution | Non
                 return None, []
         except DomoError:
             pass  # the weather that lost the answer; looking goes on
-        left = deadline - domo.clock.monotonic()
-        if left <= 0 or domo.clock.wait(stop, min(domo.timing.look_pause, left)):
-            return None, several
+        pause = max(domo.timing.look_pause, domo.client.quiet)
+        if domo.clock.monotonic() + pause >= deadline or domo.clock.wait(stop, pause):
+            return None, []
 
 
-def look_once(domo: Connection, intent: Intent) -> tuple[Execution | None, list[Execution]]:
-    """Look once, as `look` does.
+def look_once(
+    domo: Connection, intent: Intent, deadline: float | None = None
+) -> tuple[Execution | None, list[Execution]]:
+    """Look once, as `look` does; with a `deadline` (monotonic seconds) not beyond it.
 
     Raises
     ------
     ConnectionFailed, ApiError, InvalidResponse
         Domo does not say.
     """
-    runs = pages.newest(domo.client, intent.stream_id, _WINDOW)
-    claimed = domo.history.claimed(domo.instance, intent.stream_id)
+    runs = pages.newest(domo.client, intent.stream_id, _WINDOW, deadline=deadline)
+    claimed = domo.history.claimed(domo.instance, intent)
     fitting = [run for run in runs if run.execution_id not in claimed and _fits(domo, intent, run)]
     if len(fitting) == 1 and domo.history.adopt(domo.instance, intent, fitting[0]):
         return domo.known(fitting[0], intent.label, intent.requested_at), []

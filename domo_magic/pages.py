@@ -5,18 +5,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domo_magic.client import PAGE
+from domo_magic.errors import DomoError
+from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from domo_magic.client import Client
     from domo_magic.execution import Execution
 
 
-def newest(client: Client, stream_id: int, count: int) -> list[Execution]:
+# Runs that appear between two questions, or that the newest id does not count yet.
+_OVERLAP = 10
+
+
+def newest(client: Client, stream_id: int, count: int, *, deadline: float | None = None) -> list[Execution]:
     """Return a stream's newest executions, newest first, at least `count` where there are as many.
 
     Lists come oldest first as far as is known, so the newest stand at ``offset = newest - count``.
     Where that page does not hold the newest, the order is another, or ids have gaps: then every
-    page is read.
+    page is read. With a `deadline` (monotonic seconds) every question is asked once, and ends there.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        As for every question to Domo.
+    """
+    last = client.newest_id(stream_id, deadline=deadline)
+    offset = max(0, last - count)
+    found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline))
+    if not (last and max(found, default=0) >= last and (offset == 0 or len(found) >= min(count, last))):
+        found |= everything(client, stream_id, deadline=deadline)
+    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+
+
+def back_to(
+    client: Client, stream_id: int, enough: Callable[[Sequence[Execution]], bool], count: int
+) -> list[Execution]:
+    """Return a stream's newest executions, read back until there are `enough`; pages come side by side.
+
+    Parameters
+    ----------
+    client : Client
+        Asks.
+    stream_id : int
+        The stream.
+    enough : callable
+        Told what was found, says whether that will do.
+    count : int
+        How many are probably enough.
 
     Raises
     ------
@@ -24,24 +61,56 @@ def newest(client: Client, stream_id: int, count: int) -> list[Execution]:
         As for every question to Domo.
     """
     last = client.newest_id(stream_id)
-    offset = max(0, last - count)
-    found = _by_id(client.executions(stream_id, count, offset))
-    if not (last and max(found, default=0) >= last and (offset == 0 or len(found) >= min(count, last))):
-        found |= everything(client, stream_id)
-    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+    found: dict[int, Execution] = {}
+    end, size = last, min(PAGE, count)
+    pages = -(-count // size)
+    while end > 0:
+        offsets = [max(0, end - size * (page + 1)) for page in range(pages) if end - size * page > 0]
+        found |= _side_by_side(client, stream_id, offsets, end)
+        end, size, pages = offsets[-1], PAGE, THREADS
+        if max(found, default=0) < last:
+            break  # another order than known, or ids with gaps
+        if enough(list(found.values())):
+            return list(found.values())
+    return (
+        list(found.values())
+        if last and max(found, default=0) >= last
+        else list(everything(client, stream_id).values())
+    )
 
 
-def everything(client: Client, stream_id: int) -> dict[int, Execution]:
+def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Execution]:
+    """Return the executions from each offset to the next."""
+
+    def ask(window: tuple[int, int]) -> list[Execution] | DomoError:
+        offset, limit = window
+        try:
+            return client.executions(stream_id, limit, offset)
+        except DomoError as error:
+            return error
+
+    ends = [end + _OVERLAP, *offsets]
+    windows = [(offset, min(PAGE, until - offset)) for offset, until in zip(offsets, ends, strict=False)]
+    found: dict[int, Execution] = {}
+    for page in each(ask, windows, parallel=THREADS):
+        if isinstance(page, DomoError):
+            raise page
+        found |= _by_id(page)
+    return found
+
+
+def everything(client: Client, stream_id: int, *, deadline: float | None = None) -> dict[int, Execution]:
     """Return all executions of a stream by their id."""
     found: dict[int, Execution] = {}
     offset = 0
     while True:
-        page = client.executions(stream_id, PAGE, offset)
-        found |= _by_id(page)
-        # Runs that appear while paging shift what is newest first: pages overlap a little.
-        offset += PAGE - 10
-        if len(page) < PAGE:
+        page = _by_id(client.executions(stream_id, PAGE, offset, deadline=deadline))
+        # A short page is not the last where Domo gives fewer at a time than it was asked for.
+        if page.keys() <= found.keys():
             return found
+        found |= page
+        # Runs that appear while paging shift what is newest first: pages overlap a little.
+        offset += max(1, len(page) - _OVERLAP)
 
 
 def _by_id(page: list[Execution]) -> dict[int, Execution]:

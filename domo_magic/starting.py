@@ -89,15 +89,19 @@ def start(
             arrived(outcome)
     wanted = [stream_id for stream_id in streams if stream_id not in present]
     intents = domo.history.intend(domo.instance, wanted, label) if wanted else []
+    begun: set[int] = set()
+
+    def one(intent: Intent) -> Outcome:
+        begun.add(intent.id)  # before it looks at `stop`: either it stops, or it counts as begun
+        return _start_one(domo, intent, stop, uncertain)
+
     try:
-        started = each(
-            lambda intent: _start_one(domo, intent, stop, uncertain),
-            intents,
-            parallel=max_parallel,
-            arrived=lambda _index, outcome: arrived(outcome),
-        )
+        started = each(one, intents, parallel=max_parallel, arrived=lambda _index, outcome: arrived(outcome))
     except BaseException:
         stop.set()  # what has not left yet does not leave any more
+        for intent in intents:
+            if intent.id not in begun:
+                domo.history.refused(intent)
         raise
     outcomes = present | dict(zip(wanted, started, strict=True))
     return [outcomes[stream_id] for stream_id in streams]
@@ -125,8 +129,8 @@ def _start_one(
     domo.history.answered(domo.instance, intent, execution)
     if execution.execution_id is None:
         return _nameless(domo, intent, stop, execution)
-    if isinstance(user := execution.fields.get("startedBy"), str):
-        domo.user = user
+    if (user := execution.fields.get("startedBy")) is not None:
+        domo.user = str(user)
     return Outcome(domo.known(execution, intent.label, intent.requested_at))
 
 

@@ -118,7 +118,7 @@ class Transport:
         self._lock = threading.Lock()
         self._environment: dict[str, Any] | None = None
 
-    def send(self, method: str, path: str, body: object = None) -> Answer:
+    def send(self, method: str, path: str, body: object = None, *, within: float | None = None) -> Answer:
         """Send one request and read its answer.
 
         Parameters
@@ -127,6 +127,8 @@ class Transport:
             ``"GET"``, ``"/api/data/v1/streams/25775"``.
         body : object, optional
             Sent as JSON.
+        within : float, optional
+            Seconds, where less than the usual deadlines is left.
 
         Returns
         -------
@@ -139,9 +141,13 @@ class Transport:
             As `Lost`: no answer came; ``sent`` tells whether the request may have arrived.
         """
         wire.begin()
+        connect, patience = self._timing.connect, self._timing.answer
+        if within is not None:
+            connect, patience = min(connect, within), min(patience, within)
+        options = {**self._options(), "timeout": (connect, patience)}
         try:
-            with self._session.send(self._prepare(method, path, body), **self._options()) as response:
-                text, flaw = self._read(response)
+            with self._session.send(self._prepare(method, path, body), **options) as response:
+                text, flaw = self._read(response, patience)
                 headers = {name: self._blank(value) for name, value in response.headers.items()}
                 return Answer(response.status_code, headers, self._blank_bytes(text), flaw)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -174,12 +180,11 @@ class Transport:
                             self._address.url, {}, stream=True, verify=True, cert=None
                         )
                     )
-        timeout = (self._timing.connect, self._timing.answer)
-        return {**self._environment, "stream": True, "timeout": timeout, "allow_redirects": False}
+        return {**self._environment, "stream": True, "allow_redirects": False}
 
-    def _read(self, response: requests.Response) -> tuple[bytes, str]:
+    def _read(self, response: requests.Response, patience: float) -> tuple[bytes, str]:
         read = getattr(response.raw, "read1", None) or response.raw.read
-        deadline = self._clock.monotonic() + self._timing.answer
+        deadline = self._clock.monotonic() + patience
         pieces: list[bytes] = []
         size = 0
         try:
@@ -189,7 +194,7 @@ class Transport:
                 if size > LARGEST:
                     return b"".join(pieces)[:LARGEST], f"is larger than {LARGEST // 1024**2} MiB"
                 if self._clock.monotonic() > deadline:
-                    return b"".join(pieces), f"did not arrive whole within {self._timing.answer:g} s"
+                    return b"".join(pieces), f"did not arrive whole within {patience:g} s"
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return b"".join(pieces), f"is not whole: {self._meaning(error)}"
         return b"".join(pieces), ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+_NAME = "domo_magic request"
 #: As many as there are connections.
 THREADS = 16
 _IDLE = 2.0
@@ -36,32 +39,34 @@ class Pool:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._waiting = 0
+        self._unfinished = 0
 
     def submit(self, job: Callable[[], None]) -> None:
         """Have `job` done on one of the threads; it must not raise."""
         with self._lock:
+            self._unfinished += 1
             self._jobs.put(job)
-            if self._jobs.qsize() > self._waiting and self._threads < self._size:
+            if self._threads < min(self._unfinished, self._size):
                 self._threads += 1
-                threading.Thread(target=self._work, name="domo_magic", daemon=True).start()
+                threading.Thread(target=self._work, name=_NAME, daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._waiting += 1
             try:
                 job = self._jobs.get(timeout=_IDLE)
             except queue.Empty:
-                job = None
+                with self._lock:
+                    if self._jobs.empty():
+                        self._threads -= 1
+                        return
+                continue
+            try:
+                job()
+            except BaseException:  # noqa: BLE001  shown as any thread's error; the jobs behind it still get done
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            del job  # an idle thread holds on to nothing
             with self._lock:
-                self._waiting -= 1
-                if job is None:
-                    if not self._jobs.empty():
-                        continue
-                    self._threads -= 1
-                    return
-            job()
+                self._unfinished -= 1
 
 
 #: Shared by everything that asks Domo.
@@ -80,7 +85,7 @@ def each(
     Parameters
     ----------
     work : callable
-        Called on threads; must not raise.
+        Called on threads. What it raises is raised here, at once.
     items : sequence
         What to work on.
     parallel : int
@@ -98,24 +103,50 @@ def each(
     >>> each(str.upper, ["a", "b"], parallel=2)
     ['A', 'B']
     """
-    done: queue.SimpleQueue[tuple[int, _Result]] = queue.SimpleQueue()
+    if threading.current_thread().name == _NAME:
+        # One of our threads must not wait for the others: all of them could.
+        return _one_by_one(work, items, arrived)
+    done: queue.SimpleQueue[tuple[int, Callable[[], _Result]]] = queue.SimpleQueue()
     results: dict[int, _Result] = {}
     rest = iter(range(len(items)))
 
     def submit_next() -> None:
         index = next(rest, None)
         if index is not None:
-            POOL.submit(lambda: done.put((index, work(items[index]))))
+            POOL.submit(lambda: done.put((index, _outcome(work, items[index]))))
 
     for _ in range(min(parallel, len(items))):
         submit_next()
     while len(results) < len(items):
         try:
             # Not for ever: Windows lets no interrupt through to a wait without an end.
-            index, result = done.get(timeout=_LOOK_UP)
+            index, outcome = done.get(timeout=_LOOK_UP)
         except queue.Empty:
             continue
+        results[index] = result = outcome()
         submit_next()
-        results[index] = result
         arrived(index, result)
     return [results[index] for index in range(len(items))]
+
+
+def _one_by_one(
+    work: Callable[[_Item], _Result], items: Sequence[_Item], arrived: Callable[[int, _Result], None]
+) -> list[_Result]:
+    results = []
+    for index, item in enumerate(items):
+        results.append(work(item))
+        arrived(index, results[-1])
+    return results
+
+
+def _outcome(work: Callable[[_Item], _Result], item: _Item) -> Callable[[], _Result]:
+    """Return what gives the result of `work`, or raises its error, on the thread that wants to know."""
+    try:
+        result = work(item)
+    except BaseException as error:  # noqa: BLE001  whatever it is, it belongs to whoever waits for it
+        return partial(_raise, error)
+    return lambda: result
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

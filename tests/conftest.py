@@ -16,10 +16,33 @@ from domo_magic.timing import Timing
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from threading import Event
 
     from domo_magic.connection import Connection
 
+NOW = 1_734_458_216.0
 _FOREIGN = ("DOMO_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA", "CURL_CA", "NETRC")
+
+
+class JumpClock:
+    """A clock that stands still but for its waits, which are over at once and written down."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.waits: list[float] = []
+
+    def time(self) -> float:
+        """Return epoch seconds."""
+        return self.now
+
+    monotonic = time
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Let `seconds` pass, unless `event` is set."""
+        if seconds > 0 and not event.is_set():
+            self.waits.append(seconds)
+            self.now += seconds
+        return event.is_set()
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +81,29 @@ def login(sandbox: Sandbox) -> Login:
 def domo(login: Login, timing: Timing) -> Iterator[Connection]:
     """Give a connection to the sandbox, its history in memory, which `domo.run(...)` uses too."""
     one = connection.use(connection.open_connection(login, timing=timing, sandbox=True))
+    yield one
+    one.client.close()
+    one.history.close()
+
+
+@pytest.fixture
+def clock() -> JumpClock:
+    """Give a clock for `still_sandbox` and `still_domo`."""
+    return JumpClock()
+
+
+@pytest.fixture
+def still_sandbox(clock: JumpClock) -> Iterator[Sandbox]:
+    """Give a sandbox whose time is the clock's."""
+    with Sandbox(clock=clock.time) as one:
+        yield one
+
+
+@pytest.fixture
+def still_domo(still_sandbox: Sandbox, clock: JumpClock) -> Iterator[Connection]:
+    """Give a connection to it with the usual deadlines on the same clock, its history in memory."""
+    login = Login(address(still_sandbox.url), Token(still_sandbox.token), "the test")
+    one = connection.use(connection.open_connection(login, clock=clock, sandbox=True))
     yield one
     one.client.close()
     one.history.close()
