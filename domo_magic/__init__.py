@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from domo_magic.api import connect, run
+    from domo_magic.api import cancel, connect, run, wait
     from domo_magic.errors import (
         AlreadyRunning,
         ApiError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TargetError,
         TriggerOutcomeUnknown,
     )
+    from domo_magic.reading import compare, plot, runs, streams
     from domo_magic.sandbox import Sandbox
 
 __all__ = [
@@ -48,20 +49,32 @@ __all__ = [
     "Sandbox",
     "TargetError",
     "TriggerOutcomeUnknown",
+    "cancel",
+    "compare",
     "connect",
+    "plot",
     "run",
+    "runs",
+    "streams",
+    "wait",
 ]
 
+# Where each public name lives, resolved when it is first asked for; the others are errors.
+_ROOMS = {
+    **dict.fromkeys(("cancel", "connect", "run", "wait"), "api"),
+    **dict.fromkeys(("compare", "plot", "runs", "streams"), "reading"),
+    "Sandbox": "sandbox",
+}
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever a public name stands for
+
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("domo-magic")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = "sandbox" if name == "Sandbox" else "errors" if name[0].isupper() else "api"
-    return getattr(import_module(f"{__name__}.{room}"), name)
+    return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

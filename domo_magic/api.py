@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, starting, targets
-from domo_magic.errors import TargetError
+from domo_magic import cancelling, connection, targets
+from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import Execution
+from domo_magic.orders import Order, one_of, patience_of, start
 from domo_magic.progress import Board
-from domo_magic.resolving import stream_ids
+from domo_magic.resolving import stream_ids, targets_of
 from domo_magic.screens import screen
-from domo_magic.waiting import follow, interruptible, result
+from domo_magic.waiting import follow, interruptible, result, runs_named, runs_started_here
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.connection import Connection
     from domo_magic.credentials import Login
-    from domo_magic.starting import Outcome
+    from domo_magic.starting import IfRunning
     from domo_magic.waiting import OnFailure
-
-
-class DomoWarning(UserWarning):
-    """Something that a person should know although what was asked for was done."""
 
 
 def connect(instance: str | None = None, token: str | None = None, *, sandbox: bool = False) -> None:
@@ -85,7 +81,7 @@ def run(
     *,
     wait: bool = False,
     timeout: float | str | None = None,
-    if_running: starting.IfRunning = "start",
+    if_running: IfRunning = "start",
     label: str | None = None,
     on_failure: OnFailure = "raise",
     max_parallel: int = 16,
@@ -137,59 +133,125 @@ def run(
     >>> run(25775, wait=True)
     """
     wanted = targets.understood(streams, "streams")
-    patience = _patience(timeout, wait=wait)
-    _one_of("if_running", if_running, ("start", "adopt", "error"))
-    _one_of("on_failure", on_failure, ("raise", "return"))
-    if label is not None and (not isinstance(label, str) or not label.strip()):
-        raise TargetError(f"label {targets.shown(str(label))} is no text", "write a few words")
-    if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or not 1 <= max_parallel <= 16:
-        raise TargetError(f"max_parallel {max_parallel!r} is not from 1 to 16", "leave it out for 16")
+    patience = patience_of(timeout, wait=wait)
+    one_of("on_failure", on_failure, ("raise", "return"))
+    order = Order(if_running, label, max_parallel)
     domo = connection.current(instance)
-    ids = stream_ids(domo, wanted)
     board = Board(domo, screen(), moving=wait)
-    outcomes: dict[int, Outcome] = {}
-
-    def arrived(outcome: Outcome) -> None:
-        outcomes[outcome.execution.stream_id] = outcome
-        if outcome.error is None:
-            board.started(outcome.execution)
-
-    with interruptible(lambda: [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]):
-        starting.start(
-            domo,
-            ids,
-            label=label,
-            if_running=if_running,
-            max_parallel=max_parallel,
-            arrived=arrived,
-            uncertain=board.uncertain,
-        )
-    for outcome in outcomes.values():
-        if outcome.warning:
-            warnings.warn(outcome.warning, DomoWarning, stacklevel=2)
-    started = [outcomes[stream_id].execution for stream_id in ids]
-    errors = {stream_id: outcome.error for stream_id, outcome in outcomes.items() if outcome.error}
+    started, errors = start(domo, stream_ids(domo, wanted), order, board)
     if not wait:
         board.finish({})
-        return result(started, [errors.get(stream_id) for stream_id in ids])
-    return follow(domo, started, [errors.get(stream_id) for stream_id in ids], board, patience, on_failure)
+        return result(started, errors)
+    return follow(domo, started, errors, board, patience, on_failure)
 
 
-def _known_so_far(domo: Connection, stream_id: int, outcomes: dict[int, Outcome]) -> Execution:
-    outcome = outcomes.get(stream_id)
-    return outcome.execution if outcome else domo.known(Execution(stream_id))
+def wait(
+    runs: Any = None,
+    *,
+    timeout: float | str | None = None,
+    on_failure: OnFailure = "raise",
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """Stay until runs have ended.
+
+    Parameters
+    ----------
+    runs : str, int, list, DataFrame, ..., optional
+        Runs (``"25775/2"``); a stream means its newest run. By default the unfinished runs started here
+        in the last 24 hours on this instance; older ones are named and not waited for.
+    timeout : float or str, optional
+        How long to wait at most: seconds, or ``"10m"``.
+    on_failure : {"raise", "return"}
+        Whether a run that ended in anything but SUCCESS raises `RunFailed`.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, in the order given; no rows where nothing was to be waited for.
+
+    Raises
+    ------
+    TargetError, ConfigurationError, ConnectionFailed, ApiError, InvalidResponse
+        Before waiting, or where Domo cannot be asked for long.
+    RunFailed, RunTimeout
+        The first in the order given, naming every run that failed.
+    RunInterrupted
+        The person interrupted; the runs go on.
+
+    Examples
+    --------
+    >>> wait("25775/2", timeout="2h")
+    """
+    patience = patience_of(timeout, wait=True)
+    one_of("on_failure", on_failure, ("raise", "return"))
+    wanted = None if runs is None else targets.understood(runs, "runs")
+    domo = connection.current(instance)
+    with interruptible(list):
+        found, errors = runs_started_here(domo) if wanted is None else runs_named(domo, wanted)
+    board = Board(domo, screen(), moving=True)
+    for each_run, error in zip(found, errors, strict=True):
+        if error is None:
+            board.started(each_run)
+    return follow(domo, found, errors, board, patience, on_failure)
 
 
-def _patience(timeout: float | str | None, *, wait: bool) -> float | None:
-    if timeout is None:
-        return None
-    if not wait:
-        raise TargetError("a timeout limits waiting, and nothing is waited for", "add --wait (wait=True)")
-    return targets.seconds(timeout)
+def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.DataFrame:  # noqa: A002
+    """Abort runs, and follow them until Domo says that they have ended.
 
+    Parameters
+    ----------
+    runs : str, int, list, DataFrame, ...
+        Runs (``"25775/2"``), or streams with one unfinished run.
+    all : bool
+        Of a stream: all of its unfinished runs, stuck ones too.
+    instance : str, optional
+        Another instance than the one last connected.
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise TargetError(
-            f"{name} {targets.shown(str(value))} is not known", f"write one of: {', '.join(allowed)}"
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run. A run that had already ended is said, and no error.
+
+    Raises
+    ------
+    TargetError
+        A stream has several unfinished runs and `all` is not set: lists them; nothing was aborted.
+    ApiError, ConnectionFailed, InvalidResponse
+        A run could not be aborted.
+    RunInterrupted
+        The person interrupted.
+
+    Examples
+    --------
+    >>> cancel("25775/2")
+    """
+    wanted = targets.understood(runs, "runs")
+    domo = connection.current(instance)
+    shown = screen()
+    with interruptible(list):
+        meant: dict[tuple[int, int | None], Execution] = {}
+        for stream_id, execution_id in targets_of(domo, wanted):
+            of_target = (
+                cancelling.unfinished(domo, stream_id, every=all)
+                if execution_id is None
+                else [domo.joined(Execution(stream_id, execution_id))]
+            )
+            meant |= {(run.stream_id, run.execution_id): run for run in of_target}
+            if not of_target:
+                shown.say(("good", f"stream {stream_id} has never run; nothing was cancelled"))
+        found = cancelling.abort(
+            domo,
+            list(meant.values()),
+            lambda run: shown.say(("good", f"{run.run} had already ended: {run.state}")),
         )
+    seen = [
+        was if isinstance(now, DomoError) else now for was, now in zip(meant.values(), found, strict=True)
+    ]
+    errors = [now if isinstance(now, DomoError) else None for now in found]
+    board = Board(domo, shown, moving=True)
+    for run, error in zip(seen, errors, strict=True):
+        if error is None and not run.finished:
+            board.started(run)
+    return follow(domo, seen, errors, board, None, "return")

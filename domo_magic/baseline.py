@@ -223,7 +223,7 @@ def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) ->
     return np.where(running, np.maximum(so_far, 0), durations)
 
 
-def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Timestamp | None) -> Any:  # noqa: ANN401
+def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Timestamp | None) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -249,7 +249,7 @@ def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Tim
     return pd.array(texts, dtype=pd.StringDtype()).take(code)
 
 
-def _masked(numbers: Floats) -> Any:  # noqa: ANN401  pandas' arrays have no common type
+def _masked(numbers: Floats) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -257,7 +257,7 @@ def _masked(numbers: Floats) -> Any:  # noqa: ANN401  pandas' arrays have no com
     return pd.arrays.FloatingArray(np.where(missing, 1.0, numbers), missing)
 
 
-def _like(metric: str, usual: Floats) -> Any:  # noqa: ANN401
+def _like(metric: str, usual: Floats) -> Any:
     """Return baselines in the metric's own kind; a median of counts may be fractional."""
     import numpy as np
 

@@ -18,6 +18,8 @@ from domo_magic.timing import SystemClock, Timing
 from domo_magic.transport import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from domo_magic.credentials import Login
     from domo_magic.execution import Execution
     from domo_magic.timing import Clock
@@ -71,6 +73,11 @@ class Connection:
             requested_at=requested_at or execution.requested_at,
         )
 
+    def joined(self, execution: Execution) -> Execution:
+        """Return the run with what the history has of it: what the person called it, and when it was asked for."""
+        label, requested_at = self.history.request_of(self.instance, execution)
+        return self.known(execution, label, requested_at)
+
     def name(self, stream_id: int) -> str | None:
         """Return the name of a stream's DataSet, as far as it is known here."""
         if self._names.get(stream_id) is None:
@@ -79,8 +86,13 @@ class Connection:
 
     def remember(self, stream_id: int, dataset_id: str | None, name: str | None) -> None:
         """Keep a stream's DataSet and its name."""
-        self.history.remember(self.instance, [(stream_id, dataset_id, name)])
-        self._names.pop(stream_id, None)
+        self.remember_all([(stream_id, dataset_id, name)])
+
+    def remember_all(self, streams: Sequence[tuple[int, str | None, str | None]]) -> None:
+        """Keep the DataSets and names of streams: ``(stream_id, dataset_id, name)``."""
+        self.history.remember(self.instance, streams)
+        for stream_id, _, _ in streams:
+            self._names.pop(stream_id, None)
 
     def learn(self, stream_id: int) -> None:
         """Ask, once, for the stream's last runs; what cannot be had is taken for none."""

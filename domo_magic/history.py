@@ -207,6 +207,14 @@ class History:
         )
         return [row[0] for row in rows]
 
+    def request_of(self, instance: str, execution: Execution) -> tuple[str | None, int | None]:
+        """Return the label and the time (epoch ms) of our request for a run, where it was ours."""
+        rows = self._database.read(
+            "SELECT label, requested_at FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ?",
+            (instance, execution.stream_id, execution.execution_id),
+        )
+        return rows[0] if rows else (None, None)  # type: ignore[return-value]
+
     def unfinished(self, instance: str) -> list[Execution]:
         """Return the runs that were started here and are not known to have ended, newest first."""
         return [

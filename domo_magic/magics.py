@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
-from traitlets import Any as AnyTrait
+from IPython.core.magic import line_magic, magics_class, needs_local_scope
 
-from domo_magic import options, targets
-from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic import options
+from domo_magic.errors import TargetError
+from domo_magic.magic_lines import LineMagics
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Mapping
 
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
-_T = TypeVar("_T")
-
 
 @magics_class
-class DomoMagics(Magics):
+class DomoMagics(LineMagics):
     """Run Domo connectors from a notebook.
 
     Examples
     --------
     ``%config DomoMagics.wait = True`` makes every ``%domo_run`` wait.
     """
-
-    # Any, and checked where they are used: a bad value of a typed trait is only logged.
-    wait = AnyTrait(default_value=False, help="whether %%domo_run waits: True or False").tag(config=True)
-    timeout = AnyTrait(
-        default_value=None, help="how long waiting lasts at most: 90, 10m, 2h; None: no limit"
-    ).tag(config=True)
-    if_running = AnyTrait(
-        default_value="start", help="what %%domo_run does with an unfinished run: start, adopt or error"
-    ).tag(config=True)
-    on_failure = AnyTrait(default_value="raise", help="what a failed run does: raise or return").tag(
-        config=True
-    )
 
     @needs_local_scope
     @line_magic
@@ -90,64 +75,173 @@ class DomoMagics(Magics):
         asked = self._parsed("domo_run", line)
         if asked is None:
             return None
-        from domo_magic import api
+        from domo_magic import api, orders
 
-        wait = self._setting("wait", asked.wait, (True, False))
+        wait = self._setting("wait", asked.wait, (True, False)) and not asked.bg
+        streams = self._targets(asked, "streams", local_ns)
+        if streams is None:
+            raise TargetError(
+                "%domo_run: no stream was named", "write its id (25775); to find it: %domo_streams sales"
+            )
+        if_running = self._setting("if_running", asked.if_running, options.IF_RUNNING)
+        if asked.bg:
+            if asked.timeout is not None:
+                raise TargetError(
+                    "a timeout limits waiting, and with --bg nothing waits", "leave one of them out"
+                )
+            rows = orders.run_in_background(streams, orders.Order(if_running, asked.label), asked.instance)
+            return self._shown("domo_run", line, rows)
         rows = api.run(
-            self._targets(asked, "streams", local_ns),
-            wait=wait and not asked.bg,
-            timeout=self._timeout(asked) if asked.timeout or (wait and not asked.bg) else None,
-            if_running=self._setting("if_running", asked.if_running, options.IF_RUNNING),
+            streams,
+            wait=wait,
+            timeout=self._timeout(asked) if wait else asked.timeout,
+            if_running=if_running,
             label=asked.label,
             on_failure=self._setting("on_failure", asked.on_failure, options.ON_FAILURE),
             instance=asked.instance,
         )
         return self._shown("domo_run", line, rows)
 
-    def _parsed(self, magic: str, line: str) -> Namespace | None:
-        """Understand the line; None when it asked for help, which is printed."""
-        asked = options.parse(magic, line)
-        if asked.help:
-            print(getattr(type(self), magic).__doc__)  # noqa: T201
+    @needs_local_scope
+    @line_magic
+    def domo_wait(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Stay until runs have ended.
+
+        ::
+
+            %domo_wait 25775/2                     # this run
+            %domo_wait 25775                       # the stream's newest run
+            %domo_wait run --timeout 2h            # the runs in a frame
+            %domo_wait                             # what was started here in the last 24 hours
+
+        --timeout T          how long to wait at most: 90, 90s, 10m, 2h
+        --on-failure WHAT    whether a failed run raises, or returns its row: raise, return
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_wait", line)
+        if asked is None:
             return None
-        return asked
+        from domo_magic import api
 
-    def _targets(self, asked: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:  # noqa: ANN401
-        variables = {**self._ipython.user_ns, **(local_ns or {})}
-        return options.parse_words(asked.words, variables, meant)
+        rows = api.wait(
+            self._targets(asked, "runs", local_ns),
+            timeout=self._timeout(asked),
+            on_failure=self._setting("on_failure", asked.on_failure, options.ON_FAILURE),
+            instance=asked.instance,
+        )
+        return self._shown("domo_wait", line, rows)
 
-    def _setting(self, name: str, asked: Any, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401
-        """Return what the line says, else the setting, which is checked here."""
-        if asked is not None:
-            return asked
-        value = getattr(self, name)
-        if not any(value is good or (isinstance(good, str) and value == good) for good in allowed):
-            words = ", ".join(str(good) for good in allowed)
-            raise ConfigurationError(
-                f"the setting DomoMagics.{name} is {value!r}", f"%config DomoMagics.{name} = one of: {words}"
+    @needs_local_scope
+    @line_magic
+    def domo_cancel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Abort runs, and follow them until Domo says that they have ended.
+
+        ::
+
+            %domo_cancel 25775/2                   # this run
+            %domo_cancel 25775                     # the stream's unfinished run, if it is the only one
+            %domo_cancel 25775 --all               # all of its unfinished runs, stuck ones too
+
+        --all                all unfinished runs of a stream
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_cancel", line)
+        if asked is None:
+            return None
+        from domo_magic import api
+
+        meant = self._targets(asked, "runs", local_ns)
+        if meant is None:
+            raise TargetError(
+                "%domo_cancel needs to be told what", "write a run (25775/2) or a stream (25775)"
             )
-        return value
+        return self._shown("domo_cancel", line, api.cancel(meant, all=asked.all, instance=asked.instance))
 
-    def _timeout(self, asked: Namespace) -> Any:  # noqa: ANN401
-        if asked.timeout is not None or self.timeout is None:
-            return asked.timeout
-        try:
-            return targets.seconds(self.timeout)
-        except TargetError:
-            raise ConfigurationError(
-                f"the setting DomoMagics.timeout is {self.timeout!r}", "%config DomoMagics.timeout = '10m'"
-            ) from None
+    @needs_local_scope
+    @line_magic
+    def domo_runs(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """List runs, newest first.
 
-    @property
-    def _ipython(self) -> Any:  # noqa: ANN401
-        return self.shell
+        ::
 
-    def _shown(self, magic: str, line: str, result: _T) -> _T | None:
-        """Return the result, or nothing where a semicolon ends the cell and it is not assigned."""
-        if not options.silent(line):
-            return result
-        cell = self._ipython.history_manager.input_hist_raw[-1].strip()
-        return None if cell.rpartition("\n")[2].lstrip().startswith((f"%{magic}", magic)) else result
+            %domo_runs                             # what was started, waited for or cancelled here
+            %domo_runs 25775                       # a stream's runs, by Domo's own history
+            %domo_runs 25775 --since 7d --state ERROR
+            %domo_runs --label nightly --limit 500
+
+        --limit N            the most rows, 100 by default
+        --since T            only runs that began after that: 90m, 12h, 7d or a date
+        --state S            only runs in this state: SUCCESS, ERROR, ACTIVE, ...
+        --label TEXT         only runs with this label
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_runs", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        rows = reading.runs(
+            self._targets(asked, "streams", local_ns),
+            limit=asked.limit or 100,
+            since=asked.since,
+            state=asked.state,
+            label=asked.label,
+            instance=asked.instance,
+        )
+        return self._shown("domo_runs", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_compare(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Compare runs with what is usual for their stream.
+
+        ::
+
+            %domo_compare 25775                    # its newest 20 runs
+            %domo_compare 25775/2                  # this run
+            %domo_compare 25775/2 --baseline 25775/1
+            %domo_compare runs                     # a frame of runs; nothing is fetched
+            %domo_compare                          # every stream with a run recorded here
+
+        --limit N            runs of each stream, 20 by default
+        --baseline WHAT      median of the last 20 successful runs, the previous one, or a run
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_compare", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        meant: Any = self._frame(asked, local_ns)
+        rows = reading.compare(
+            self._targets(asked, "runs", local_ns) if meant is None else meant,
+            limit=asked.limit or 20,
+            baseline=asked.baseline or "median",
+            instance=asked.instance,
+        )
+        return self._shown("domo_compare", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_streams(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
+        """Find streams by the name of their DataSet.
+
+        ::
+
+            %domo_streams sales                    # those with "sales" in their name
+            %domo_streams sales orders             # the text is the rest of the line
+            %domo_streams                          # all
+
+        --limit N            the most rows, 50 by default
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_streams", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        rows = reading.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
+        return self._shown("domo_streams", line, rows)
 
 
 def load(shell: InteractiveShell) -> None:

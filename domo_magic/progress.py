@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import lines
+from domo_magic.background import background
 from domo_magic.following import durations
 from domo_magic.polling import time_left, usual
 
@@ -90,6 +91,23 @@ class Board:
                 self._drawn_at, self._changed = now, False
                 self._screen.show(self._lines())
             return unfinished
+
+    def keep_up(self, runs: Sequence[Execution]) -> None:
+        """Follow the runs in the background, and draw the last lines when all of them have ended."""
+        followed = background(self._domo)
+        left = {(run.stream_id, run.execution_id) for run in runs if run.execution_id is not None}
+
+        def seen(run: Execution) -> None:
+            self.seen(run)
+            if run.final:
+                left.discard((run.stream_id, run.execution_id))
+                if not left:
+                    self.finish(verdicts(self._domo, list(self._runs.values())))
+
+        followed.every_tick(self.tick)
+        for run in runs:
+            if run.execution_id is not None:
+                followed.watch(run, seen)
 
     def finish(self, verdicts: dict[Key, str]) -> None:
         """Draw the last lines."""

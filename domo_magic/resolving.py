@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from domo_magic import pages
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import whole
 from domo_magic.targets import refuse_twice, shown
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
     from domo_magic.targets import Target
 
 
@@ -70,3 +72,40 @@ def _stream_of(domo: Connection, dataset_id: str) -> int:
         )
     domo.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
     return stream_id
+
+
+def targets_of(domo: Connection, wanted: Sequence[Target]) -> list[tuple[int, int | None]]:
+    """Return ``(stream_id, execution_id)`` of every target; a stream alone has no ``execution_id``.
+
+    Raises
+    ------
+    TargetError
+        As for `stream_ids`.
+    DomoError
+        Domo could not be asked.
+    """
+    streams = [target for target in wanted if target.execution_id is None]
+    ids = dict(zip(streams, stream_ids(domo, streams), strict=True))
+    return [
+        (ids[target], None) if target.execution_id is None else (target.stream_id or 0, target.execution_id)
+        for target in wanted
+    ]
+
+
+def newest_run(domo: Connection, stream_id: int) -> Execution:
+    """Return the newest run of a stream.
+
+    Raises
+    ------
+    TargetError
+        It has none.
+    DomoError
+        Domo could not be asked.
+    """
+    newest = domo.client.newest_id(stream_id)
+    if newest:
+        return domo.joined(domo.client.execution(stream_id, newest))
+    runs = pages.newest(domo.client, stream_id, 1)
+    if not runs:
+        raise TargetError(f"stream {stream_id} has never run", f"to start it: %domo_run {stream_id}")
+    return domo.joined(runs[0])

@@ -139,7 +139,7 @@ def screen() -> Screen:
     return Terminal() if sys.stderr.isatty() and sys.stdout.isatty() else Plain()
 
 
-def _shell() -> Any:  # noqa: ANN401  IPython's shell, which may not be installed as a type
+def _shell() -> Any:
     ipython = sys.modules.get("IPython")  # where it was never imported, nobody is in it
     return None if ipython is None else ipython.get_ipython()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def sentence(row: Any) -> str:  # noqa: ANN401  a Series, a mapping, a named tuple, a frame of one row
+def sentence(row: Any) -> str:
     """Say in one plain sentence how a run compares.
 
     Parameters
@@ -66,13 +66,13 @@ def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
     return "rows as usual" if usual is not None else _text(metric, value)
 
 
-def _text(metric: str, value: Any) -> str:  # noqa: ANN401
+def _text(metric: str, value: Any) -> str:
     if metric == "duration":
         return duration_text(value.total_seconds())
     return count_text(value) if metric == "rowsInserted" else bytes_text(value)
 
 
-def _facts(row: Any) -> dict[str, Any]:  # noqa: ANN401
+def _facts(row: Any) -> dict[str, Any]:
     """Return what is known of a row, whatever holds it."""
     import pandas as pd
 

@@ -171,7 +171,7 @@ def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome
     newest = next((run for run in runs if not run.finished), None)
     if newest is None:
         return None
-    run = domo.known(newest)
+    run = domo.joined(newest)
     cancel = f"to cancel it: %domo_cancel {run.run}"
     if if_running == "error":
         what = f"stream {stream_id} already has an unfinished run, {run.run} {run.state}; nothing was started"

@@ -113,7 +113,7 @@ def bare(text: str) -> Iterator[str]:
             yield from re.sub(r"[\[\](){},'\"]", " ", each_word).split()
 
 
-def each(value: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401
+def each(value: Any, meant: Meant) -> Iterator[Target]:
     """Yield the targets in a Python value, as `parse` does, without looking at all of them together."""
     if isinstance(value, str):
         for part in bare(value) if "\n" not in value else [value]:
@@ -134,7 +134,7 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401
         yield _item(value, meant)
 
 
-def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:  # noqa: ANN401  a pandas.DataFrame
+def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
     if "streamId" not in table.columns:
         raise TargetError(
             "the frame has no column streamId", "give a frame from domo_magic, or a list of ids"

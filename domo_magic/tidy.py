@@ -67,7 +67,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     return _newest_first(_once(table))
 
 
-def _column(runs: pd.DataFrame, name: str) -> Any:  # noqa: ANN401  pandas' arrays have no common type
+def _column(runs: pd.DataFrame, name: str) -> Any:
     import pandas as pd
 
     if name not in runs.columns:
@@ -80,7 +80,7 @@ def _column(runs: pd.DataFrame, name: str) -> Any:  # noqa: ANN401  pandas' arra
     return column.array
 
 
-def _dtype(name: str) -> Any:  # noqa: ANN401
+def _dtype(name: str) -> Any:
     import pandas as pd
 
     if name in _TIMES:
@@ -118,7 +118,7 @@ def _converted(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     return pd.Series(values, dtype="m8[us]" if name == "duration" else "Int64").astype(dtype)
 
 
-def _plain(value: Any) -> object:  # noqa: ANN401
+def _plain(value: Any) -> object:
     """Return a number of numpy's as Python's."""
     return value.item() if type(value).__module__ == "numpy" else value
 
@@ -217,6 +217,6 @@ def stream_by_stream(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     return len(table) - 1 - np.argsort(small, kind="stable")
 
 
-def microseconds_of(column: pd.Series[Any]) -> Any:  # noqa: ANN401
+def microseconds_of(column: pd.Series[Any]) -> Any:
     """Return times or durations as int64 microseconds, the lowest number there is where they are missing."""
     return column.to_numpy(dtype="M8[us]" if hasattr(column.dtype, "tz") else "m8[us]").view("int64")

@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
+from domo_magic.execution import Execution
 from domo_magic.following import Follower
 from domo_magic.frames import frame
 from domo_magic.lines import errors_of
+from domo_magic.looking import settle
 from domo_magic.progress import verdicts
+from domo_magic.resolving import newest_run, targets_of
+from domo_magic.screens import screen
 from domo_magic.words import duration_text
+from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.connection import Connection
-    from domo_magic.execution import Execution
     from domo_magic.progress import Board
+    from domo_magic.targets import Target
 
 OnFailure = Literal["raise", "return"]
+_DAY = 86_400.0
 
 
 def follow(
@@ -117,3 +123,38 @@ def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
         "waiting was interrupted; what was started goes on at Domo",
         f"%domo_wait {going} waits again, %domo_cancel {going} cancels",
     )
+
+
+def runs_started_here(domo: Connection) -> tuple[list[Execution], list[DomoError | None]]:
+    """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
+    settle(domo)
+    recent: list[Execution] = []
+    older: list[Execution] = []
+    day_ago = domo.clock.time() - _DAY
+    for known in domo.history.unfinished(domo.instance):
+        (recent if (known.requested_at or 0) / 1000 >= day_ago else older).append(known)
+    if older:
+        names = " ".join(known.run for known in older)
+        screen().say(("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}"))
+    if not recent:
+        screen().say(("good", "no unfinished runs that were started here in the last 24 h"))
+    return list(reversed(recent)), [None] * len(recent)
+
+
+def runs_named(domo: Connection, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:
+    """Ask for every run that is meant; what cannot be had becomes its error."""
+
+    def ask(key: tuple[int, int | None]) -> tuple[Execution, DomoError | None]:
+        stream_id, execution_id = key
+        try:
+            if execution_id is None:
+                settle(domo, stream_id)
+                return newest_run(domo, stream_id), None
+            return domo.joined(domo.client.execution(stream_id, execution_id)), None
+        except DomoError as error:
+            return domo.known(Execution(stream_id, execution_id)), error
+
+    answers = each(ask, list(dict.fromkeys(targets_of(domo, wanted))), parallel=THREADS)
+    once = {(run.stream_id, run.execution_id): (run, error) for run, error in answers}
+    domo.history.saw(domo.instance, [run for run, error in once.values() if error is None])
+    return [run for run, _ in once.values()], [error for _, error in once.values()]

@@ -40,7 +40,7 @@ class _TimedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401
+    def readinto(self, buffer: Any) -> int | None:
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
@@ -64,7 +64,7 @@ class _TimedSocket:
 
 
 class _TimedResponse(HTTPResponse):
-    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:
         super().__init__(_TimedSocket(sock), *args, **options)  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ class _Watched:
         finally:
             _this_thread.sent = False
 
-    def send(self, data: Any) -> None:  # noqa: ANN401
+    def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         _this_thread.sent = True
@@ -106,11 +106,11 @@ class _SecurePool(HTTPSConnectionPool):
 class Adapter(HTTPAdapter):
     """The adapter of `requests`, with our connections in its pools."""
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401, D102
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: D102
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401, D102
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:  # noqa: D102
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         return manager

@@ -1,0 +1,107 @@
+"""Aborting runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domo_magic import pages
+from domo_magic.errors import ApiError, DomoError, TargetError
+from domo_magic.words import duration_text
+from domo_magic.worker import THREADS, each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+
+#: A stream's runs among which unfinished ones are looked for.
+RECENT = 100
+
+
+def unfinished(domo: Connection, stream_id: int, *, every: bool) -> list[Execution]:
+    """Return the run of a stream that is to be aborted; its newest, ended one where none is unfinished.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    stream_id : int
+        The stream.
+    every : bool
+        Whether several are meant.
+
+    Raises
+    ------
+    TargetError
+        Several are unfinished, and not `every` one was meant: lists them; nothing was aborted.
+    DomoError
+        Domo does not say.
+    """
+    runs = pages.newest(domo.client, stream_id, RECENT)
+    going = [domo.joined(run) for run in runs if not run.finished]
+    if not going:
+        return [domo.joined(run) for run in runs[:1]]
+    if len(going) == 1 or every:
+        return going
+    now = domo.clock.time() + domo.client.skew
+    listed = "\n".join(
+        f"  %domo_cancel {run.run}   {run.state}{_age(run, now)}{_starter(run)}" for run in going
+    )
+    raise TargetError(
+        f"stream {stream_id} has {len(going)} unfinished runs; none was cancelled",
+        f"cancel the one that is meant, or all of them: %domo_cancel {stream_id} --all\n{listed}",
+    )
+
+
+def _age(run: Execution, now: float) -> str:
+    return "" if run.started_us is None else f" for {duration_text(max(0.0, now - run.started_us / 1e6))}"
+
+
+def _starter(run: Execution) -> str:
+    user = run.fields.get("startedBy")
+    return f", started by {user}" if user is not None else ", started by its schedule"
+
+
+def abort(
+    domo: Connection, runs: Sequence[Execution], ended: Callable[[Execution], None]
+) -> list[Execution | DomoError]:
+    """Ask Domo to abort these runs; one that has already ended is told to `ended`, and is no error.
+
+    Returns
+    -------
+    list of Execution or DomoError
+        Each run as it was last seen, or why it could not be aborted.
+    """
+
+    def one(run: Execution) -> Execution | DomoError:
+        try:
+            return _abort(domo, run)
+        except DomoError as error:
+            return error
+
+    found = each(one, runs, parallel=THREADS)
+    seen = [run for run in found if not isinstance(run, DomoError)]
+    domo.history.saw(domo.instance, seen)
+    for run in seen:
+        if run.finished:
+            ended(run)
+    return found
+
+
+def _abort(domo: Connection, run: Execution) -> Execution:
+    now = run.seen(_look(domo, run))
+    if now.finished:
+        return now
+    try:
+        domo.client.abort(run.stream_id, run.execution_id or 0)
+    except ApiError:
+        # It may have ended in the meantime, which Domo refuses to abort.
+        now = run.seen(_look(domo, run))
+        if not now.finished:
+            raise
+    return now
+
+
+def _look(domo: Connection, run: Execution) -> Execution:
+    return domo.client.execution(run.stream_id, run.execution_id or 0)

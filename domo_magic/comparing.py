@@ -1,0 +1,115 @@
+"""Which runs are compared with which: fetched with as much history behind them as they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domo_magic import baseline as pure
+from domo_magic import connection, listing, pages, targets
+from domo_magic.errors import DomoError, TargetError
+from domo_magic.execution import Execution
+from domo_magic.frames import frame
+from domo_magic.resolving import targets_of
+from domo_magic.waiting import interruptible, result
+from domo_magic.worker import THREADS, each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from domo_magic.connection import Connection
+
+# Behind the runs that are compared: 20 successful ones, and some that were none.
+_BEHIND = 40
+Key = tuple[int, int | None]
+
+
+def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd.DataFrame:
+    """Compare as `domo_magic.compare` does.
+
+    Raises
+    ------
+    TargetError, DomoError
+        As there.
+    """
+    against = _baseline(baseline)
+    if hasattr(runs, "columns") and "currentState" in runs.columns:
+        return pure.compare(runs, baseline=against)
+    wanted = None if runs is None else targets.understood(runs, "runs")
+    domo = connection.current(instance)
+    with interruptible(list):
+        keys = _recorded(domo) if wanted is None else targets_of(domo, wanted)
+        reference = [against] if isinstance(against, tuple) and against not in keys else []
+        answers = each(lambda key: _fetch(domo, key, limit), [*keys, *reference], parallel=THREADS)
+    found: dict[Key, Execution] = {}
+    shown: set[Key] = set()
+    for (stream_id, execution_id), answer in zip([*keys, *reference], answers, strict=True):
+        if isinstance(answer, DomoError):
+            continue
+        found |= {(run.stream_id, run.execution_id): run for run in answer}
+        newest = listing.newest_first(answer)[:limit]
+        shown |= (
+            {(stream_id, execution_id)}
+            if execution_id
+            else {(run.stream_id, run.execution_id) for run in newest}
+        )
+    _raise_first(domo, [*keys, *reference], answers, [found[key] for key in shown if key in found])
+    table = pure.compare(frame(found.values()), baseline=against)
+    chosen = [
+        key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
+    ]
+    return table[chosen].reset_index(drop=True)
+
+
+def _baseline(baseline: Any) -> Any:
+    if baseline in ("median", "previous"):
+        return baseline
+    if isinstance(baseline, str | tuple):
+        text = baseline if isinstance(baseline, str) else "/".join(map(str, baseline))
+        try:
+            (target,) = targets.parse(text, "runs")
+        except (TargetError, ValueError):
+            target = targets.Target(text)
+        if target.execution_id is not None and target.stream_id is not None:
+            return target.stream_id, target.execution_id
+    raise TargetError(
+        f"baseline {targets.shown(str(baseline))} is not known", "write median, previous or a run (25775/1)"
+    )
+
+
+def _recorded(domo: Connection) -> list[Key]:
+    """Return every stream with a run recorded here."""
+    return [(stream_id, None) for stream_id in domo.history.streams_with_runs(domo.instance)]
+
+
+def _fetch(domo: Connection, key: Key, limit: int) -> list[Execution] | DomoError:
+    """Return the runs of a stream, or up to one of its runs, with what lies behind them."""
+    stream_id, execution_id = key
+    try:
+        if execution_id is None:
+            runs = pages.newest(domo.client, stream_id, limit + _BEHIND)
+        else:
+            wanted = domo.client.execution(stream_id, execution_id)
+            offset = max(0, execution_id - 1 - _BEHIND)
+            runs = [wanted, *domo.client.executions(stream_id, execution_id - offset, offset)]
+    except DomoError as error:
+        return error
+    return [domo.known(run) for run in runs]
+
+
+def _raise_first(
+    domo: Connection,
+    keys: Sequence[Key],
+    answers: Sequence[list[Execution] | DomoError],
+    found: Sequence[Execution],
+) -> None:
+    """Raise the first error, naming every stream that failed, with the runs of the others."""
+    failed = [
+        (domo.known(Execution(*key)), answer)
+        for key, answer in zip(keys, answers, strict=True)
+        if isinstance(answer, DomoError)
+    ]
+    if failed:
+        runs = [*listing.newest_first(found), *(run for run, _ in failed)]
+        result(runs, [*([None] * len(found)), *(error for _, error in failed)])

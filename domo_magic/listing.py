@@ -1,0 +1,225 @@
+"""Runs and streams as Domo lists them, joined with what is recorded here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from domo_magic import pages
+from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse
+from domo_magic.execution import whole
+from domo_magic.looking import settle
+from domo_magic.worker import THREADS, each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from domo_magic.connection import Connection
+    from domo_magic.execution import Execution
+
+_SEARCH_PAGE = 50
+#: What makes way for what is recorded here: Domo cannot be asked just now.
+_UNREACHABLE = (ConnectionFailed, InvalidResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs are asked for.
+
+    Attributes
+    ----------
+    limit : int
+        The most rows.
+    since_us : int
+        Epoch microseconds; runs that began before are left out.
+    state, label : str or None
+        Only runs in this state, or with this label.
+    """
+
+    limit: int = 100
+    since_us: int = 0
+    state: str | None = None
+    label: str | None = None
+
+    def fits(self, run: Execution) -> bool:
+        """Whether a run is asked for."""
+        return (
+            began(run) >= self.since_us
+            and (self.state is None or (run.state or "").upper() == self.state.upper())
+            and (self.label is None or run.label == self.label)
+        )
+
+
+def began(run: Execution) -> int:
+    """Return the epoch microseconds by which runs are sorted: the start, or our request for it."""
+    if run.started_us is not None:
+        return run.started_us
+    return (run.requested_at or 0) * 1000
+
+
+def newest_first(runs: Sequence[Execution]) -> list[Execution]:
+    """Return the runs, newest first."""
+    return sorted(runs, key=lambda run: (began(run), run.execution_id or 0), reverse=True)
+
+
+def recorded(
+    domo: Connection, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> list[Execution]:
+    """Return the runs recorded here, the unfinished ones among them as Domo sees them now.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    wanted : Wanted
+        Which runs.
+    refresh : bool
+        Whether Domo is asked at all.
+    warn : callable
+        Told when Domo cannot be asked.
+    """
+    if refresh:
+        settle(domo)
+    runs = _recorded(domo, [], wanted)
+    unfinished = [run for run in runs if run.execution_id is not None and not run.finished]
+    if not refresh or not unfinished:
+        return runs
+
+    def ask(run: Execution) -> Execution | DomoError:
+        try:
+            return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0))
+        except DomoError as error:
+            return error
+
+    answers = each(ask, unfinished, parallel=THREADS)
+    seen = [answer for answer in answers if not isinstance(answer, DomoError)]
+    domo.history.saw(domo.instance, seen)
+    if problem := next((answer for answer in answers if isinstance(answer, DomoError)), None):
+        warn(f"not every unfinished run could be asked about, the last known state is shown: {problem.what}")
+    if wanted.state is not None:
+        return _recorded(domo, [], wanted)
+    now = {(run.stream_id, run.execution_id): run for run in seen}
+    return newest_first([now.get((run.stream_id, run.execution_id), run) for run in runs])
+
+
+def _recorded(domo: Connection, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
+    return domo.history.runs(
+        domo.instance,
+        streams,
+        limit=wanted.limit,
+        since_us=wanted.since_us,
+        state=wanted.state,
+        label=wanted.label,
+    )
+
+
+def of_stream(
+    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> list[Execution]:
+    """Return a stream's runs, Domo's own list joined with what is recorded here.
+
+    Raises
+    ------
+    ApiError
+        Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
+    """
+    if not refresh:
+        return _recorded(domo, [stream_id], wanted)
+    settle(domo, stream_id)
+    here = domo.history.runs(domo.instance, [stream_id])
+    try:
+        listed = pages.back_to(
+            domo.client, stream_id, _enough(wanted, {run.execution_id: run for run in here}), wanted.limit
+        )
+    except _UNREACHABLE as error:
+        warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
+        return _recorded(domo, [stream_id], wanted)
+    known = {run.execution_id: run for run in here}
+    joined = [_join(domo, run, known.get(run.execution_id)) for run in listed]
+    open_ones = [run for run in here if run.execution_id is None]
+    return newest_first([run for run in [*joined, *open_ones] if wanted.fits(run)])[: wanted.limit]
+
+
+def _enough(wanted: Wanted, known: Mapping[int | None, Execution]) -> Callable[[Sequence[Execution]], bool]:
+    """Return what tells whether the list has been read far enough back."""
+
+    def enough(found: Sequence[Execution]) -> bool:
+        fitting = sum(wanted.fits(replace(run, label=_label(known.get(run.execution_id)))) for run in found)
+        oldest = min((began(run) for run in found if run.started_us is not None), default=0)
+        return fitting >= wanted.limit or oldest < wanted.since_us
+
+    return enough
+
+
+def _label(run: Execution | None) -> str | None:
+    return run.label if run else None
+
+
+def _join(domo: Connection, run: Execution, here: Execution | None) -> Execution:
+    return domo.known(run, _label(here), here.requested_at if here else None)
+
+
+#: The columns of found streams with their kinds.
+STREAM_KINDS = {
+    "streamId": "whole",
+    "name": "text",
+    "dataSetId": "text",
+    "provider": "text",
+    "status": "text",
+    "rows": "whole",
+    "updatedAt": "time",
+}
+
+
+def streams(domo: Connection, text: str, limit: int) -> dict[str, list[object]]:
+    """Find streams by the name of their DataSet; what is found is remembered.
+
+    Returns
+    -------
+    dict
+        The columns of `STREAM_KINDS`.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say.
+    """
+    found: list[tuple[object, ...]] = []
+    offset = 0
+    while len(found) < limit:
+        answer = domo.client.search(text, _SEARCH_PAGE, offset)
+        items = [item for item in answer.get("dataSources") or [] if isinstance(item, dict)]
+        found += [row for row in each(lambda item: _stream_row(domo, item), items, parallel=THREADS) if row]
+        offset += _SEARCH_PAGE
+        if len(items) < _SEARCH_PAGE:
+            break
+    found = found[:limit]
+    domo.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
+    columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)
+    return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}
+
+
+def _stream_row(domo: Connection, item: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Return the row of a DataSet that a connector feeds, else None."""
+    stream_id = whole(item.get("streamId"))
+    if "streamId" not in item and isinstance(item.get("id"), str):
+        try:
+            stream_id = domo.client.stream_of(item["id"])
+        except DomoError:
+            stream_id = None
+    if not stream_id or stream_id < 1:
+        return None
+    provider = item.get("dataProviderType") or item.get("displayType")
+    return (
+        stream_id,
+        item.get("name"),
+        item.get("id"),
+        provider,
+        item.get("status") or item.get("state"),
+        item.get("rowCount"),
+        item.get("lastUpdated"),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,130 @@
+"""What a person orders: options checked, runs started and shown."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domo_magic import connection, starting, targets
+from domo_magic.errors import DomoError, TargetError
+from domo_magic.execution import Execution
+from domo_magic.progress import Board
+from domo_magic.resolving import stream_ids
+from domo_magic.screens import screen
+from domo_magic.waiting import interruptible, result
+from domo_magic.worker import THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from domo_magic.connection import Connection
+    from domo_magic.starting import Outcome
+
+
+class DomoWarning(UserWarning):
+    """Something that a person should know although what was asked for was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How runs are to be started; checked when it is made.
+
+    Attributes
+    ----------
+    if_running, label, max_parallel
+        As for `run`.
+    """
+
+    if_running: starting.IfRunning = "start"
+    label: str | None = None
+    max_parallel: int = 16
+
+    def __post_init__(self) -> None:
+        one_of("if_running", self.if_running, ("start", "adopt", "error"))
+        if self.label is not None and (not isinstance(self.label, str) or not self.label.strip()):
+            raise TargetError(f"label {targets.shown(str(self.label))} is no text", "write a few words")
+        parallel = self.max_parallel
+        if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= THREADS:
+            raise TargetError(
+                f"max_parallel {parallel!r} is not from 1 to {THREADS}", f"leave it out for {THREADS}"
+            )
+
+
+def start(
+    domo: Connection, ids: Sequence[int], order: Order, board: Board
+) -> tuple[list[Execution], list[DomoError | None]]:
+    """Start the streams and show each; return the runs and what went wrong, in the order of `ids`."""
+    outcomes: dict[int, Outcome] = {}
+
+    def arrived(outcome: Outcome) -> None:
+        outcomes[outcome.execution.stream_id] = outcome
+        if outcome.error is None:
+            board.started(outcome.execution)
+
+    with interruptible(lambda: [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]):
+        starting.start(
+            domo,
+            ids,
+            label=order.label,
+            if_running=order.if_running,
+            max_parallel=order.max_parallel,
+            arrived=arrived,
+            uncertain=board.uncertain,
+        )
+    for outcome in outcomes.values():
+        if outcome.warning:
+            warnings.warn(outcome.warning, DomoWarning, stacklevel=3)
+    found = [outcomes[stream_id] for stream_id in ids]
+    return [outcome.execution for outcome in found], [outcome.error for outcome in found]
+
+
+def run_in_background(streams: Any, order: Order, instance: str | None = None) -> pd.DataFrame:
+    """Start connectors as `run` does and return at once; their lines keep themselves up to date.
+
+    Raises
+    ------
+    DomoError
+        As for `run` without waiting.
+    """
+    domo = connection.current(instance)
+    board = Board(domo, screen(), moving=True)
+    started, errors = start(domo, stream_ids(domo, targets.understood(streams, "streams")), order, board)
+    board.keep_up([run for run, error in zip(started, errors, strict=True) if error is None])
+    return result(started, errors)
+
+
+def _known_so_far(domo: Connection, stream_id: int, outcomes: dict[int, Outcome]) -> Execution:
+    outcome = outcomes.get(stream_id)
+    return outcome.execution if outcome else domo.known(Execution(stream_id))
+
+
+def patience_of(timeout: float | str | None, *, wait: bool) -> float | None:
+    """Return the seconds of a timeout; None: no limit.
+
+    Raises
+    ------
+    TargetError
+        It is no length of time, or nothing is waited for.
+    """
+    if timeout is None:
+        return None
+    if not wait:
+        raise TargetError("a timeout limits waiting, and nothing is waited for", "add --wait (wait=True)")
+    return targets.seconds(timeout)
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not allowed.
+
+    Raises
+    ------
+    TargetError
+        Naming the values that are.
+    """
+    if value not in allowed:
+        raise TargetError(
+            f"{name} {targets.shown(str(value))} is not known", f"write one of: {', '.join(allowed)}"
+        )

@@ -1,0 +1,265 @@
+"""The public functions that list and compare: runs, streams, compare, plot."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from domo_magic import connection, listing, targets
+from domo_magic.errors import DomoError, TargetError
+from domo_magic.execution import Execution
+from domo_magic.frames import frame, typed
+from domo_magic.orders import DomoWarning
+from domo_magic.resolving import stream_ids
+from domo_magic.waiting import interruptible, result
+from domo_magic.worker import THREADS, each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from domo_magic.baseline import Baseline
+    from domo_magic.connection import Connection
+
+
+def runs(
+    streams: Any = None,
+    *,
+    limit: int = 100,
+    since: float | str | datetime | None = None,
+    state: str | None = None,
+    label: str | None = None,
+    refresh: bool = True,
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """List runs, newest first.
+
+    Parameters
+    ----------
+    streams : int, str, list, ..., optional
+        Streams, of which Domo's own history is joined with what is recorded here. By default the runs
+        recorded here, the unfinished ones among them refreshed.
+    limit : int
+        The most rows.
+    since : float, str or datetime, optional
+        Only runs that began after that: ``"7d"``, ``"12h"``, a date, or a number of seconds ago.
+    state, label : str, optional
+        Only runs in that state (``"ERROR"``), or with that label.
+    refresh : bool
+        False: no request is sent, what is recorded here is shown.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first. A start whose fate is open has an empty ``executionId``.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was asked.
+    ApiError
+        Of several streams, the others are asked for all the same: ``.rows`` has them.
+
+    Warns
+    -----
+    DomoWarning
+        Domo could not be reached; what is recorded here is shown.
+
+    Examples
+    --------
+    >>> runs(25775, since="7d", state="ERROR")
+    """
+    domo_targets = None if streams is None else targets.understood(streams, "streams")
+    domo = connection.current(instance)
+    began = 0 if since is None else int(targets.since(since, domo.clock.time()) * 1e6)
+    wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
+    warn = _Warn()
+    with interruptible(list):
+        if domo_targets is None:
+            found: list[Execution] = listing.recorded(domo, wanted, refresh=refresh, warn=warn)
+            errors: list[DomoError | None] = []
+        else:
+            ids = stream_ids(domo, domo_targets)
+            found, errors = _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+    warn.now()
+    if any(errors):
+        failed = [
+            (domo.known(Execution(stream_id)), error)
+            for stream_id, error in zip(ids, errors, strict=True)
+            if error
+        ]
+        result(
+            [*found, *(run for run, _ in failed)], [*([None] * len(found)), *(error for _, error in failed)]
+        )
+    return frame(found)
+
+
+class _Warn:
+    """Collects what a person should know from threads, and says it once."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, None] = {}
+
+    def __call__(self, text: str) -> None:
+        self._said[text] = None
+
+    def now(self) -> None:
+        for text in self._said:
+            warnings.warn(text, DomoWarning, stacklevel=3)
+
+
+def _of_streams(
+    domo: Connection, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: _Warn
+) -> tuple[list[Execution], list[DomoError | None]]:
+    def ask(stream_id: int) -> list[Execution] | DomoError:
+        try:
+            return listing.of_stream(domo, stream_id, wanted, refresh=refresh, warn=warn)
+        except DomoError as error:
+            return error
+
+    # The pages of one stream come side by side; of several streams, the streams do.
+    answers = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
+    found = [run for answer in answers if not isinstance(answer, DomoError) for run in answer]
+    return listing.newest_first(found)[: wanted.limit], [
+        answer if isinstance(answer, DomoError) else None for answer in answers
+    ]
+
+
+def limit_of(limit: object) -> int:
+    """Understand the most rows that are wanted.
+
+    Raises
+    ------
+    TargetError
+        It is no whole number from 1 on.
+    """
+    text = str(limit)
+    if isinstance(limit, bool) or not text.isascii() or not text.isdigit() or int(text[:19]) < 1:
+        raise TargetError(f"limit {targets.shown(text)} is no number from 1 on", "write --limit 100")
+    return int(text[:9])
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise TargetError(f"{name} {targets.shown(str(value))} is no text", f"write {name} as one word")
+    return value if value is None else str(value).strip()
+
+
+def streams(text: str | None = None, *, limit: int = 50, instance: str | None = None) -> pd.DataFrame:
+    """Find streams by the name of their DataSet; the names are remembered and shown with runs.
+
+    Parameters
+    ----------
+    text : str, optional
+        Part of the name, in any case; by default all streams.
+    limit : int
+        The most rows.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``streamId`` (``Int64``), ``name``, ``dataSetId``, ``provider``, ``status`` (``string``), ``rows``
+        (``Int64``), ``updatedAt`` (``datetime64[us, UTC]``). DataSets that no connector feeds are left out.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was asked.
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say.
+
+    Examples
+    --------
+    >>> streams("sales")
+    """
+    if text is not None and not isinstance(text, str):
+        raise TargetError(f"{targets.shown(str(text))} is no text", "write part of the DataSet's name")
+    most = limit_of(limit)
+    domo = connection.current(instance)
+    with interruptible(list):
+        columns = listing.streams(domo, (text or "").strip(), most)
+    return typed(columns, listing.STREAM_KINDS)
+
+
+def compare(
+    runs: Any = None,
+    *,
+    limit: int = 20,
+    baseline: Baseline | str = "median",
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """Compare runs with what is usual for their stream.
+
+    Parameters
+    ----------
+    runs : int, str, list, DataFrame, ..., optional
+        Streams, of which the newest `limit` runs are compared; runs (``"25775/2"``), which are compared
+        themselves; or a frame of runs, from which alone everything is computed. By default every
+        stream with a run recorded here.
+    limit : int
+        Runs of each stream.
+    baseline : "median", "previous" or a run
+        The median of the last up to 20 successful runs that had ended before; the newest of these; or
+        one run (``"25775/1"``).
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first, in 18 columns; see `domo_magic.baseline.compare`.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was asked.
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say; of several streams, ``.rows`` has the runs of the others.
+
+    Examples
+    --------
+    >>> compare(25775)
+    """
+    from domo_magic import comparing
+
+    return comparing.compare(runs, limit=limit_of(limit), baseline=baseline, instance=instance)
+
+
+def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
+    """Draw runs over time with what is usual for their stream.
+
+    Parameters
+    ----------
+    runs : DataFrame, int, str, ...
+        A frame of runs; or streams, of which the newest 100 runs are fetched.
+    metric : str
+        ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw one stream.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Of several streams an array of them, one each.
+
+    Raises
+    ------
+    ConfigurationError
+        matplotlib is not installed: ``pip install 'domo-magic[plots]'``.
+    TargetError
+        The metric or the targets cannot be understood.
+
+    Examples
+    --------
+    >>> plot(runs(25775))
+    """
+    from domo_magic import plots
+
+    table = runs if hasattr(runs, "columns") and "currentState" in runs.columns else globals()["runs"](runs)
+    return plots.plot(table, metric, ax=ax)
