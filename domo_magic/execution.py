@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
 from domo_magic.errors import InvalidResponse
@@ -90,14 +90,15 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
 
 
-def _exactly(text: str) -> object:
-    """Return the number that a text is, whole where a float would change it; None for other text."""
+def _exactly(text: str) -> int | None:
+    """Return the whole number that a text is, also where a float would change it, or None."""
     try:
-        number = Decimal(text) if "_" not in text else None
-        whole_number = number is not None and number.is_finite() and abs(number) < _INT64 * 2
-        return int(number) if number is not None and whole_number and number == int(number) else None
-    except InvalidOperation:
+        number = Decimal(text)
+        # Asked first: a whole number of 1e999999999 would fill the memory.
+        small = abs(number) <= _INT64
+    except ArithmeticError:
         return None
+    return int(number) if small and "_" not in text and number == int(number) else None
 
 
 def microseconds(value: object) -> int | None:
@@ -136,7 +137,8 @@ def _iso_microseconds(text: str) -> int | None:
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return (since.days * 86_400 + since.seconds) * _MICROSECONDS + since.microseconds
+    us = (since.days * 86_400 + since.seconds) * _MICROSECONDS + since.microseconds
+    return us if EARLIEST_US <= us <= LATEST_US else None
 
 
 @dataclass(frozen=True, slots=True)
