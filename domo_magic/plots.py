@@ -178,7 +178,7 @@ def _say(ax: Axes, time: Any, height: float, text: str, *, latest: bool) -> None
     ax.annotate(
         text,
         (time, height),
-        xytext=(10 if latest else -9, 0),
+        xytext=(10 if latest else -9, 7 if height < 0.05 * ax.get_ylim()[1] else 0),  # not across the axis
         textcoords="offset points",
         ha="left" if latest else "right",
         va="center",
