@@ -74,7 +74,7 @@ class Connection:
         )
 
     def joined(self, execution: Execution) -> Execution:
-        """Return the run with what the history has of it: what the person called it, and when it was asked for."""
+        """Return the run with its label and the time of our request, from the history."""
         label, requested_at = self.history.request_of(self.instance, execution)
         return self.known(execution, label, requested_at)
 

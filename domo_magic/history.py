@@ -213,7 +213,7 @@ class History:
             "SELECT label, requested_at FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ?",
             (instance, execution.stream_id, execution.execution_id),
         )
-        return rows[0] if rows else (None, None)  # type: ignore[return-value]
+        return (rows[0][0], rows[0][1]) if rows else (None, None)
 
     def unfinished(self, instance: str) -> list[Execution]:
         """Return the runs that were started here and are not known to have ended, newest first."""
