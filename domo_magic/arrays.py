@@ -166,10 +166,12 @@ def _each_to_us(values: Column) -> Any:
 
 
 def as_json(values: Column) -> Any:
-    """Return the values as they are, in an array of objects."""
+    """Return the values as they are, in a Series of objects."""
     import numpy as np
+    import pandas as pd
 
-    return np.fromiter(values, object, len(values))
+    # A frame made of a bare array of texts would take them for a column of text.
+    return pd.Series(np.fromiter(values, object, len(values)), dtype=object, copy=False)
 
 
 #: What makes the array of a column, by the column's kind.
