@@ -85,7 +85,7 @@ def _strings(values: Column) -> Any:
     dtype = pd.StringDtype()
     texts: Any = values
     if dtype.storage == "pyarrow":
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
 
         # The same array, eight times faster than by way of Python objects.
         texts = pa.array(texts, type=pa.large_string())
