@@ -92,8 +92,7 @@ def errors_of(run: Execution) -> str:
     """
     errors = run.fields.get("errors")
     items = errors if isinstance(errors, list) else [errors]
-    text = "; ".join(filter(None, map(_words, items)))
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    text = _one_line("; ".join(filter(None, map(_words, items))))
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
@@ -141,4 +140,9 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def _joined(*parts: str | None) -> str:
-    return " · ".join(part for part in parts if part)
+    return " · ".join(_one_line(part) for part in parts if part)
+
+
+def _one_line(text: str) -> str:
+    """Return a server's text without anything that a terminal would obey."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
