@@ -204,9 +204,9 @@ class Transport:
         return meaning.format(connect=self._timing.connect, answer=self._timing.answer)
 
     def _lost(self, error: Exception) -> Lost:
-        sent = wire.sent() or not _proves_unsent(error)
+        sent = wire.sent()
         lost = Lost(f"{self._address.host} could not be reached: {self._meaning(error)}", _advice(error))
-        lost.sent = sent
+        lost.sent = not _proves_unsent(error) if sent is None else sent
         return lost
 
     def _blank(self, text: str) -> str:
@@ -237,9 +237,13 @@ def _proves_unsent(error: BaseException) -> bool:
 
 
 def _harmless(error: Exception) -> Exception:
-    """Return the cause without the request that it carries, whose header holds the token."""
+    """Return the cause without what holds the token: the request that it carries, and its frames."""
     if isinstance(error, requests.RequestException):
         error.request = error.response = None
+    below: BaseException | None = error
+    while below is not None:
+        below.__traceback__ = None  # among the local values of `http.client` is the header
+        below = below.__cause__ or below.__context__
     return error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
@@ -20,18 +20,19 @@ _this_thread = threading.local()
 
 def begin() -> None:
     """Forget what this thread sent before."""
-    _this_thread.sent = False
+    _this_thread.sent = None
 
 
-def sent() -> bool:
-    """Whether this thread began to write a request since `begin`."""
-    return getattr(_this_thread, "sent", False)
+def sent() -> bool | None:
+    """Whether this thread began to write a request since `begin`; None: not through here."""
+    return getattr(_this_thread, "sent", None)
 
 
 class _TimedReader(io.RawIOBase):
     """Reads a socket until a deadline: the socket's own timeout starts anew with every byte."""
 
     def __init__(self, sock: socket) -> None:
+        self.ended = False
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         limit = sock.gettimeout()
@@ -46,7 +47,9 @@ class _TimedReader(io.RawIOBase):
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.ended = self.ended or count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -56,16 +59,23 @@ class _TimedReader(io.RawIOBase):
 class _TimedSocket:
     """What `http.client.HTTPResponse` needs of a socket."""
 
-    def __init__(self, sock: socket) -> None:
-        self._sock = sock
+    def __init__(self, reader: _TimedReader) -> None:
+        self._reader = reader
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._sock))
+        return io.BufferedReader(self._reader)
 
 
 class _TimedResponse(HTTPResponse):
     def __init__(self, sock: socket, *args: Any, **options: Any) -> None:
-        super().__init__(_TimedSocket(sock), *args, **options)  # type: ignore[arg-type]
+        self._reader = _TimedReader(sock)
+        super().__init__(_TimedSocket(self._reader), *args, **options)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        super().begin()
+        if self._reader.ended:
+            # `http.client` takes an end among the headers for the end of the headers.
+            raise RemoteDisconnected("the answer's headers were cut off")
 
 
 class _Watched:

@@ -34,7 +34,7 @@ LEAF = urllib3.connection.HTTPConnection("127.0.0.1")
 class Broken(BaseAdapter):
     """An adapter that raises, and counts."""
 
-    def __init__(self, error: BaseException, *, sent: bool) -> None:
+    def __init__(self, error: BaseException, *, sent: bool | None) -> None:
         super().__init__()
         self.error = error
         self.sent = sent
@@ -61,8 +61,8 @@ def domo(clock: JumpClock) -> Iterator[Connection]:
     one.client.close()
 
 
-def breaks(domo: Connection, error: BaseException, *, sent: bool = False) -> Broken:
-    """Let every request raise `error`, having written something or not."""
+def breaks(domo: Connection, error: BaseException, *, sent: bool | None = None) -> Broken:
+    """Let every request raise `error`, something written or not, or (None) nobody knows."""
     adapter = Broken(error, sent=sent)
     domo.client._transport._session.mount("http://", adapter)
     return adapter
@@ -140,6 +140,17 @@ def test_what_was_written_may_have_arrived(domo: Connection, kind: type[requests
     with pytest.raises(Uncertain):
         domo.client.start(25775)
     assert adapter.count == 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_was_never_written_has_not_arrived(
+    domo: Connection, kind: type[requests.RequestException]
+) -> None:
+    """Where our own connection broke before the first byte, whatever broke it, nothing was started."""
+    breaks(domo, made(kind), sent=False)
+    with pytest.raises(Lost) as caught:
+        domo.client.start(25775)
+    assert not caught.value.sent
 
 
 REASONS = {
