@@ -29,6 +29,7 @@ class Background:
     def __init__(self, domo: Connection) -> None:
         self._lock = threading.Lock()
         self._onlookers: dict[tuple[int, int | None], list[Seen]] = {}
+        self._latest: dict[tuple[int, int | None], Execution] = {}
         self._ticks: list[Callable[[], bool]] = []
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -65,8 +66,10 @@ class Background:
         key = (run.stream_id, run.execution_id)
         with self._lock:
             onlookers = list(self._onlookers.get(key, ()))
-            if run.final:
+            if run.over(self._latest.pop(key, None)):
                 self._onlookers.pop(key, None)
+            else:
+                self._latest[key] = run
         for seen in onlookers:
             seen(run)
 

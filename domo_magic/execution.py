@@ -252,6 +252,10 @@ class Execution:
         """Whether the state itself is a known final one."""
         return (self.state or "").upper() in FINAL_STATES
 
+    def over(self, before: Execution | None) -> bool:
+        """Whether nothing more will come: the state is final, or the run had ended already `before`."""
+        return self.final or (self.finished and before is not None and before.finished)
+
     @property
     def succeeded(self) -> bool:
         """Whether the run ended in SUCCESS."""

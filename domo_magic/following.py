@@ -180,7 +180,7 @@ class Follower:
         key = run.execution_id or 0
         before = stream.runs.get(key)
         run = self._domo.known(run) if before is None else before.seen(run)
-        if run.final or (run.finished and before is not None and before.finished):
+        if run.over(before):
             stream.runs.pop(key, None)
         else:
             stream.runs[key] = run

@@ -98,9 +98,11 @@ class Board:
         left = {(run.stream_id, run.execution_id) for run in runs if run.execution_id is not None}
 
         def seen(run: Execution) -> None:
+            key = run.stream_id, run.execution_id
+            over = run.over(self._runs.get(key))
             self.seen(run)
-            if run.final:
-                left.discard((run.stream_id, run.execution_id))
+            if over:
+                left.discard(key)
                 if not left:
                     self.finish(verdicts(self._domo, list(self._runs.values())))
 
