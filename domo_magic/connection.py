@@ -180,6 +180,12 @@ def current(instance: str | None = None) -> Connection:
         return known
 
 
+def latest() -> Connection | None:
+    """Return the connection that was used last, or None; nothing is looked up."""
+    with _registry.lock:
+        return _registry.last or next(reversed(_registry.known.values()), None)
+
+
 def forget_all() -> None:
     """Close every connection and forget it."""
     with _registry.lock:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from domo_magic import records
 from domo_magic.database import Database
-from domo_magic.execution import Execution, parse_json
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from domo_magic.execution import Execution
     from domo_magic.timing import Clock
 
 FILE = "history.sqlite"
@@ -82,6 +83,7 @@ class History:
                     " VALUES (?, ?, ?, ?, ?, ?, 'open')",
                     (instance, stream_id, now, row[0], label, now * 1000),
                 )
+                db.execute("INSERT OR IGNORE INTO stream VALUES (?, ?, NULL, NULL)", (instance, stream_id))
                 found.append(Intent(cursor.lastrowid or 0, stream_id, now, row[0], label))
             return found
 
@@ -108,7 +110,7 @@ class History:
                 " AND outcome = 'started'",
                 key,
             )
-            _take(db, instance, intent, execution, "started", self._now_ms())
+            records.take(db, instance, intent.id, execution, "started", self._now_ms())
 
         self._database.write(work)
 
@@ -124,7 +126,7 @@ class History:
             ).fetchone()
             if taken:
                 return False
-            _take(db, instance, intent, execution, "adopted", self._now_ms())
+            records.take(db, instance, intent.id, execution, "adopted", self._now_ms())
             return True
 
         return self._database.write(work)
@@ -144,7 +146,7 @@ class History:
         def work(db: sqlite3.Connection) -> None:
             for execution in executions:
                 if execution.execution_id is not None:
-                    _record(db, instance, execution, now)
+                    records.record(db, instance, execution, now)
 
         self._database.write(work)
 
@@ -196,7 +198,7 @@ class History:
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
             [*asked.values(), -1 if limit is None else limit],
         )
-        return [_run(instance, row) for row in rows]
+        return [records.run_of(instance, row) for row in rows]
 
     def streams_with_runs(self, instance: str) -> list[int]:
         """Return the streams with a run recorded here, by their ids."""
@@ -215,13 +217,22 @@ class History:
         )
         return (rows[0][0], rows[0][1]) if rows else (None, None)
 
-    def unfinished(self, instance: str) -> list[Execution]:
+    def unfinished(self, instance: str, limit: int | None = None) -> list[Execution]:
         """Return the runs that were started here and are not known to have ended, newest first."""
         return [
             run
-            for run in self.runs(instance, finished=False)
+            for run in self.runs(instance, finished=False, limit=limit)
             if run.execution_id is not None and run.requested_at is not None
         ]
+
+    def find_streams(self, instance: str, text: str, limit: int) -> list[tuple[int, str | None]]:
+        """Return known streams whose id begins with `text`, or whose name has it: ``(stream_id, name)``."""
+        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in text)
+        return self._database.read(
+            "SELECT stream_id, name FROM stream WHERE instance = ?"
+            " AND (stream_id LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!') ORDER BY stream_id LIMIT ?",
+            (instance, f"{escaped}%", f"%{escaped}%", limit),
+        )
 
     def durations(self, instance: str, stream_id: int) -> list[float]:
         """Return how long the last 20 successful runs of a stream lasted, in seconds, newest first."""
@@ -264,61 +275,3 @@ class History:
 
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)
-
-
-def _run(instance: str, row: tuple[Any, ...]) -> Execution:
-    stream_id, execution_id, answer, state, name, label, requested_at = row
-    fields = parse_json(answer) if answer else {"currentState": state}
-    run = Execution(stream_id, execution_id, fields if isinstance(fields, dict) else {}, text=answer)
-    return run.known_as(instance=instance, name=name, label=label, requested_at=requested_at)
-
-
-def _take(
-    db: sqlite3.Connection, instance: str, intent: Intent, execution: Execution, outcome: str, now: int
-) -> None:
-    """Give a run to an intent; a row that only saw the run becomes part of it."""
-    key = (instance, execution.stream_id, execution.execution_id)
-    seen = db.execute(
-        "SELECT id FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND outcome IS NULL",
-        key,
-    ).fetchone()
-    if seen:
-        db.execute("UPDATE change SET run = ? WHERE run = ?", (intent.id, seen[0]))
-        db.execute("DELETE FROM run WHERE id = ?", seen)
-    db.execute(
-        "UPDATE run SET execution_id = ?, outcome = ? WHERE id = ?",
-        (execution.execution_id, outcome, intent.id),
-    )
-    _record(db, instance, execution, now)
-
-
-def _record(db: sqlite3.Connection, instance: str, execution: Execution, now: int) -> None:
-    key = (instance, execution.stream_id, execution.execution_id)
-    known = db.execute(
-        "SELECT id, state, sorted_at, finished FROM run"
-        " WHERE instance = ? AND stream_id = ? AND execution_id = ?",
-        key,
-    ).fetchone()
-    if known is None:
-        cursor = db.execute(
-            "INSERT INTO run (instance, stream_id, execution_id, sorted_at) VALUES (?, ?, ?, ?)",
-            (*key, now * 1000),
-        )
-        known = (cursor.lastrowid, None, now * 1000, 0)
-    if known[3] and not execution.finished:
-        return  # an answer that was overtaken by a later one
-    db.execute(
-        "UPDATE run SET state = ?, started_at = ?, ended_at = ?, finished = ?, sorted_at = ?,"
-        " answer = coalesce(?, answer) WHERE id = ?",
-        (
-            execution.state,
-            execution.started_us,
-            execution.ended_us,
-            execution.finished,
-            execution.started_us or known[2],
-            execution.text,
-            known[0],
-        ),
-    )
-    if execution.state != known[1]:
-        db.execute("INSERT INTO change VALUES (?, ?, ?)", (known[0], execution.state, now))

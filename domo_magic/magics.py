@@ -245,12 +245,20 @@ class DomoMagics(LineMagics):
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics."""
+    """Register the magics and their completion."""
     shell.register_magics(DomoMagics)
+    if (completer := getattr(shell, "Completer", None)) is not None:
+        from domo_magic.completion import matcher
+
+        completer.custom_matchers.append(matcher)
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Remove the magics."""
+    """Remove the magics and their completion."""
+    if (completer := getattr(shell, "Completer", None)) is not None:
+        from domo_magic.completion import matcher
+
+        completer.custom_matchers[:] = [each for each in completer.custom_matchers if each is not matcher]
     for name in options.MAGICS:
         shell.magics_manager.magics["line"].pop(name, None)
     shell.magics_manager.registry.pop("DomoMagics", None)
