@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from domo_magic.errors import ConfigurationError
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_COMPANY = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
+_COMPANY = re.compile(_LABEL, re.IGNORECASE)
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _DOMO = ".domo.com"
 
 
@@ -69,7 +70,7 @@ def address(text: object) -> Address:
 
 def _short_address(word: str) -> Address:
     name = word.lower().rstrip("/").removesuffix(_DOMO)
-    if not _COMPANY.fullmatch(name) or (name.count(".") and not word.lower().rstrip("/").endswith(_DOMO)):
+    if not _COMPANY.fullmatch(name):
         _refuse(
             word, "it is no instance's name, and a host other than *.domo.com needs its full https:// address"
         )
@@ -89,13 +90,15 @@ def _full_address(word: str) -> Address:
     if parts.scheme == "http" and not _loopback(host):
         _refuse(word, "without https the token could be read on the way")
     bare_ip = _ip(host)
-    if not bare_ip and (not _COMPANY.fullmatch(host) or ("." not in host and host != "localhost")):
+    if not bare_ip and (not _HOST.fullmatch(host) or ("." not in host and host != "localhost")):
         _refuse(word, "its host is no full name")
     shown_host = f"[{host}]" if ":" in host else host
     default = {"https": 443, "http": 80}[parts.scheme]
     where = shown_host if port in (None, default) else f"{shown_host}:{port}"
-    instance = where.removesuffix(_DOMO) if where.endswith(_DOMO) else where
-    return Address(instance, f"{parts.scheme}://{where}")
+    company = where.removesuffix(_DOMO)
+    # One label alone: a.b.domo.com and https://a.b must never share a token.
+    named = company != where and _COMPANY.fullmatch(company)
+    return Address(company if named else where, f"{parts.scheme}://{where}")
 
 
 def _refuse(word: str, why: str) -> NoReturn:
