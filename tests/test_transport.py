@@ -666,6 +666,22 @@ def test_the_token_is_in_no_error(
         domo.client.close()
 
 
+def test_the_token_is_in_no_frame_of_a_request_that_broke(
+    sender: Callable[..., Transport], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where writing the request itself fails, the bytes that were to be written are not kept."""
+
+    def send(_connection: object, data: bytes) -> None:
+        assert TOKEN.encode() in data
+        raise ConnectionResetError
+
+    monkeypatch.setattr("http.client.HTTPConnection.send", send)
+    with pytest.raises(Lost) as caught:
+        post(sender(sandbox.url))
+    assert caught.value.sent
+    in_no_spelling(shown(caught.value))
+
+
 def test_the_token_is_blanked_in_an_answer_that_repeats_it() -> None:
     """What is kept of an answer has no token, and is JSON still."""
     with Sandbox(token=TOKEN) as sandbox:
