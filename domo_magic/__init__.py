@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TargetError,
         TriggerOutcomeUnknown,
     )
+    from domo_magic.files import read_parquet
     from domo_magic.reading import compare, plot, runs, streams
     from domo_magic.sandbox import Sandbox
 
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "connect",
     "plot",
+    "read_parquet",
     "run",
     "runs",
     "streams",
@@ -63,6 +65,7 @@ __all__ = [
 _ROOMS = {
     **dict.fromkeys(("cancel", "connect", "run", "wait"), "api"),
     **dict.fromkeys(("compare", "plot", "runs", "streams"), "reading"),
+    "read_parquet": "files",
     "Sandbox": "sandbox",
 }
 

@@ -6,6 +6,7 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
+from domo_magic import accessor
 from domo_magic.arrays import ARRAYS, as_json
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     for name, values in columns.items():
         if name not in KINDS:
             arrays[name] = as_json(values)
+    accessor.register()
     return pd.DataFrame(arrays, index=pd.RangeIndex(size), copy=False)
 
 

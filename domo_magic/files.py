@@ -1,0 +1,134 @@
+"""Frames to files and back: Parquet unchanged, CSV without formulas."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from domo_magic.errors import ConfigurationError
+from domo_magic.execution import ExactFloat, parse_json
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+_OURS = b"domo_magic"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a frame so that `read_parquet` gives it back unchanged; objects become JSON text.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of runs, or any other of ours.
+    path : str or path
+        Where to.
+
+    Raises
+    ------
+    ConfigurationError
+        pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
+    """
+    pa, parquet = _pyarrow()
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    # Parquet has no type for "any JSON", and refuses an empty object.
+    columns: dict[str, Any] = {name: [_to_text(value) for value in frame[name]] for name in objects}
+    texts = frame.assign(**columns).astype(dict.fromkeys(objects, "string"))
+    table = pa.Table.from_pandas(texts)
+    metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(objects).encode()}
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read the frame that ``runs.domo.to_parquet(path)`` wrote, unchanged.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns, dtypes and values that were written; the index too.
+
+    Raises
+    ------
+    ConfigurationError
+        pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
+    FileNotFoundError
+        There is no such file.
+
+    Examples
+    --------
+    >>> read_parquet("runs.parquet")
+    """
+    _, parquet = _pyarrow()
+    table = parquet.read_table(path)
+    frame: pd.DataFrame = table.to_pandas()
+    for name in json.loads((table.schema.metadata or {}).get(_OURS, b"[]")):
+        values = [parse_json(text) if isinstance(text, str) else None for text in frame[name]]
+        frame[name] = _objects(values, frame)
+    return frame
+
+
+def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a frame as CSV in which no text is a formula to a spreadsheet; objects become JSON text.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of runs, or any other of ours.
+    path : str or path
+        Where to. A text that begins like a formula gets an apostrophe before it.
+    """
+    texts: dict[str, Any] = {}
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            texts[name] = [_harmless(_to_text(value)) for value in frame[name]]
+        elif str(frame[name].dtype) in {"string", "str"}:
+            texts[name] = [_harmless(value) if isinstance(value, str) else None for value in frame[name]]
+    frame.assign(**texts).to_csv(path, index=False)
+
+
+def _harmless(text: str | None) -> str | None:
+    return f"'{text}" if text is not None and text.startswith(_FORMULA) else text
+
+
+def _objects(values: list[object], frame: pd.DataFrame) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(values, index=frame.index, dtype=object)
+
+
+def _to_text(value: Any) -> str | None:
+    """Return parsed JSON as text, numbers digit for digit."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)}: {_to_text(item) or 'null'}" for key, item in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(_to_text(item) or "null" for item in value) + "]"
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, str | int | float):
+        return json.dumps(value)
+    return None  # pandas' own missing value
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigurationError(
+            "Parquet files need pyarrow, which is an extra", "pip install 'domo-magic[parquet]'"
+        ) from None
+    return pa, parquet
