@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from domo_magic import connection, options
+from domo_magic import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +56,10 @@ def _matching(words: Iterable[str], kind: str, fragment: str) -> Iterator[Simple
 
 
 def _targets(magic: str, fragment: str) -> Iterator[SimpleCompletion]:
+    if "domo_magic.connection" not in sys.modules:  # it brings requests, and nothing is connected yet
+        return
+    from domo_magic import connection
+
     domo = connection.latest()
     if domo is None:
         return
