@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from domo_magic import records
@@ -89,6 +89,18 @@ class History:
 
         return self._database.write(work, durable=True)
 
+    def leaves(self, intent: Intent) -> Intent:
+        """Record that the request of a start that had to wait for its turn leaves only now."""
+        late = replace(intent, requested_at=self._now_ms())
+        self._database.write(
+            lambda db: db.execute(
+                "UPDATE run SET requested_at = ?, sorted_at = ? WHERE id = ?",
+                (late.requested_at, late.requested_at * 1000, late.id),
+            ),
+            durable=True,
+        )
+        return late
+
     def answered(self, instance: str, intent: Intent, execution: Execution) -> None:
         """Record the answer to a start; without an execution id the intent stays open."""
 
@@ -119,7 +131,7 @@ class History:
 
         def work(db: sqlite3.Connection) -> bool:
             taken = db.execute(
-                "SELECT 1 FROM run WHERE id = ?1 AND outcome != 'open' AND execution_id IS NOT ?4 OR"
+                "SELECT 1 FROM run WHERE id = ?1 AND execution_id != ?4 OR"
                 " instance = ?2 AND stream_id = ?3 AND execution_id = ?4 AND outcome IS NOT NULL"
                 " AND id != ?1",
                 (intent.id, instance, execution.stream_id, execution.execution_id),
@@ -179,6 +191,7 @@ class History:
         state: str | None = None,
         label: str | None = None,
         finished: bool | None = None,
+        known: bool | None = None,
     ) -> list[Execution]:
         """Return the runs recorded here, newest first; an open start has no ``execution_id``."""
         conditions = {
@@ -190,6 +203,7 @@ class History:
             "upper(state) = upper(?)": state,
             "label = ?": label,
             "finished = ?": finished,
+            "(execution_id IS NOT NULL) = ?": known,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
         rows = self._database.read(
@@ -216,6 +230,15 @@ class History:
             (instance, execution.stream_id, execution.execution_id),
         )
         return (rows[0][0], rows[0][1]) if rows else (None, None)
+
+    def requests(self, instance: str, stream_id: int) -> dict[int | None, tuple[str | None, int | None]]:
+        """Return ``{execution_id: (label, requested_at)}`` of a stream's runs recorded here; None: open."""
+        rows = self._database.read(
+            "SELECT execution_id, label, requested_at FROM run"
+            " WHERE instance = ? AND stream_id = ? AND outcome IS NOT 'refused'",
+            (instance, stream_id),
+        )
+        return {execution_id: (label, requested_at) for execution_id, label, requested_at in rows}
 
     def unfinished(self, instance: str, limit: int | None = None) -> list[Execution]:
         """Return the runs that were started here and are not known to have ended, newest first."""

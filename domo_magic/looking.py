@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from domo_magic import pages
 from domo_magic.errors import ApiError, DomoError
 from domo_magic.execution import microseconds
+from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
     from domo_magic.connection import Connection
@@ -66,11 +68,26 @@ def look_once(
         Domo does not say.
     """
     runs = pages.newest(domo.client, intent.stream_id, _WINDOW, deadline=deadline)
-    claimed = domo.history.claimed(domo.instance, intent)
-    fitting = [run for run in runs if run.execution_id not in claimed and _fits(domo, intent, run)]
-    if len(fitting) == 1 and domo.history.adopt(domo.instance, intent, fitting[0]):
-        return domo.known(fitting[0], intent.label, intent.requested_at), []
+    fitting = _fitting(domo, intent, runs)
+    if len(fitting) == 1 and (found := _adopted(domo, intent, fitting)):
+        return found[0], []
     return None, [domo.known(run) for run in fitting] if len(fitting) > 1 else []
+
+
+def _fitting(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> list[Execution]:
+    """Return the runs that may be an intent's, newest first."""
+    claimed = domo.history.claimed(domo.instance, intent)
+    found = [run for run in runs if run.execution_id not in claimed and _fits(domo, intent, run)]
+    return sorted(found, key=lambda run: run.execution_id or 0, reverse=True)
+
+
+def _adopted(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> list[Execution]:
+    """Claim the runs for an intent; return those that nobody else has."""
+    return [
+        domo.known(run, intent.label, intent.requested_at)
+        for run in runs
+        if domo.history.adopt(domo.instance, intent, run)
+    ]
 
 
 def _fits(domo: Connection, intent: Intent, run: Execution) -> bool:
@@ -91,21 +108,49 @@ def _fits(domo: Connection, intent: Intent, run: Execution) -> bool:
     return asked - early <= began / 1e6 <= asked + domo.timing.start_window
 
 
+def _latest(domo: Connection) -> float:
+    """Return the seconds after a start in which a run may begin and be listed as its own."""
+    return domo.timing.start_window + domo.timing.skew + _CUT
+
+
 def settle(domo: Connection, stream_id: int | None = None) -> list[Execution]:
     """Look once into every start whose fate is still open; return the runs that were found.
 
     A start for which no run can have begun any more is closed: nothing was started. What cannot
     be asked now stays open.
     """
-    found = []
+    of_stream: dict[int, list[Intent]] = {}
     for intent in domo.history.open_intents(domo.instance, stream_id):
-        try:
-            run, several = look_once(domo, intent)
-        except DomoError:
-            continue
-        age = domo.clock.time() - intent.requested_at / 1000
-        if run is not None:
-            found.append(run)
-        elif not several and age > domo.timing.start_window + domo.timing.skew + _CUT:
+        of_stream.setdefault(intent.stream_id, []).append(intent)
+    found = each(lambda intents: _settle(domo, intents), list(of_stream.values()), parallel=THREADS)
+    return [run for runs in found for run in runs]
+
+
+def _settle(domo: Connection, intents: Sequence[Intent]) -> list[Execution]:
+    """Look into the open starts of one stream, which come oldest first."""
+    oldest = intents[0].requested_at / 1000
+
+    def enough(runs: Sequence[Execution]) -> bool:
+        began = min((run.started_us for run in runs if run.started_us is not None), default=None)
+        return began is not None and began / 1e6 < oldest + domo.client.skew - domo.timing.skew - _CUT
+
+    try:
+        runs = pages.back_to(domo.client, intents[0].stream_id, enough, _WINDOW)
+    except DomoError:
+        return []
+    found, unclear = [], []
+    # The newest first: what began before it cannot be its, and what it takes is not the older ones'.
+    for intent in reversed(intents):
+        fitting = _fitting(domo, intent, runs)
+        if len(fitting) == 1:
+            found += _adopted(domo, intent, fitting)
+        elif fitting:
+            unclear.append(intent)
+        elif domo.clock.time() - intent.requested_at / 1000 > _latest(domo):
             domo.history.refused(intent)
+    for left, intent in zip(range(len(unclear), 0, -1), unclear, strict=True):
+        # As many runs as starts, and all of them fit: every one is ours, the newest the newest's.
+        fitting = _fitting(domo, intent, runs)
+        if len(fitting) == left:
+            found += _adopted(domo, intent, fitting[:1])
     return found

@@ -31,7 +31,8 @@ def take(
         db.execute("UPDATE change SET run = ? WHERE run = ?", (intent_id, seen[0]))
         db.execute("DELETE FROM run WHERE id = ?", seen)
     db.execute(
-        "UPDATE run SET execution_id = ?, outcome = ? WHERE id = ?",
+        "UPDATE run SET execution_id = ?1, outcome = ?2, finished = finished AND execution_id IS ?1"
+        " WHERE id = ?3",
         (execution.execution_id, outcome, intent_id),
     )
     record(db, instance, execution, now)
