@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -48,10 +49,22 @@ class Answer:
     @property
     def server_time(self) -> float | None:
         """Epoch seconds of the ``Date`` header, or None."""
-        try:
-            return parsedate_to_datetime(self.header("Date")).timestamp()
-        except (ValueError, OverflowError):
-            return None
+        return http_time(self.header("Date"))
+
+
+def http_time(text: str) -> float | None:
+    """Return epoch seconds of an HTTP date, or None; one without a zone is UTC whatever the machine's is.
+
+    Examples
+    --------
+    >>> http_time("Tue, 17 Dec 2024 17:56:56 GMT")
+    1734458216.0
+    """
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def refusal(answer: Answer, what: str, host: str, source: str) -> ApiError:

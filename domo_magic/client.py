@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from domo_magic.answers import because, kind_of_body, refusal, said, senseless, title
+from domo_magic.answers import because, http_time, kind_of_body, refusal, said, senseless, title
 from domo_magic.errors import (
     ApiError,
     ConnectionFailed,
@@ -230,7 +229,9 @@ class Client:
         deadline = self._clock.monotonic() + self._timing.retry_budget
         attempt = 0
         while True:
-            self._clock.wait(_NOTHING_TO_STOP_FOR, min(self.quiet, deadline - self._clock.monotonic()))
+            if self._clock.monotonic() + self.quiet > deadline:
+                raise self._told_to_rest()
+            self._clock.wait(_NOTHING_TO_STOP_FOR, self.quiet)
             try:
                 return once()
             except (ConnectionFailed, RateLimited, InvalidResponse, ApiError) as error:
@@ -258,9 +259,12 @@ class Client:
     def _rest(self, answer: Answer) -> float:
         """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
         text = answer.header("Retry-After").strip()
-        try:
-            pause = float(text) if text.isascii() and text.isdigit() else _until(text, self._clock.time())
-        except (ValueError, OverflowError):
+        until = http_time(text)
+        if text.isascii() and text.isdigit():
+            pause = float(text)
+        elif until is not None:
+            pause = until - (answer.server_time or self._clock.time())
+        else:
             return 0.0
         pause = max(0.0, min(pause, 86_400.0))
         self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
@@ -273,12 +277,13 @@ class Client:
             self._rest(answer)
         raise self._refusal(answer, what)
 
+    def _told_to_rest(self) -> RateLimited:
+        host = self._login.address.host
+        what = f"{host} asked not to be asked anything for another {self.quiet:.0f} s"
+        return RateLimited(what, "try again after that", status=429)
+
     def _refusal(self, answer: Answer, what: str) -> ApiError:
         return refusal(answer, what, self._login.address.host, self._login.source)
-
-
-def _until(text: str, now: float) -> float:
-    return float(parsedate_to_datetime(text).timestamp()) - now
 
 
 def _unknown(stream_id: int, why: str) -> tuple[str, str]:
