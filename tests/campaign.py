@@ -130,7 +130,7 @@ class Ledger:
     @property
     def position(self) -> int:
         """How many of the plan's starts were asked for."""
-        return self._numbers[0]
+        return int(self._numbers[0])
 
     @property
     def under_way(self) -> list[int]:
