@@ -112,6 +112,8 @@ def microseconds(value: object) -> int | None:
     >>> microseconds(1734458216.0) == microseconds("2024-12-17T17:56:56Z")
     True
     """
+    if type(value) is int and 0 <= value < MILLISECONDS_FROM:
+        return value * _MICROSECONDS  # what Domo sends, as fast as thousands of them need it
     if isinstance(value, str):
         try:
             value = float(value)

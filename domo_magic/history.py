@@ -191,7 +191,6 @@ class History:
         state: str | None = None,
         label: str | None = None,
         finished: bool | None = None,
-        known: bool | None = None,
     ) -> list[Execution]:
         """Return the runs recorded here, newest first; an open start has no ``execution_id``."""
         conditions = {
@@ -203,7 +202,6 @@ class History:
             "upper(state) = upper(?)": state,
             "label = ?": label,
             "finished = ?": finished,
-            "(execution_id IS NOT NULL) = ?": known,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
         rows = self._database.read(

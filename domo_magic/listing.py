@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ from domo_magic.looking import settle
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from domo_magic.connection import Connection
     from domo_magic.execution import Execution
 
+Requests = Mapping[int | None, tuple[str | None, int | None]]
+_NOT_OURS = (None, None)
 _SEARCH_PAGE = 50
 #: What makes way for what is recorded here: Domo cannot be asked just now.
 _UNREACHABLE = (ConnectionFailed, InvalidResponse)
@@ -41,6 +44,11 @@ class Wanted:
     state: str | None = None
     label: str | None = None
 
+    @property
+    def everything(self) -> bool:
+        """Whether no run is left out."""
+        return not self.since_us and self.state is None and self.label is None
+
     def fits(self, run: Execution) -> bool:
         """Whether a run is asked for."""
         return (
@@ -52,9 +60,8 @@ class Wanted:
 
 def began(run: Execution) -> int:
     """Return the epoch microseconds by which runs are sorted: the start, or our request for it."""
-    if run.started_us is not None:
-        return run.started_us
-    return (run.requested_at or 0) * 1000
+    started = run.started_us
+    return (run.requested_at or 0) * 1000 if started is None else started
 
 
 def newest_first(runs: Sequence[Execution]) -> list[Execution]:
@@ -126,37 +133,32 @@ def of_stream(
     if not refresh:
         return _recorded(domo, [stream_id], wanted)
     settle(domo, stream_id)
-    here = domo.history.runs(domo.instance, [stream_id])
+    ours = domo.history.requests(domo.instance, stream_id)
     try:
-        listed = pages.back_to(
-            domo.client, stream_id, _enough(wanted, {run.execution_id: run for run in here}), wanted.limit
-        )
+        listed = pages.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
         warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
         return _recorded(domo, [stream_id], wanted)
-    known = {run.execution_id: run for run in here}
-    joined = [_join(domo, run, known.get(run.execution_id)) for run in listed]
-    open_ones = [run for run in here if run.execution_id is None]
-    return newest_first([run for run in [*joined, *open_ones] if wanted.fits(run)])[: wanted.limit]
+    joined = domo.known_all(listed, ours)
+    if None in ours:
+        unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
+        joined += [run for run in unfinished if run.execution_id is None]
+    return newest_first([run for run in joined if wanted.everything or wanted.fits(run)])[: wanted.limit]
 
 
-def _enough(wanted: Wanted, known: Mapping[int | None, Execution]) -> Callable[[Sequence[Execution]], bool]:
+def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Execution]], bool]:
     """Return what tells whether the list has been read far enough back."""
 
     def enough(found: Sequence[Execution]) -> bool:
-        fitting = sum(wanted.fits(replace(run, label=_label(known.get(run.execution_id)))) for run in found)
+        if wanted.everything:
+            return len(found) >= wanted.limit
+        fitting = sum(
+            wanted.fits(replace(run, label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in found
+        )
         oldest = min((began(run) for run in found if run.started_us is not None), default=0)
         return fitting >= wanted.limit or oldest < wanted.since_us
 
     return enough
-
-
-def _label(run: Execution | None) -> str | None:
-    return run.label if run else None
-
-
-def _join(domo: Connection, run: Execution, here: Execution | None) -> Execution:
-    return domo.known(run, _label(here), here.requested_at if here else None)
 
 
 #: The columns of found streams with their kinds.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import connection, listing, targets
@@ -123,8 +124,9 @@ def _of_streams(
 
     # The pages of one stream come side by side; of several streams, the streams do.
     answers = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
-    found = [run for answer in answers if not isinstance(answer, DomoError) for run in answer]
-    return listing.newest_first(found)[: wanted.limit], [
+    lists = [answer for answer in answers if not isinstance(answer, DomoError)]
+    found = lists[0] if len(lists) == 1 else listing.newest_first(list(chain.from_iterable(lists)))
+    return found[: wanted.limit], [
         answer if isinstance(answer, DomoError) else None for answer in answers
     ]
 
