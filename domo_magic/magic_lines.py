@@ -35,7 +35,7 @@ class LineMagics(Magics):
 
     def _parsed(self, magic: str, line: str) -> Namespace | None:
         """Understand the line; None when it asked for help, which is printed."""
-        asked = options.parse(magic, line)
+        asked = options.parse(magic, line, self._ipython.user_ns)
         if asked.help:
             print(getattr(type(self), magic).__doc__)  # noqa: T201
             return None

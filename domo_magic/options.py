@@ -12,7 +12,7 @@ from domo_magic import targets
 from domo_magic.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
 _NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 _UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$([^\W\d]\w*)")
@@ -107,8 +107,15 @@ _OPTIONS = {
 MAGICS = tuple(_OPTIONS)
 
 
-def parse(magic: str, line: str) -> argparse.Namespace:
+def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespace:
     """Understand the line of a magic; its targets are in ``words``.
+
+    Parameters
+    ----------
+    magic, line : str
+        ``domo_run`` and what was written after it.
+    known : container of str
+        The names of the person's variables, for the words of errors.
 
     Raises
     ------
@@ -123,25 +130,26 @@ def parse(magic: str, line: str) -> argparse.Namespace:
         words = shlex.split(bare(line))
     except ValueError:
         raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
-    refuse_unexpanded(words)
+    refuse_unexpanded(words, known)
     return parser(magic).parse_intermixed_args(words)
 
 
-def refuse_unexpanded(words: Iterable[str]) -> None:
+def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
     """Refuse what IPython hands on raw: the whole line, when anything in it cannot be expanded.
 
     Raises
     ------
     TargetError
-        Naming the first ``{...}`` or ``$name`` that is still there and is no list of ids.
+        Naming the first ``{...}`` or ``$name`` that is still there, is no list of ids, and not `known`.
     """
-    for match in _UNEXPANDED.finditer(" ".join(words)):
-        inside, dollar = match.groups()
-        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside)):
-            name = dollar or inside.strip()
-            raise TargetError(
-                f"no variable {targets.shown(name)}", "write the name of a variable that exists"
-            )
+    raw = [
+        dollar or inside.strip()
+        for inside, dollar in _UNEXPANDED.findall(" ".join(words))
+        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside))
+    ]
+    if raw:
+        name = next((name for name in raw if name not in known), raw[0])
+        raise TargetError(f"no variable {targets.shown(name)}", "write the name of a variable that exists")
 
 
 def parse_words(
@@ -181,6 +189,10 @@ def parse_words(
         raise TargetError(
             f"{targets.shown(text)} is the text of a printed object, not its ids",
             "write the variable's name, without braces",
+        )
+    if any(text.count(opening) != text.count(closing) for opening, closing in ("[]", "()", "{}")):
+        raise TargetError(
+            f"{targets.shown(text)} has a bracket without its other half", "write the ids alone"
         )
     return targets.checked(_of_words(text, variables, meant), meant)
 
