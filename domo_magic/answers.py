@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC
@@ -40,7 +41,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The body as text."""
-        return self.body.decode("utf-8", errors="replace")
+        return self.body.decode(json.detect_encoding(self.body), errors="replace")
 
     def header(self, name: str) -> str:
         """Return a header's value whatever the case of its name, or nothing."""

@@ -15,7 +15,7 @@ from domo_magic.errors import (
     RateLimited,
     TriggerOutcomeUnknown,
 )
-from domo_magic.execution import Execution, parse_json, whole
+from domo_magic.execution import Execution, item_texts, parse_json, whole
 from domo_magic.transport import Lost
 
 if TYPE_CHECKING:
@@ -139,12 +139,23 @@ class Client:
         return Execution.from_json(value, stream_id, answer.text)
 
     def executions(
-        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
+        self,
+        stream_id: int,
+        limit: int,
+        offset: int,
+        *,
+        repeat: bool = True,
+        deadline: float | None = None,
+        texts: bool = False,
     ) -> list[Execution]:
-        """Ask for a page of a stream's runs, in whatever order Domo has them; with a deadline once."""
+        """Ask for a page of a stream's runs, in whatever order Domo has them; with a deadline once.
+
+        With `texts` each has its JSON, as what goes into the history must.
+        """
         path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
-        return [Execution.from_json(item, stream_id) for item in value]
+        answer, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        each = item_texts(answer.text) if texts else [None] * len(value)
+        return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
 
     def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
         """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
@@ -230,7 +241,8 @@ class Client:
         attempt = 0
         while True:
             if self._clock.monotonic() + self.quiet > deadline:
-                raise self._told_to_rest()
+                what = f"{self._login.address.host} wants not to be asked for another {self.quiet:.0f} s"
+                raise RateLimited(what, "try again after that", status=429)
             self._clock.wait(_NOTHING_TO_STOP_FOR, self.quiet)
             try:
                 return once()
@@ -276,11 +288,6 @@ class Client:
         if answer.status in {429, 503}:
             self._rest(answer)
         raise self._refusal(answer, what)
-
-    def _told_to_rest(self) -> RateLimited:
-        host = self._login.address.host
-        what = f"{host} asked not to be asked anything for another {self.quiet:.0f} s"
-        return RateLimited(what, "try again after that", status=429)
 
     def _refusal(self, answer: Answer, what: str) -> ApiError:
         return refusal(answer, what, self._login.address.host, self._login.source)

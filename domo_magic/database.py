@@ -82,7 +82,10 @@ class Database:
             try:
                 return _commit(self._opened(), work, durable=durable)
             except (sqlite3.Error, OSError) as error:
-                return _commit(self._in_memory(error), work, durable=False)
+                warning = self._leave_file(error)
+                result = _commit(self._opened(), work, durable=False)
+        warnings.warn(warning, HistoryWarning, stacklevel=3)
+        return result
 
     def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -90,26 +93,26 @@ class Database:
             try:
                 return self._opened().execute(query, arguments).fetchall()
             except (sqlite3.Error, OSError) as error:
-                return self._in_memory(error).execute(query, arguments).fetchall()
+                warning = self._leave_file(error)
+                rows = self._opened().execute(query, arguments).fetchall()
+        warnings.warn(warning, HistoryWarning, stacklevel=3)
+        return rows
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
             self._db = _open_file(self._path) if self._path else _open(":memory:")
         return self._db
 
-    def _in_memory(self, error: Exception) -> sqlite3.Connection:
-        """Go on without the file but with what it holds, and say so once."""
+    def _leave_file(self, error: Exception) -> str:
+        """Go on without the file but with what it holds; return what to say about it."""
         if self._path is None:
             raise error
         path, self._path = self._path, None
-        self._db = memory = _copy(self._db)
-        warnings.warn(
+        self._db = _copy(self._db)
+        return (
             f"the history {path} cannot be used ({error}); until the kernel ends, runs are"
-            " remembered in memory only. Mend or move the file, or set DOMO_MAGIC_HOME to another folder.",
-            HistoryWarning,
-            stacklevel=4,
+            " remembered in memory only. Mend or move the file, or set DOMO_MAGIC_HOME to another folder."
         )
-        return memory
 
     def close(self) -> None:
         """Close the file."""

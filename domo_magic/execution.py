@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,6 +26,7 @@ EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 _INT64 = 2**63
 _MICROSECONDS = 1_000_000
+_SCANNER, _BETWEEN = json.JSONDecoder(), re.compile(r"[\s,]*")
 
 
 class ExactFloat(float):
@@ -75,6 +77,22 @@ def parse_json(body: bytes | str) -> object:
     except (ValueError, RecursionError) as error:
         raise InvalidResponse("Domo's answer is not JSON") from error
     return parsed
+
+
+def item_texts(array: str) -> list[str]:
+    """Return the JSON of each item of a JSON array, character for character.
+
+    Examples
+    --------
+    >>> item_texts('[{"executionId":  7}, 1.50]')
+    ['{"executionId":  7}', '1.50']
+    """
+    items, place = [], _BETWEEN.match(array, array.index("[") + 1).end()  # type: ignore[union-attr]
+    while array[place] != "]":
+        end = _SCANNER.raw_decode(array, place)[1]
+        items.append(array[place:end])
+        place = _BETWEEN.match(array, end).end()  # type: ignore[union-attr]
+    return items
 
 
 def whole(value: object) -> int | None:

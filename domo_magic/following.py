@@ -250,7 +250,7 @@ def _ask_runs(domo: Connection, stream_id: int, wanted: Sequence[int]) -> list[E
     found: dict[int | None, Execution] = {}
     low, high = min(wanted), max(wanted)
     if len(wanted) > 1 and high - low < PAGE:
-        page = domo.client.executions(stream_id, high - low + 1, low - 1, repeat=False)
+        page = domo.client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
         # A list may leave out what went wrong.
         found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
     return [

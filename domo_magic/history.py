@@ -68,7 +68,7 @@ class History:
         list of Intent
             In the order of `streams`.
         """
-        now = self._now_ms()
+        now, label = self._now_ms(), records.storable(label)
 
         def work(db: sqlite3.Connection) -> list[Intent]:
             found = []
@@ -266,7 +266,7 @@ class History:
 
     def remember(self, instance: str, streams: Iterable[tuple[int, str | None, str | None]]) -> None:
         """Keep the DataSet and the name of streams: ``(stream_id, dataset_id, name)``."""
-        rows = [(instance, *stream) for stream in streams]
+        rows = [(instance, stream_id, *map(records.storable, texts)) for stream_id, *texts in streams]
         self._database.write(
             lambda db: db.executemany(
                 "INSERT INTO stream VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"

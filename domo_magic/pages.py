@@ -33,9 +33,9 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     """
     last = client.newest_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
-    found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline))
+    found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
     if not (last and max(found, default=0) >= last and (offset == 0 or len(found) >= min(count, last))):
-        found |= everything(client, stream_id, deadline=deadline)
+        found |= everything(client, stream_id, deadline=deadline, texts=True)
     return [found[execution_id] for execution_id in sorted(found, reverse=True)]
 
 
@@ -99,12 +99,14 @@ def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: i
     return found
 
 
-def everything(client: Client, stream_id: int, *, deadline: float | None = None) -> dict[int, Execution]:
+def everything(
+    client: Client, stream_id: int, *, deadline: float | None = None, texts: bool = False
+) -> dict[int, Execution]:
     """Return all executions of a stream by their id."""
     found: dict[int, Execution] = {}
     offset = 0
     while True:
-        page = _by_id(client.executions(stream_id, PAGE, offset, deadline=deadline))
+        page = _by_id(client.executions(stream_id, PAGE, offset, deadline=deadline, texts=texts))
         # A short page is not the last where Domo gives fewer at a time than it was asked for.
         if page.keys() <= found.keys():
             return found

@@ -52,13 +52,14 @@ def record(db: sqlite3.Connection, instance: str, execution: Execution, now: int
             (*key, now * 1000),
         )
         known = (cursor.lastrowid, None, now * 1000, 0)
+    state = storable(execution.state)
     if known[3] and not execution.finished:
         return  # an answer that was overtaken by a later one
     db.execute(
         "UPDATE run SET state = ?, started_at = ?, ended_at = ?, finished = ?, sorted_at = ?,"
         " answer = coalesce(?, answer) WHERE id = ?",
         (
-            execution.state,
+            state,
             execution.started_us,
             execution.ended_us,
             execution.finished,
@@ -67,5 +68,10 @@ def record(db: sqlite3.Connection, instance: str, execution: Execution, now: int
             known[0],
         ),
     )
-    if execution.state != known[1]:
-        db.execute("INSERT INTO change VALUES (?, ?, ?)", (known[0], execution.state, now))
+    if state != known[1]:
+        db.execute("INSERT INTO change VALUES (?, ?, ?)", (known[0], state, now))
+
+
+def storable(text: str | None) -> str | None:
+    """Return a text that SQLite takes: half a character, which JSON can hold, is shown as a ``?``."""
+    return None if text is None else text.encode("utf-8", "replace").decode()

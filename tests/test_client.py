@@ -547,7 +547,7 @@ def same(row: pd.Series[Any], field: str, value: object) -> bool:
         moment = microseconds(value)
         return moment is not None and bool(got == pd.Timestamp(moment, unit="us", tz="UTC"))
     if field == "indexRequestKey":
-        return got == repr(value)
+        return bool(got == repr(value))
     return type(got) in {type(value), np.int64, np.bool_} and bool(got == value)
 
 
