@@ -110,7 +110,15 @@ class TargetError(DomoError, ValueError):
 
 
 class ConnectionFailed(DomoError):
-    """Domo could not be reached, or did not answer; nothing was started."""
+    """Domo could not be reached, or did not answer; nothing was started.
+
+    Attributes
+    ----------
+    sent : bool
+        Whether the request may have reached Domo.
+    """
+
+    sent: bool = True
 
 
 class TriggerOutcomeUnknown(DomoError):

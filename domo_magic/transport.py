@@ -61,16 +61,8 @@ _BEFORE_SENDING = (
 _UNSENDABLE = (broken.InvalidURL, broken.MissingSchema, broken.InvalidSchema, broken.InvalidHeader)
 
 
-class Lost(ConnectionFailed):
-    """No whole answer came.
-
-    Attributes
-    ----------
-    sent : bool
-        Whether the request may have reached Domo.
-    """
-
-    sent: bool = True
+#: No whole answer came; a person sees the promised name.
+Lost = ConnectionFailed
 
 
 class _Auth(requests.auth.AuthBase):
