@@ -135,16 +135,20 @@ def _copy(file: sqlite3.Connection | None) -> sqlite3.Connection:
     if file is not None:
         try:
             file.backup(memory)
+            whole = memory.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
         except sqlite3.Error:
+            whole = False
+        file.close()
+        if not whole:
             memory.close()
             memory = _open(":memory:")
-        file.close()
     return memory
 
 
 def _open(name: str) -> sqlite3.Connection:
     db = sqlite3.connect(name, timeout=BUSY, isolation_level=None, check_same_thread=False)
     try:
+        _refuse_newer(db)
         try:
             wal = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         except sqlite3.OperationalError:
@@ -160,16 +164,22 @@ def _open(name: str) -> sqlite3.Connection:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    if db.execute("PRAGMA user_version").fetchone()[0] == len(_MIGRATIONS):
+    if _version(db) >= len(_MIGRATIONS):
         return
     with _transaction(db):
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise sqlite3.DatabaseError("it was written by a newer domo_magic")
-        for script in _MIGRATIONS[version:]:
+        for script in _MIGRATIONS[_version(db) :]:  # another kernel may have been faster
             for statement in script.split(";\n"):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _refuse_newer(db: sqlite3.Connection) -> None:
+    if _version(db) > len(_MIGRATIONS):
+        raise sqlite3.DatabaseError("it was written by a newer domo_magic")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager
