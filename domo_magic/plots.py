@@ -162,9 +162,11 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
 
 
 def _words(verdicts: list[str], values: Any, metric: str, top: float) -> dict[int, str]:
-    """Return what to write beside which rows: the latest run, and the farthest beyond the edge."""
+    """Return what to write beside which rows: the latest run, and the one farthest beyond the edge."""
     known = [row for row, value in enumerate(values) if value >= 0]
-    farthest = sorted((row for row in known if values[row] > top), key=lambda row: -values[row])[:3]
+    farthest = sorted((row for row in known if values[row] > top), key=lambda row: -values[row])[
+        :1
+    ]  # more would run into each other
     words = {row: _text(metric, values[row]) for row in (*known[:1], *farthest)}
     return {row: "failed" if verdicts[row] == "failed" else text for row, text in words.items()}
 
@@ -228,7 +230,7 @@ def _dress(ax: Axes, ink: str, *, small: bool) -> None:
 
     if _plain_style():
         ax.patch.set_alpha(0)
-    locator = AutoDateLocator(minticks=2, maxticks=4 if small else 8)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=5 if small else 8)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(
         ConciseDateFormatter(  # type: ignore[no-untyped-call]
