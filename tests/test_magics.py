@@ -6,16 +6,20 @@ import builtins
 import copy
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import requests_mock
+import responses
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from domo_magic import connection, errors, options
 from domo_magic.errors import ConfigurationError, DomoError, TargetError
+from domo_magic.orders import DomoWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -405,6 +409,7 @@ def state_of(shell: InteractiveShell) -> dict[str, Any]:
 
 def test_unloading_leaves_nothing_behind(bare: InteractiveShell, domo: Connection) -> None:
     """After %unload_ext IPython is as it was, and loading again works."""
+    bare.find_line_magic("load_ext")  # IPython's own magics are loaded when they are first used
     before = state_of(bare)
     for _ in range(2):
         bare.run_line_magic("load_ext", "domo_magic")
@@ -508,3 +513,36 @@ def test_an_instance_that_is_not_connected_is_resolved_for_this_line_only(
     assert "no token for mycompany.domo.com" in str(error)
     assert connection.current() is domo
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("stand_in", ["responses", "requests_mock"])
+def test_the_documented_answer_is_a_row_also_from_stand_ins(
+    stand_in: str, shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+) -> None:
+    """With only the POST answered, by other people's adapters, the captured answer is the row."""
+    url = f"{sandbox.url}/api/data/v1/streams/25775/executions"
+    body = (Path(__file__).parent / "captures" / "run-25775-created.json").read_bytes()
+    if stand_in == "responses":
+        with responses.RequestsMock() as mock:
+            mock.add("POST", url, body=body, status=201, content_type="application/json")
+            row = run(shell, "%domo_run 25775").result.iloc[0]
+    else:
+        with requests_mock.Mocker() as mocker:
+            mocker.post(url, content=body, status_code=201)
+            row = run(shell, "%domo_run 25775").result.iloc[0]
+    assert (row["streamId"], row["executionId"], row["currentState"]) == (25775, 2, "ACTIVE")
+    assert row["startedAt"] == pd.Timestamp("2024-12-17T17:56:56Z")
+    assert (row["toe"], row["startedBy"], row["errors"]) == ("HAK43KQGQ7-GNKF0-SRC9Y", "1129696109", [])
+
+
+def test_an_answer_without_an_id_is_a_row_and_a_warning(
+    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+) -> None:
+    """200 and {} has started a run: a row with an empty executionId, and how to look again."""
+    url = f"{sandbox.url}/api/data/v1/streams/25775/executions"
+    with responses.RequestsMock() as mock:
+        mock.add("POST", url, json={}, status=200)
+        with pytest.warns(DomoWarning, match="%domo_runs 25775"):
+            row = run(shell, "%domo_run 25775").result.iloc[0]
+    assert row["streamId"] == 25775
+    assert row["executionId"] is pd.NA
