@@ -138,19 +138,14 @@ def _settle(domo: Connection, intents: Sequence[Intent]) -> list[Execution]:
         runs = pages.back_to(domo.client, intents[0].stream_id, enough, _WINDOW)
     except DomoError:
         return []
-    found, unclear = [], []
+    found: list[Execution] = []
     # The newest first: what began before it cannot be its, and what it takes is not the older ones'.
-    for intent in reversed(intents):
+    for place, intent in enumerate(newest_first := list(reversed(intents))):
         fitting = _fitting(domo, intent, runs)
-        if len(fitting) == 1:
-            found += _adopted(domo, intent, fitting)
-        elif fitting:
-            unclear.append(intent)
-        elif domo.clock.time() - intent.requested_at / 1000 > _latest(domo):
-            domo.history.refused(intent)
-    for left, intent in zip(range(len(unclear), 0, -1), unclear, strict=True):
-        # As many runs as starts, and all of them fit: every one is ours, the newest the newest's.
-        fitting = _fitting(domo, intent, runs)
-        if len(fitting) == left:
+        alike = sum(all(_fits(domo, other, run) for run in fitting) for other in newest_first[place:])
+        if fitting and len(fitting) <= alike:
+            # Not more runs than starts that each could be the one of: all of them are ours.
             found += _adopted(domo, intent, fitting[:1])
+        elif not fitting and domo.clock.time() - intent.requested_at / 1000 > _latest(domo):
+            domo.history.refused(intent)
     return found

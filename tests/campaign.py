@@ -282,7 +282,11 @@ def count(file: Path, runs: dict[tuple[int, int], bool], ledger: Ledger) -> dict
     meant = Counter(stream_id for stream_id, _, outcome in rows if outcome and outcome != "refused")
     ours = Counter(stream_id for (stream_id, _), our in runs.items() if our)
     return {
-        "lost": [f"{run[0]}/{run[1]}" for run, our in runs.items() if our and run not in known],
+        "lost": [
+            f"{run[0]}/{run[1]} (starts: {[row[1:] for row in rows if row[0] == run[0]]})"
+            for run, our in runs.items()
+            if our and run not in known
+        ],
         "twice": [
             f"{stream_id}: {number} runs, {meant[stream_id]} starts, {ledger.asked[stream_id - _FIRST]} asked"
             for stream_id, number in ours.items()
