@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TriggerOutcomeUnknown,
     )
     from domo_magic.files import read_parquet
+    from domo_magic.panels import panel
     from domo_magic.reading import compare, plot, runs, streams
     from domo_magic.sandbox import Sandbox
 
@@ -53,6 +54,7 @@ __all__ = [
     "cancel",
     "compare",
     "connect",
+    "panel",
     "plot",
     "read_parquet",
     "run",
@@ -67,6 +69,7 @@ _ROOMS = {
     **dict.fromkeys(("compare", "plot", "runs", "streams"), "reading"),
     "read_parquet": "files",
     "Sandbox": "sandbox",
+    "panel": "panels",
 }
 
 

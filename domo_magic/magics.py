@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
+    from domo_magic.widget import Panel
+
 
 @magics_class
 class DomoMagics(LineMagics):
@@ -242,6 +244,28 @@ class DomoMagics(LineMagics):
 
         rows = reading.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
         return self._shown("domo_streams", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_panel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Panel | None:
+        """Run, follow and compare with buttons.
+
+        ::
+
+            %domo_panel 25775                      # this stream's runs
+            %domo_panel                            # the runs recorded here
+            p = %domo_panel 25775                  # p.runs, p.selected and p.last are frames
+
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_panel", line)
+        if asked is None:
+            return None
+        from domo_magic.panels import panel
+
+        streams = self._targets(asked, "streams", local_ns)
+        made = panel(*([] if streams is None else [streams]), instance=asked.instance)
+        return self._shown("domo_panel", line, made)
 
 
 def load(shell: InteractiveShell) -> None:

@@ -1,0 +1,48 @@
+"""What of the panel stays in a saved notebook: its table as plain HTML, kept up to date."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from domo_magic.widget import Panel
+
+
+def in_kernel() -> bool:
+    """Whether what is displayed goes to a notebook, where it can change in place."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+class Saved:
+    """The panel's table in the notebook's file.
+
+    It is an output of its own, which the living panel hides: replacing the panel's output would draw
+    the panel anew, and take away what a person is typing.
+
+    Parameters
+    ----------
+    panel : Panel
+        Whose table it is.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._handle: Any = None
+        self._kept: object = None
+
+    def show(self) -> None:
+        """Display the panel and its table."""
+        from IPython.display import display
+
+        bundle = self._panel.living()
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+        self._handle = display(self._panel.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def keep(self, revision: object) -> None:
+        """Replace the table in the file by the present one, where something has changed."""
+        if self._handle is not None and revision != self._kept:
+            self._kept = revision
+            self._handle.update(self._panel.snapshot(), raw=True)

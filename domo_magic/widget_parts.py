@@ -1,0 +1,112 @@
+"""What the panel is made of: core ipywidgets, placed so that they fit narrow and wide."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import ipywidgets
+
+from domo_magic.panel_style import CSS
+from domo_magic.panel_view import NOT_CONNECTED
+
+# What is typed arrives late while the kernel is busy: the browser keeps the rest of a word back until the
+# first letter has been taken, but not a click. So a click waits until nothing has been typed for so long.
+_TYPING_S = 0.4
+_FULL = "100%"
+_WIDE = {"width": "auto", "margin": "0 2px", "max_width": _FULL}
+_ROW = {"display": "flex", "flex_flow": "row wrap", "width": _FULL}
+_BUTTON = {"width": "96px", "margin": "2px"}
+
+
+class Field(ipywidgets.Text):  # type: ignore[misc]
+    """A text field that knows when something was last typed into it."""
+
+    typed_at = float("-inf")
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what the browser sends."""
+        self.typed_at = time.monotonic()
+        super().set_state(sync_data)
+
+    def settle(self) -> None:
+        """Wait until nothing has been typed for a while; never on the kernel's own thread."""
+        while (pause := self.typed_at + _TYPING_S - time.monotonic()) > 0:
+            threading.Event().wait(pause)
+
+
+class Parts:
+    """The widgets of one panel.
+
+    Parameters
+    ----------
+    streams : str
+        What the field begins with.
+    """
+
+    def __init__(self, streams: str) -> None:
+        self.field = Field(
+            value=streams,
+            description="Connector",
+            placeholder="25775, an address, or a name + Enter",
+            layout={"flex": "3 1 300px", "width": "auto", "max_width": _FULL, "margin": "2px"},
+            style={"description_width": "76px"},
+        )
+        self.label = Field(
+            description="Label",
+            placeholder="optional",
+            layout={"flex": "1 1 180px", "width": "auto", "max_width": _FULL, "margin": "2px"},
+            style={"description_width": "76px"},
+        )
+        self.run = ipywidgets.Button(description="Run", icon="play", button_style="primary", layout=_BUTTON)
+        self.cancel = ipywidgets.Button(description="Cancel", icon="stop", disabled=True, layout=_BUTTON)
+        self.sandbox = ipywidgets.Button(description="Sandbox", icon="flask", layout=_BUTTON)
+        self.more = ipywidgets.Button(
+            description="more", layout={"width": "auto", "display": "none", "margin": "6px 2px"}
+        )
+        self.found = ipywidgets.SelectMultiple(
+            description="Found",
+            rows=6,
+            layout={"width": "auto", "flex": "1 1 auto", "max_width": "640px", "margin": "2px"},
+            style={"description_width": "76px"},
+        )
+        self.chooser = ipywidgets.SelectMultiple(
+            description="Compare",
+            rows=10,
+            layout={"width": "auto", "flex": "1 1 250px", "max_width": "400px", "margin": "2px"},
+            style={"description_width": "76px"},
+        )
+        self.line, self.problem, self.live, self.ended = (ipywidgets.HTML(layout=_WIDE) for _ in range(4))
+        self.side, self.picture, self.code = (ipywidgets.HTML(layout=_WIDE) for _ in range(3))
+        self._place()
+
+    def _place(self) -> None:
+        self.found_box = ipywidgets.Box([self.found], layout={"display": "none"})
+        self.setup = ipywidgets.VBox(
+            [ipywidgets.HTML(NOT_CONNECTED), self.sandbox], layout={"display": "none"}
+        )
+        tables = ipywidgets.VBox(
+            [self.live, self.ended, self.more],
+            layout={"flex": "1 1 640px", "max_width": _FULL, "min_width": "0"},
+        )
+        self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
+        self.children = [
+            ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}),
+            ipywidgets.Box(
+                [self.field, self.label, self.run, self.cancel], layout={**_ROW, "align_items": "center"}
+            ),
+            self.found_box,
+            self.line,
+            self.problem,
+            self.setup,
+            self.middle,
+            self.side,
+            self.picture,
+            self.code,
+        ]
+
+
+def everything_in(box: Any) -> list[Any]:
+    """Return a box's widgets, and those in them."""
+    return [inner for part in getattr(box, "children", ()) for inner in (*everything_in(part), part)]
