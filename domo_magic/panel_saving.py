@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from domo_magic.widget import Panel
+
+class Shown(Protocol):
+    """What can be displayed and kept."""
+
+    def living(self) -> dict[str, Any]:
+        """Return what shows it while the kernel lives."""
+
+    def snapshot(self) -> dict[str, str]:
+        """Return what stays."""
 
 
 def in_kernel() -> bool:
@@ -24,11 +31,11 @@ class Saved:
 
     Parameters
     ----------
-    panel : Panel
+    panel : Shown
         Whose table it is.
     """
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Shown) -> None:
         self._panel = panel
         self._handle: Any = None
         self._kept: object = None
