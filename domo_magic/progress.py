@@ -44,6 +44,7 @@ class Board:
         self._moving = moving
         self._lock = threading.RLock()
         self._runs: dict[Key, Execution] = {}
+        self._unfinished: set[Key] = set()
         self._notes: dict[Key, Line] = {}
         self._verdicts: dict[Key, str] = {}
         self._drawn_at = float("-inf")
@@ -53,7 +54,7 @@ class Board:
         """Show a run that has just been started, or taken up."""
         with self._lock:
             self._notes.pop((run.stream_id, None), None)
-            self._runs[run.stream_id, run.execution_id] = run
+            self._keep(run)
             if not self._moving or not self._screen.moves or run.execution_id is None:
                 self._screen.say((lines.mark(run), lines.started(run)))
             else:
@@ -74,13 +75,18 @@ class Board:
     def seen(self, run: Execution) -> None:
         """Show a run as it was just seen."""
         with self._lock:
-            self._runs[run.stream_id, run.execution_id] = run
+            self._keep(run)
             self._changed = True
+
+    def _keep(self, run: Execution) -> None:
+        key = run.stream_id, run.execution_id
+        self._runs[key] = run
+        (self._unfinished.discard if run.finished else self._unfinished.add)(key)
 
     def tick(self) -> bool:
         """Draw when it is time to; return whether any run is unfinished."""
         with self._lock:
-            unfinished = any(not run.finished for run in self._runs.values())
+            unfinished = bool(self._unfinished)
             now = self._domo.clock.monotonic()
             if (
                 self._moving
@@ -170,7 +176,8 @@ def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
         return {}
     known: dict[Key, Execution] = {}
     for stream_id in {stream for stream, _ in wanted}:
-        known |= {(stream_id, run.execution_id): domo.known(run) for run in domo.past.get(stream_id, ())}
+        past = domo.past.get(stream_id, ())
+        known |= {(stream_id, run.execution_id): run.known_as(instance=domo.instance) for run in past}
     known |= {(run.stream_id, run.execution_id): run for run in runs}
     table: Any = compare(frame(known.values()))
     said = {"usual": "usual", "no baseline": "", "failed": ""}
