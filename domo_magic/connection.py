@@ -95,7 +95,7 @@ class Connection:
     def name(self, stream_id: int) -> str | None:
         """Return the name of a stream's DataSet, as far as it is known here."""
         if self._names.get(stream_id) is None:
-            self._names[stream_id] = self.history.name(self.instance, stream_id)
+            self._names[stream_id] = self.history.stream(self.instance, stream_id)[1]
         return self._names[stream_id]
 
     def remember(self, stream_id: int, dataset_id: str | None, name: str | None) -> None:
@@ -117,10 +117,23 @@ class Connection:
                 self.past[stream_id] = []
 
     def page(self, stream_id: int) -> str:
-        """Return the address of the DataSet's page in Domo; the instance's where it is not known."""
-        dataset, _ = self.history.streams(self.instance).get(stream_id, (None, None))
+        """Return the address of the DataSet's page in Domo, asked for where it is not known."""
+        dataset, _ = self.history.stream(self.instance, stream_id)
+        if dataset is None:
+            dataset = self._ask_dataset(stream_id)
         url = self.login.address.url
         return f"{url}/datasources/{dataset}/details/history" if dataset else url
+
+    def _ask_dataset(self, stream_id: int) -> str | None:
+        try:
+            source = self.client.stream(stream_id).get("dataSource")
+        except DomoError:
+            return None
+        dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
+        if not isinstance(dataset, str):
+            return None
+        self.remember(stream_id, dataset, name if isinstance(name, str) else None)
+        return dataset
 
 
 def open_connection(

@@ -276,19 +276,12 @@ class History:
             )
         )
 
-    def streams(self, instance: str) -> dict[int, tuple[str | None, str | None]]:
-        """Return ``{stream_id: (dataset_id, name)}`` of the streams known here."""
+    def stream(self, instance: str, stream_id: int) -> tuple[str | None, str | None]:
+        """Return the DataSet of a stream and its name, as far as they are known here."""
         rows = self._database.read(
-            "SELECT stream_id, dataset_id, name FROM stream WHERE instance = ?", (instance,)
+            "SELECT dataset_id, name FROM stream WHERE instance = ? AND stream_id = ?", (instance, stream_id)
         )
-        return {stream: (dataset, name) for stream, dataset, name in rows}
-
-    def name(self, instance: str, stream_id: int) -> str | None:
-        """Return the name of a stream's DataSet, as far as it is known here."""
-        rows = self._database.read(
-            "SELECT name FROM stream WHERE instance = ? AND stream_id = ?", (instance, stream_id)
-        )
-        return rows[0][0] if rows else None
+        return (rows[0][0], rows[0][1]) if rows else (None, None)
 
     def close(self) -> None:
         """Close the file."""

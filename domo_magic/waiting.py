@@ -57,19 +57,21 @@ def follow(
     stop = threading.Event()
     with interruptible(now_known, lambda: board.finish({})):
         follower.follow(stop, patience)
-    board.finish(verdicts(domo, [run for run in now_known() if run.execution_id is not None]))
+    board.finish(verdicts(domo, [run for run in board.shown() if run.execution_id is not None]))
     found = [
         error
         or follower.problems.get((run.stream_id, run.execution_id))
-        or _shortcoming(domo, run, patience, on_failure)
+        or _shortcoming(run, patience, on_failure)
         for run, error in zip(now_known(), errors, strict=True)
     ]
+    first = next((error for error in found if error is not None), None)
+    if isinstance(first, RunFailed):
+        run = now_known()[found.index(first)]
+        first.todo = f"look at it in Domo: {domo.page(run.stream_id)}"  # worth a request for the one shown
     return result(now_known(), found)
 
 
-def _shortcoming(
-    domo: Connection, run: Execution, patience: float | None, on_failure: OnFailure
-) -> DomoError | None:
+def _shortcoming(run: Execution, patience: float | None, on_failure: OnFailure) -> DomoError | None:
     if run.execution_id is None:
         return None
     if not run.finished:
@@ -81,10 +83,7 @@ def _shortcoming(
     if run.succeeded or on_failure == "return":
         return None
     said = errors_of(run)
-    return RunFailed(
-        f"run {run.run} ended in {run.state}" + (f": {said}" if said else ""),
-        f"look at it in Domo: {domo.page(run.stream_id)}",
-    )
+    return RunFailed(f"run {run.run} ended in {run.state}" + (f": {said}" if said else ""))
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

@@ -260,14 +260,14 @@ def test_instances_are_apart(history: History) -> None:
     history.intend(HERE, [7], None)
     history.remember(HERE, [(7, "uuid", "Sales")])
     assert (history.runs("elsewhere"), history.open_intents("elsewhere")) == ([], [])
-    assert (history.name("elsewhere", 7), history.name(HERE, 7)) == (None, "Sales")
+    assert (history.stream("elsewhere", 7)[1], history.stream(HERE, 7)[1]) == (None, "Sales")
 
 
 def test_a_name_is_not_forgotten(history: History) -> None:
     """A look-up that brings no name leaves the one that is known."""
     history.remember(HERE, [(7, "uuid", "Sales")])
     history.remember(HERE, [(7, None, None)])
-    assert history.streams(HERE) == {7: ("uuid", "Sales")}
+    assert history.stream(HERE, 7) == ("uuid", "Sales")
 
 
 def test_durations_are_of_the_last_twenty_that_succeeded(history: History) -> None:
@@ -409,7 +409,7 @@ def test_a_full_disk_is_one_warning(
     kept = {kept.run: kept.label for kept in history.runs("sandbox")}
     assert kept == {"25775/201": None} | dict.fromkeys((f"{stream}/1" for stream in streams), "all")
     assert history.open_intents("sandbox") == []
-    assert history.name("sandbox", 25775) == "Sales Orders"
+    assert history.stream("sandbox", 25775)[1] == "Sales Orders"
     assert intact(file)
 
 
