@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ class Board:
             if over:
                 left.discard(key)
                 if not left:
-                    self.finish(verdicts(self._domo, list(self._runs.values())))
+                    self.finish(verdicts(self._domo, self.shown()))
 
         followed.every_tick(self.tick)
         for run in runs:
@@ -124,13 +125,16 @@ class Board:
             if self._moving and (self._runs or self._notes):
                 self._screen.show(self._lines(), last=True)
 
+    def shown(self) -> list[Execution]:
+        """Return the runs that have a line of their own, most interesting first."""
+        with self._lock:
+            runs = list(self._runs.values())
+        return heapq.nsmallest(MOST_LINES, runs, key=_interest)
+
     def _lines(self) -> list[Line]:
-        runs = (
-            sorted(self._runs.values(), key=_interest) if len(self._runs) > 1 else list(self._runs.values())
-        )
-        shown = [(lines.mark(run), self._line(run)) for run in runs[:MOST_LINES]]
+        shown = [(lines.mark(run), self._line(run)) for run in self.shown()]
         shown = [*self._notes.values(), *shown][:MOST_LINES]
-        return [*shown, self._total()] if len(runs) > 1 else shown
+        return [*shown, self._total()] if len(self._runs) > 1 else shown
 
     def _line(self, run: Execution) -> str:
         if run.finished:
