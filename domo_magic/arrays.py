@@ -16,6 +16,8 @@ from domo_magic.execution import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
+
     Column = Sequence[object]
 
 _NONE = type(None)
@@ -89,6 +91,8 @@ def _strings(values: Column) -> Any:
 
         # The same array, eight times faster than by way of Python objects.
         texts = pa.array(texts, type=pa.large_string())
+    else:
+        "".join(text for text in texts if text).encode()  # raises, as Arrow does
     return pd.array(texts, dtype=dtype)
 
 
@@ -165,13 +169,13 @@ def _each_to_us(values: Column) -> Any:
     return np.array(us, dtype="M8[us]")
 
 
-def as_json(values: Column) -> Any:
-    """Return the values as they are, in a Series of objects."""
+def as_json(values: Column, index: pd.Index[Any] | None = None) -> Any:
+    """Return the values as they are, in a Series of objects; aligning is dear, so give the frame's index."""
     import numpy as np
     import pandas as pd
 
     # A frame made of a bare array of texts would take them for a column of text.
-    return pd.Series(np.fromiter(values, object, len(values)), dtype=object, copy=False)
+    return pd.Series(np.fromiter(values, object, len(values)), index=index, dtype=object, copy=False)
 
 
 #: What makes the array of a column, by the column's kind.

@@ -357,7 +357,7 @@ def test_a_stream_that_did_not_start_has_an_empty_execution() -> None:
 def test_rows_do_not_depend_on_how_pandas_stores_text(storage: str) -> None:
     """With either storage a row has the same values, and text columns are as pandas was told."""
     with pd.option_context("mode.string_storage", storage):
-        table = frame([captured(SUCCESS), captured(CREATED)])
+        table = frame([captured(SUCCESS), captured(CREATED), run(toe="\ud800")])
     assert {kind.storage for kind in table.dtypes if isinstance(kind, pd.StringDtype)} == {storage}
-    assert table["toe"].tolist() == ["HJP31Q11Q3-MO40M-EIVQC", "HAK43KQGQ7-GNKF0-SRC9Y"]
-    assert table["startedBy"].isna().tolist() == [True, False]
+    assert table["toe"].tolist() == ["HJP31Q11Q3-MO40M-EIVQC", "HAK43KQGQ7-GNKF0-SRC9Y", pd.NA]
+    assert table["startedBy"].isna().tolist() == [True, False, True]
