@@ -50,6 +50,9 @@ OURS = ("duration", "rowsPerSecond", "name", "instance", "label", "requestedAt")
 _OURS_OF = attrgetter("stream_id", "execution_id", "name", "instance", "label", "requested_at")
 # Transposing this many rows at a time stays in the processor's cache.
 _CHUNK = 50
+# Up to so many rows the columns of one kind are made together.
+_FEW = 20
+_NAMES = {kind: [name for name in KINDS if KINDS[name] == kind] for kind in dict.fromkeys(KINDS.values())}
 
 
 def frame(executions: Iterable[Execution]) -> pd.DataFrame:
@@ -123,20 +126,26 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    empty = (None,) * size
-    arrays: dict[str, Any] = {}
-    for name, kind in KINDS.items():
-        if kind in ARRAYS:
-            arrays[name] = ARRAYS[kind](columns.get(name, empty))
-        else:
-            arrays[name] = None  # holds the column's place until what it is computed from is there
+    empty, index = (None,) * size, pd.RangeIndex(size)
+    arrays: dict[str, Any] = dict.fromkeys(KINDS)
+    for kind in ("whole", "text", "time", "flag"):
+        names = _NAMES[kind]
+        arrays |= _arrays(kind, names, [columns.get(name, empty) for name in names], size)
     arrays["duration"] = _durations(arrays["startedAt"], arrays["endedAt"])
     arrays["rowsPerSecond"] = _rates(arrays["rowsInserted"], arrays["duration"])
-    for name, values in columns.items():
-        if name not in KINDS:
-            arrays[name] = as_json(values)
+    for name in (*_NAMES["json"], *(name for name in columns if name not in KINDS)):
+        arrays[name] = as_json(columns.get(name, empty), index)
     accessor.register()
-    return pd.DataFrame(arrays, index=pd.RangeIndex(size), copy=False)
+    return pd.DataFrame(arrays, index=index, copy=False)
+
+
+def _arrays(kind: str, names: Sequence[str], columns: Sequence[Column], size: int) -> dict[str, Any]:
+    """Return the arrays of the columns of one kind."""
+    if size > _FEW:
+        return {name: ARRAYS[kind](values) for name, values in zip(names, columns, strict=True)}
+    # To make an array costs more than to fill it with a few values: one for all, and its slices.
+    together = ARRAYS[kind](list(chain.from_iterable(columns)))
+    return {name: together[at * size : (at + 1) * size] for at, name in enumerate(names)}
 
 
 def typed(columns: Mapping[str, Column], kinds: Mapping[str, str]) -> pd.DataFrame:
@@ -161,6 +170,8 @@ def _durations(started: Any, ended: Any) -> Any:
     import numpy as np
 
     lasted = ended - started
+    if lasted.isna().all():
+        return lasted
     lasted[lasted < np.timedelta64(0, "us")] = None  # a clock ran backwards: no duration
     return lasted
 
@@ -169,6 +180,8 @@ def _rates(rows: Any, durations: Any) -> Any:
     import numpy as np
     import pandas as pd
 
+    if durations.isna().all():
+        return pd.arrays.FloatingArray(np.zeros(len(durations)), np.ones(len(durations), bool))
     seconds = durations.astype("m8[us]").view("int64") / 1e6
     empty = np.asarray(durations.isna()) | np.asarray(rows.isna()) | (seconds <= 0)
     counts = rows.to_numpy(dtype="float64", na_value=0)
