@@ -61,7 +61,6 @@ FUNCTIONS = {
     "streams",
     "wait",
 }
-COMING = {"panel"}
 HEAVY = {"IPython", "ipywidgets", "matplotlib", "numpy", "pandas", "requests"}
 
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names.split()}
@@ -119,7 +118,7 @@ def test_what_is_public_is_exactly_what_was_promised() -> None:
     promised = FUNCTIONS | {
         name for name, value in classes if value.__module__ == errors.__name__ and name[0] != "_"
     }
-    assert set(domo_magic.__all__) | COMING == promised | {"Sandbox"}
+    assert set(domo_magic.__all__) == promised | {"Sandbox"}
     assert domo_magic.__all__ == sorted(domo_magic.__all__)
     for name in domo_magic.__all__:
         assert getattr(domo_magic, name).__name__ == name
@@ -139,7 +138,7 @@ def test_no_module_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS - COMING))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_public_functions_are_documented(name: str) -> None:
     """Each says what it takes, gives and raises, with an example."""
     text = inspect.getdoc(getattr(domo_magic, name)) or ""
