@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -55,9 +57,9 @@ class Background:
 
     def _work(self) -> None:
         while True:
-            self._follower.follow(self._stop)
+            whole = _guarded(partial(self._follower.follow, self._stop))
             with self._lock:
-                if not self._follower.busy:
+                if not whole or not self._follower.busy:
                     self._ticks.clear()
                     self._thread = None
                     return
@@ -71,14 +73,23 @@ class Background:
             else:
                 self._latest[key] = run
         for seen in onlookers:
-            seen(run)
+            _guarded(partial(seen, run))
 
     def _tick(self) -> None:
         with self._lock:
             ticks = list(self._ticks)
-        over = [tick for tick in ticks if not tick()]
+        over = [tick for tick in ticks if not _guarded(tick)]
         with self._lock:
             self._ticks = [tick for tick in self._ticks if tick not in over]
+
+
+def _guarded(work: Callable[[], object]) -> object:
+    """Do `work`; what it raises is shown as any thread's error, and the others go on."""
+    try:
+        return work()
+    except Exception:  # noqa: BLE001  one onlooker's bug is not the others' end
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        return None
 
 
 _backgrounds: WeakKeyDictionary[Connection, Background] = WeakKeyDictionary()

@@ -143,11 +143,12 @@ class History:
 
         return self._database.write(work)
 
-    def refused(self, intent: Intent) -> None:
+    def refused(self, *intents: Intent) -> None:
         """Record that nothing was started."""
         self._database.write(
-            lambda db: db.execute(
-                "UPDATE run SET outcome = 'refused', finished = 1 WHERE id = ?", (intent.id,)
+            lambda db: db.executemany(
+                "UPDATE run SET outcome = 'refused', finished = 1 WHERE id = ?",
+                [(intent.id,) for intent in intents],
             )
         )
 

@@ -101,9 +101,7 @@ def start(
         started = each(one, intents, parallel=max_parallel, arrived=lambda _index, outcome: arrived(outcome))
     except BaseException:
         stop.set()  # what has not left yet does not leave any more
-        for intent in intents:
-            if intent.id not in begun:
-                domo.history.refused(intent)
+        domo.history.refused(*[intent for intent in intents if intent.id not in begun])
         raise
     outcomes = present | dict(zip(wanted, started, strict=True))
     return [outcomes[stream_id] for stream_id in streams]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["raise", "return"]
 _DAY = 86_400.0
+#: Runs that a message names.
+_NAMED = 20
 
 
 def follow(
@@ -112,15 +114,22 @@ def interruptible(
         runs = known()
         raise _interrupted(runs).about(runs) from None
     finally:
-        if main:
+        if before is not None:  # None also where a handler was not made in Python
             signal.signal(signal.SIGINT, before)
 
 
 def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
-    going = " ".join(run.run for run in runs if not run.finished)
+    going = [run.run for run in runs if not run.finished]
+    if not going:
+        return RunInterrupted(
+            "interrupted; what was started goes on at Domo",
+            "%domo_runs shows what was started here, %domo_wait waits for it",
+        )
+    named = " ".join(going[:_NAMED])
+    more = f" (and {len(going) - _NAMED:,} more: .rows has all)" if len(going) > _NAMED else ""
     return RunInterrupted(
         "waiting was interrupted; what was started goes on at Domo",
-        f"%domo_wait {going} waits again, %domo_cancel {going} cancels",
+        f"%domo_wait {named} waits again, %domo_cancel {named} cancels{more}",
     )
 
 
