@@ -158,6 +158,8 @@ class Follower:
     def _take(self, news: _News) -> Sequence[Execution]:
         stream = self._streams.get(news.stream_id)
         if stream is None:
+            if not news.added:
+                return ()  # it came after the end
             stream = self._streams[news.stream_id] = _Stream()
             self._learn(news.stream_id, stream)
         if news.durations is not None:
