@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from domo_magic.answers import because, http_time, kind_of_body, refusal, said, senseless, title
-from domo_magic.errors import (
-    ApiError,
-    ConnectionFailed,
-    DomoError,
-    InvalidResponse,
-    RateLimited,
-    TriggerOutcomeUnknown,
-)
+from domo_magic.answers import because, kind_of_body, refusal, said, senseless, title
+from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
 from domo_magic.execution import Execution, item_texts, parse_json, whole
+from domo_magic.patience import REPEATS, Patience
 from domo_magic.transport import Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from threading import Event
 
     from domo_magic.answers import Answer
@@ -31,7 +24,6 @@ if TYPE_CHECKING:
 PAGE = 500
 _STREAMS = "/api/data/v1/streams"
 _DATASETS = "/api/data/v3/datasources"
-_START_REPEATS = 3
 _LEAST = 0.01
 _NOTHING_TO_STOP_FOR = threading.Event()
 _T = TypeVar("_T")
@@ -59,14 +51,14 @@ class Client:
         self._login = login
         self._timing = timing
         self._clock = clock
-        self._quiet_until = 0.0
+        self._patience = Patience(login.address.host, timing, clock)
         #: Seconds that Domo's clock is ahead of ours, by its last answer.
         self.skew = 0.0
 
     @property
     def quiet(self) -> float:
         """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
-        return max(0.0, self._quiet_until - self._clock.monotonic())
+        return self._patience.quiet
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -97,21 +89,21 @@ class Client:
             Nothing was started.
         """
         deadline = self._clock.monotonic() + self._timing.start_budget
-        for attempt in range(_START_REPEATS + 1):
+        for attempt in range(REPEATS + 1):
             try:
                 answer = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
             except Lost as lost:
                 if lost.sent:
                     raise Uncertain(*_unknown(stream_id, lost.what)) from lost
                 problem: DomoError = lost
-                pause = self._backoff(attempt)
+                pause = self._patience.backoff(attempt)
             else:
                 if answer.status != 429:
                     return self._started(stream_id, answer)
                 problem = self._refusal(answer, f"stream {stream_id}")
-                pause = self._rest(answer) or self._backoff(attempt)
+                pause = self._patience.rest(answer) or self._patience.backoff(attempt)
             late = self._clock.monotonic() + pause > deadline
-            if late or attempt == _START_REPEATS or self._clock.wait(stop, pause):
+            if late or attempt == REPEATS or self._clock.wait(stop, pause):
                 break
         raise problem
 
@@ -152,10 +144,22 @@ class Client:
 
         With `texts` each has its JSON, as what goes into the history must.
         """
-        path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        answer, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        answer, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
         each = item_texts(answer.text) if texts else [None] * len(value)
         return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
+
+    def page(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Ask for a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
+        answer, value = self._page(stream_id, limit, offset)
+        if not all(type(item) is dict for item in value):
+            raise senseless(answer, f"stream {stream_id}")
+        return value
+
+    def _page(
+        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
+    ) -> tuple[Answer, list[Any]]:
+        path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
+        return self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
 
     def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
         """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
@@ -211,7 +215,7 @@ class Client:
         body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
         what = f"run {stream_id}/{execution_id}"
         # Aborting twice aborts once, so a lost answer may be asked for again.
-        self._repeat(lambda: self._good(self._send("PUT", path, body), what))
+        self._patience.repeat(lambda: self._good(self._send("PUT", path, body), what))
 
     def _ask(
         self,
@@ -234,25 +238,7 @@ class Client:
                 raise senseless(answer, what)
             return answer, value
 
-        return self._repeat(once) if repeat and deadline is None else once()
-
-    def _repeat(self, once: Callable[[], _T]) -> _T:
-        deadline = self._clock.monotonic() + self._timing.retry_budget
-        attempt = 0
-        while True:
-            if self._clock.monotonic() + self.quiet > deadline:
-                what = f"{self._login.address.host} wants not to be asked for another {self.quiet:.0f} s"
-                raise RateLimited(what, "try again after that", status=429)
-            self._clock.wait(_NOTHING_TO_STOP_FOR, self.quiet)
-            try:
-                return once()
-            except (ConnectionFailed, RateLimited, InvalidResponse, ApiError) as error:
-                passing = not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
-                pause = max(self._backoff(attempt), self.quiet)
-                if not passing or attempt >= _START_REPEATS or self._clock.monotonic() + pause > deadline:
-                    raise
-            self._clock.wait(_NOTHING_TO_STOP_FOR, pause)
-            attempt += 1
+        return self._patience.repeat(once) if repeat and deadline is None else once()
 
     def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Answer:
         within = None if deadline is None else max(_LEAST, deadline - self._clock.monotonic())
@@ -265,28 +251,11 @@ class Client:
                 self.skew = earliest
         return answer
 
-    def _backoff(self, attempt: int) -> float:
-        return self._timing.retry_pause * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
-
-    def _rest(self, answer: Answer) -> float:
-        """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
-        text = answer.header("Retry-After").strip()
-        until = http_time(text)
-        if text.isascii() and text.isdigit():
-            pause = float(text)
-        elif until is not None:
-            pause = until - (answer.server_time or self._clock.time())
-        else:
-            return 0.0
-        pause = max(0.0, min(pause, 86_400.0))
-        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
-        return pause
-
     def _good(self, answer: Answer, what: str) -> Answer:
         if 200 <= answer.status < 300:
             return answer
         if answer.status in {429, 503}:
-            self._rest(answer)
+            self._patience.rest(answer)
         raise self._refusal(answer, what)
 
     def _refusal(self, answer: Answer, what: str) -> ApiError:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from domo_magic.arrays import Column
     from domo_magic.execution import Execution
 
+    Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
+
 #: Kind of each column, in the order of the columns.
 KINDS: dict[str, str] = {
     **dict.fromkeys(("streamId", "executionId"), "whole"),
@@ -76,13 +78,36 @@ def frame(executions: Iterable[Execution]) -> pd.DataFrame:
     Int64Dtype()
     """
     runs = list(executions)
-    known = list(zip(*map(_OURS_OF, runs), strict=True)) or [()] * 6
-    columns = transpose([run.fields for run in runs])
-    columns["streamId"], columns["executionId"], columns["name"], columns["instance"], columns["label"] = (
-        known[:5]
-    )
-    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in known[5]]
-    return build(columns, len(runs))
+    return table([run.fields for run in runs], list(map(_OURS_OF, runs)))
+
+
+def table(fields: Sequence[Mapping[str, object]], known: Sequence[Known]) -> pd.DataFrame:
+    """Return a frame of runs as `frame` does, from their parsed JSON and what is known of them here.
+
+    Parameters
+    ----------
+    fields : sequence of mapping
+        Parsed JSON, one object for each run.
+    known : sequence of tuple
+        As many ``(stream_id, execution_id, name, instance, label, requested_at)``, the last in
+        epoch milliseconds.
+    """
+    ours = list(zip(*known, strict=True)) or [()] * 6
+    columns = transpose(fields)
+    names = ("streamId", "executionId", "name", "instance", "label")
+    columns |= dict(zip(names, ours, strict=False))
+    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in ours[5]]
+    return build(columns, len(fields))
+
+
+def newest_first(runs: pd.DataFrame, limit: int) -> pd.DataFrame:
+    """Return the newest `limit` rows by ``startedAt``, or by our request where that is empty."""
+    began = runs["startedAt"].fillna(runs["requestedAt"])
+    if not began.is_monotonic_decreasing:
+        order = began.to_frame("began").assign(executionId=runs["executionId"])
+        order = order.sort_values(["began", "executionId"], ascending=False, na_position="last")
+        runs = runs.loc[order.index]
+    return runs.head(limit).reset_index(drop=True)
 
 
 def transpose(records: Sequence[Mapping[str, object]]) -> dict[str, Column]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic import pages
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse
-from domo_magic.execution import whole
+from domo_magic.execution import Execution, whole
 from domo_magic.looking import settle
 from domo_magic.worker import THREADS, each
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from domo_magic.connection import Connection
-    from domo_magic.execution import Execution
+    from domo_magic.frames import Known
+
+    Record = Mapping[str, Any]
+    Listed = tuple[Sequence[Record], Sequence[Known]]
 
 Requests = Mapping[int | None, tuple[str | None, int | None]]
 _NOT_OURS = (None, None)
@@ -120,10 +123,17 @@ def _recorded(domo: Connection, streams: Sequence[int], wanted: Wanted) -> list[
     )
 
 
-def of_stream(
+def listed(
     domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
-) -> list[Execution]:
-    """Return a stream's runs, Domo's own list joined with what is recorded here.
+) -> Listed:
+    """Return a stream's runs, Domo's own list joined with what is recorded here, newest first or nearly so.
+
+    Returns
+    -------
+    fields : list of mapping
+        Parsed JSON of each run.
+    known : list of tuple
+        What is known of each here, as `frames.table` takes it.
 
     Raises
     ------
@@ -131,31 +141,64 @@ def of_stream(
         Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
     """
     if not refresh:
-        return _recorded(domo, [stream_id], wanted)
+        return _as_listed(_recorded(domo, [stream_id], wanted))
     settle(domo, stream_id)
     ours = domo.history.requests(domo.instance, stream_id)
     try:
-        listed = pages.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
+        records = pages.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
         warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
-        return _recorded(domo, [stream_id], wanted)
-    joined = domo.known_all(listed, ours)
+        return _as_listed(_recorded(domo, [stream_id], wanted))
+    name = domo.name(stream_id)
+    known: list[Known] = []
+    for record in records:
+        execution_id = whole(record.get("executionId"))
+        label, requested_at = ours.get(execution_id, _NOT_OURS)
+        known.append((stream_id, execution_id, name, domo.instance, label, requested_at))
     if None in ours:
         unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
-        joined += [run for run in unfinished if run.execution_id is None]
-    return newest_first([run for run in joined if wanted.everything or wanted.fits(run)])[: wanted.limit]
+        opened = _as_listed([run for run in unfinished if run.execution_id is None])
+        records, known = [*opened[0], *records], [*opened[1], *known]
+    if not wanted.everything:
+        runs = [run for run in map(_run, records, known) if wanted.fits(run)]
+        return _as_listed(runs)
+    return records, known
 
 
-def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Execution]], bool]:
+def _run(record: Record, known: Known) -> Execution:
+    stream_id, execution_id, name, instance, label, requested_at = known
+    return Execution(stream_id, execution_id, record, name, instance, label, requested_at)
+
+
+def _as_listed(runs: Sequence[Execution]) -> Listed:
+    return [run.fields for run in runs], [
+        (run.stream_id, run.execution_id, run.name, run.instance, run.label, run.requested_at) for run in runs
+    ]
+
+
+def of_stream(
+    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> list[Execution]:
+    """Return what `listed` does, as executions, newest first."""
+    return runs_of(listed(domo, stream_id, wanted, refresh=refresh, warn=warn), wanted.limit)
+
+
+def runs_of(found: Listed, limit: int) -> list[Execution]:
+    """Return the newest `limit` of what `listed` gave, as executions."""
+    return newest_first(list(map(_run, *found)))[:limit]
+
+
+def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool]:
     """Return what tells whether the list has been read far enough back."""
 
-    def enough(found: Sequence[Execution]) -> bool:
+    def enough(found: Sequence[Record]) -> bool:
         if wanted.everything:
             return len(found) >= wanted.limit
+        runs = [Execution(0, whole(record.get("executionId")), record) for record in found]
         fitting = sum(
-            wanted.fits(replace(run, label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in found
+            wanted.fits(replace(run, label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs
         )
-        oldest = min((began(run) for run in found if run.started_us is not None), default=0)
+        oldest = min((began(run) for run in runs if run.started_us is not None), default=0)
         return fitting >= wanted.limit or oldest < wanted.since_us
 
     return enough

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from domo_magic import pages
 from domo_magic.errors import ApiError, DomoError
-from domo_magic.execution import microseconds
+from domo_magic.execution import Execution, microseconds
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from threading import Event
 
     from domo_magic.connection import Connection
-    from domo_magic.execution import Execution
     from domo_magic.history import Intent
 
 _WINDOW = 50
@@ -130,12 +129,15 @@ def _settle(domo: Connection, intents: Sequence[Intent]) -> list[Execution]:
     """Look into the open starts of one stream, which come oldest first."""
     oldest = intents[0].requested_at / 1000
 
-    def enough(runs: Sequence[Execution]) -> bool:
-        began = min((run.started_us for run in runs if run.started_us is not None), default=None)
+    def enough(found: Sequence[Mapping[str, object]]) -> bool:
+        times = (microseconds(record.get("startedAt")) for record in found)
+        began = min((time for time in times if time is not None), default=None)
         return began is not None and began / 1e6 < oldest + domo.client.skew - domo.timing.skew - _CUT
 
     try:
-        runs = pages.back_to(domo.client, intents[0].stream_id, enough, _WINDOW)
+        stream_id = intents[0].stream_id
+        found_there = pages.back_to(domo.client, stream_id, enough, _WINDOW)
+        runs = [Execution.from_json(record, stream_id) for record in found_there]
     except DomoError:
         return []
     found: list[Execution] = []

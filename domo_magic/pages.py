@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domo_magic.client import PAGE
-from domo_magic.errors import DomoError
+from domo_magic.execution import whole
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from domo_magic.client import Client
     from domo_magic.execution import Execution
 
+    Record = Mapping[str, Any]
 
 # Runs that appear between two questions, or that the newest id does not count yet.
 _OVERLAP = 10
@@ -40,8 +42,8 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
 
 
 def back_to(
-    client: Client, stream_id: int, enough: Callable[[Sequence[Execution]], bool], count: int
-) -> list[Execution]:
+    client: Client, stream_id: int, enough: Callable[[Sequence[Record]], bool], count: int
+) -> list[Record]:
     """Return a stream's newest executions, read back until there are `enough`; pages come side by side.
 
     Parameters
@@ -55,13 +57,18 @@ def back_to(
     count : int
         How many are probably enough.
 
+    Returns
+    -------
+    list of dict
+        Parsed JSON, by falling execution id.
+
     Raises
     ------
     ConnectionFailed, ApiError, InvalidResponse
         As for every question to Domo.
     """
     last = client.newest_id(stream_id)
-    found: dict[int, Execution] = {}
+    found: dict[int, Record] = {}
     end, size = last, min(PAGE, count)
     pages = -(-count // size)
     while end > 0:
@@ -71,31 +78,23 @@ def back_to(
         if max(found, default=0) < last:
             break  # another order than known, or ids with gaps
         if enough(list(found.values())):
-            return list(found.values())
-    return (
-        list(found.values())
-        if last and max(found, default=0) >= last
-        else list(everything(client, stream_id).values())
-    )
+            return _newest_first(found)
+    if not last or max(found, default=0) < last:
+        found = {key: run.fields for key, run in everything(client, stream_id).items()}
+    return _newest_first(found)
 
 
-def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Execution]:
+def _newest_first(found: dict[int, Record]) -> list[Record]:
+    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+
+
+def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Record]:
     """Return the executions from each offset to the next."""
-
-    def ask(window: tuple[int, int]) -> list[Execution] | DomoError:
-        offset, limit = window
-        try:
-            return client.executions(stream_id, limit, offset)
-        except DomoError as error:
-            return error
-
     ends = [end + _OVERLAP, *offsets]
     windows = [(offset, min(PAGE, until - offset)) for offset, until in zip(offsets, ends, strict=False)]
-    found: dict[int, Execution] = {}
-    for page in each(ask, windows, parallel=THREADS):
-        if isinstance(page, DomoError):
-            raise page
-        found |= _by_id(page)
+    found: dict[int, Record] = {}
+    for page in each(lambda window: client.page(stream_id, window[1], window[0]), windows, parallel=THREADS):
+        found |= {key: record for record in page if (key := whole(record.get("executionId"))) is not None}
     return found
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import connection, listing, targets
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import Execution
-from domo_magic.frames import frame, typed
+from domo_magic.frames import frame, newest_first, table, typed
 from domo_magic.orders import DomoWarning
 from domo_magic.resolving import stream_ids
 from domo_magic.waiting import interruptible, result
@@ -81,22 +80,11 @@ def runs(
     warn = _Warn()
     with interruptible(list):
         if domo_targets is None:
-            found: list[Execution] = listing.recorded(domo, wanted, refresh=refresh, warn=warn)
-            errors: list[DomoError | None] = []
+            found = frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
         else:
-            ids = stream_ids(domo, domo_targets)
-            found, errors = _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+            found = _of_streams(domo, stream_ids(domo, domo_targets), wanted, refresh=refresh, warn=warn)
     warn.now()
-    if any(errors):
-        failed = [
-            (domo.known(Execution(stream_id)), error)
-            for stream_id, error in zip(ids, errors, strict=True)
-            if error
-        ]
-        result(
-            [*found, *(run for run, _ in failed)], [*([None] * len(found)), *(error for _, error in failed)]
-        )
-    return frame(found)
+    return found
 
 
 class _Warn:
@@ -115,20 +103,31 @@ class _Warn:
 
 def _of_streams(
     domo: Connection, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: _Warn
-) -> tuple[list[Execution], list[DomoError | None]]:
-    def ask(stream_id: int) -> list[Execution] | DomoError:
+) -> pd.DataFrame:
+    def ask(stream_id: int) -> listing.Listed | DomoError:
         try:
-            return listing.of_stream(domo, stream_id, wanted, refresh=refresh, warn=warn)
+            return listing.listed(domo, stream_id, wanted, refresh=refresh, warn=warn)
         except DomoError as error:
             return error
 
     # The pages of one stream come side by side; of several streams, the streams do.
     answers = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
     lists = [answer for answer in answers if not isinstance(answer, DomoError)]
-    found = lists[0] if len(lists) == 1 else listing.newest_first(list(chain.from_iterable(lists)))
-    return found[: wanted.limit], [
-        answer if isinstance(answer, DomoError) else None for answer in answers
-    ]
+    fields = [record for records, _ in lists for record in records]
+    known = [facts for _, facts_of in lists for facts in facts_of]
+    if len(lists) < len(ids):
+        runs = listing.runs_of((fields, known), wanted.limit)
+        failed = [
+            (stream, answer)
+            for stream, answer in zip(ids, answers, strict=True)
+            if isinstance(answer, DomoError)
+        ]
+        warn.now()
+        result(
+            [*runs, *(domo.known(Execution(stream)) for stream, _ in failed)],
+            [*([None] * len(runs)), *(error for _, error in failed)],
+        )
+    return newest_first(table(fields, known), wanted.limit)
 
 
 def limit_of(limit: object) -> int:

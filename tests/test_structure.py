@@ -24,7 +24,7 @@ ROWS = (
     "errors",
     "words timing execution addresses polling worker screens windows wire database",
     "answers targets lines sentences arrays records tidy credentials files accessor",
-    "frames history transport baseline options tables panel_style panel_painter",
+    "frames history patience transport baseline options tables panel_style panel_painter",
     "client plots magic_lines",
     "connection pages",
     "looking resolving following cancelling completion",
