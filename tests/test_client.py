@@ -300,6 +300,9 @@ UNCERTAIN = {
     "cut short of its length": faults.cut(broken=True),
     "list": faults.answer(b"[]"),
     "null": faults.answer(b"null"),
+    "short of its length though whole": faults.answer(
+        [b'{"executionId": 7}'], headers={"Content-Length": "99"}
+    ),
     "deep": faults.answer(b"[" * 100_000),
     "no UTF-8": faults.answer(b'{"a": "\xff"}'),
 }

@@ -25,6 +25,7 @@ from domo_magic.errors import (
 )
 from domo_magic.sandbox import Sandbox, faults
 from domo_magic.sandbox.streams import COLLEAGUE
+from domo_magic.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,17 +297,21 @@ def test_of_several_candidates_none_is_chosen(still_sandbox: Sandbox, still_domo
 def test_a_run_that_another_start_has_claimed_is_no_candidate(
     still_sandbox: Sandbox, still_domo: Connection
 ) -> None:
-    """What another kernel's start has in the history is that start's."""
+    """What another kernel's start has in the history is that start's; the one beside it is ours."""
     stream, history = still_sandbox.world.add_stream(5), still_domo.history
 
     def elsewhere() -> None:
         (other,) = history.intend(still_domo.instance, [stream], None)
         history.answered(still_domo.instance, other, still_domo.client.start(stream))
 
-    meanwhile(still_sandbox, elsewhere, faults.reset())
+    meanwhile(still_sandbox, elsewhere, faults.reset(after=True))
     outcome = start(still_domo, stream)
-    assert isinstance(outcome.error, TriggerOutcomeUnknown)
-    assert still_sandbox.world.count(stream) == 1
+    assert (outcome.execution.run, outcome.error) == (f"{stream}/2", None)
+    assert still_sandbox.world.count(stream) == 2
+    still_sandbox.requests.clear()
+    meanwhile(still_sandbox, elsewhere, faults.reset())
+    assert isinstance(start(still_domo, stream).error, TriggerOutcomeUnknown)
+    assert still_sandbox.world.count(stream) == 3
 
 
 def test_two_lost_starts_of_one_stream_get_a_run_each(still_sandbox: Sandbox, still_domo: Connection) -> None:
@@ -453,21 +458,22 @@ def test_a_queued_run_is_taken_up(still_sandbox: Sandbox, still_domo: Connection
     assert (outcome.execution.run, outcome.execution.state) == ("25780/201", "QUEUED")
 
 
+@pytest.mark.parametrize("step", [1, -1], ids=["oldest first", "newest first"])
 def test_a_run_among_many_is_found_whatever_the_order_of_the_list(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_domo: Connection, step: int
 ) -> None:
-    """Newest first, or without a newest id: every page is read, and the run found."""
+    """Without a newest id, and a hundred at a time at most: every page is read, and the run found."""
     stream = still_sandbox.world.add_stream(500, past=700)
 
-    def reverse(request: Request) -> Fault | None:
+    def pages(request: Request) -> Fault | None:
         if "/executions?" not in request.path:
             return None
         query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
         offset, limit = int(query["offset"]), min(int(query["limit"]), 100)
-        whole = still_sandbox.world.executions(stream, 10_000)[::-1]
+        whole = still_sandbox.world.executions(stream, 10_000)[::step]
         return faults.answer(json.dumps(whole[offset : offset + limit]).encode())
 
-    still_sandbox.decide = reverse
+    still_sandbox.decide = pages
     still_sandbox.order(faults.status(404), method="GET", path="/state/", times=99)
     still_sandbox.order(faults.reset(after=True))
     assert start(still_domo, stream).execution.run == f"{stream}/701"
@@ -702,6 +708,23 @@ def test_an_interrupt_keeps_back_what_has_not_left(still_sandbox: Sandbox, still
     started = [stream for stream in streams if still_sandbox.world.count(stream)]
     assert 1 <= len(started) <= 2
     assert {intent.stream_id for intent in still_domo.history.open_intents("sandbox")} <= set(started)
+
+
+def test_an_interrupt_ends_what_rests(sandbox: Sandbox, domo: Connection) -> None:
+    """A start that was told to wait is not sent again after the person interrupts, and is closed."""
+    resting, other = (sandbox.world.add_stream(500) for _ in range(2))
+    domo.timing = domo.client._timing = Timing()
+    sandbox.order(faults.status(429, retry_after=3), path=f"/{resting}/")
+
+    def interrupt(_outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        starting.start(domo, [resting, other], arrived=interrupt)
+    ticking = threading.Event()
+    assert any(open_intents(domo) == 0 or ticking.wait(0.01) for _ in range(1000))
+    assert sandbox.world.count(resting) == 0
+    assert posts(sandbox) <= 2
 
 
 def test_an_intent_is_on_the_disk_before_its_request_leaves(

@@ -512,13 +512,13 @@ def test_less_time_than_usual_is_kept_to(sandbox: Sandbox, sender: Callable[...,
     assert time.monotonic() - before < QUICK
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip"])
 def test_a_bomb_is_bounded_in_memory(
     sandbox: Sandbox, sender: Callable[..., Transport], encoding: str
 ) -> None:
     """What unpacks to a thousand times its size is read up to the cap, and no further."""
-    packer = zlib.compressobj(9, wbits=15 if encoding == "deflate" else 31)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(96)) + packer.flush()
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(48)) + packer.flush()
     if "," in encoding:
         bomb = gzip.compress(bomb)
     sandbox.order(faults.answer(bomb, headers={"Content-Encoding": encoding}))
@@ -531,7 +531,7 @@ def test_a_bomb_is_bounded_in_memory(
         tracemalloc.stop()
     assert "larger than 8 MiB" in answer.flaw
     assert len(answer.body) == transport.LARGEST
-    assert peak < 48 << 20
+    assert peak < 36 << 20
 
 
 def test_a_hundred_megabytes_are_not_read(sandbox: Sandbox, sender: Callable[..., Transport]) -> None:
