@@ -64,7 +64,10 @@ def start(
         if outcome.error is None:
             board.started(outcome.execution)
 
-    with interruptible(lambda: [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]):
+    def so_far() -> list[Execution]:
+        return [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]
+
+    with interruptible(so_far, lambda: board.finish({})):
         starting.start(
             domo,
             ids,
