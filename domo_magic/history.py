@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domo_magic import records
 from domo_magic.database import Database
@@ -182,18 +182,27 @@ class History:
         )
         return {row[0] for row in rows}
 
-    def runs(
+    def runs(self, instance: str, streams: Sequence[int] = (), **chosen: Any) -> list[Execution]:
+        """Return the runs recorded here, newest first; an open start has no id. `chosen`: as `_rows`."""
+        return records.runs_of(instance, self._rows(instance, streams, **chosen))
+
+    def listed(
+        self, instance: str, streams: Sequence[int] = (), **chosen: Any
+    ) -> tuple[list[Any], list[records.Known]]:
+        """Return what `runs` does as parsed JSON and what is known here of each."""
+        return records.listed(instance, self._rows(instance, streams, **chosen))
+
+    def _rows(
         self,
         instance: str,
-        streams: Sequence[int] = (),
+        streams: Sequence[int],
         *,
         limit: int | None = None,
         since_us: int = 0,
         state: str | None = None,
         label: str | None = None,
         finished: bool | None = None,
-    ) -> list[Execution]:
-        """Return the runs recorded here, newest first; an open start has no ``execution_id``."""
+    ) -> list[records.Row]:
         conditions = {
             "run.instance = ?": instance,
             "sorted_at >= ?": since_us,
@@ -205,13 +214,12 @@ class History:
             "finished = ?": finished,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
-        rows = self._database.read(
+        return self._database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
             f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
             [*asked.values(), -1 if limit is None else limit],
         )
-        return [records.run_of(instance, row) for row in rows]
 
     def streams_with_runs(self, instance: str) -> list[int]:
         """Return the streams with a run recorded here, by their ids."""

@@ -52,6 +52,11 @@ class Wanted:
         """Whether no run is left out."""
         return not self.since_us and self.state is None and self.label is None
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The same for the history."""
+        return {"limit": self.limit, "since_us": self.since_us, "state": self.state, "label": self.label}
+
     def fits(self, run: Execution) -> bool:
         """Whether a run is asked for."""
         return (
@@ -113,14 +118,7 @@ def recorded(
 
 
 def _recorded(domo: Connection, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
-    return domo.history.runs(
-        domo.instance,
-        streams,
-        limit=wanted.limit,
-        since_us=wanted.since_us,
-        state=wanted.state,
-        label=wanted.label,
-    )
+    return domo.history.runs(domo.instance, streams, **wanted.chosen)
 
 
 def listed(
@@ -141,14 +139,14 @@ def listed(
         Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
     """
     if not refresh:
-        return _as_listed(_recorded(domo, [stream_id], wanted))
+        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
     settle(domo, stream_id)
     ours = domo.history.requests(domo.instance, stream_id)
     try:
         records = pages.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
         warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
-        return _as_listed(_recorded(domo, [stream_id], wanted))
+        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
     name = domo.name(stream_id)
     known: list[Known] = []
     for record in records:

@@ -4,18 +4,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.errors import InvalidResponse
 from domo_magic.execution import Execution, parse_json
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
+
+    #: ``(stream_id, execution_id, answer, state, name, label, requested_at)``
+    Row = tuple[Any, ...]
+    Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
 
-def run_of(instance: str, row: tuple[Any, ...]) -> Execution:
-    """Return the run of ``(stream_id, execution_id, answer, state, name, label, requested_at)``."""
-    stream_id, execution_id, answer, state, name, label, requested_at = row
-    fields = parse_json(answer) if answer else {"currentState": state}
-    run = Execution(stream_id, execution_id, fields if isinstance(fields, dict) else {}, text=answer)
-    return run.known_as(instance=instance, name=name, label=label, requested_at=requested_at)
+def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
+    """Return the runs of these rows."""
+    return [
+        Execution(stream_id, execution_id, json, name, instance, label, requested_at, row[2])
+        for json, (stream_id, execution_id, name, _, label, requested_at), row in zip(
+            *listed(instance, rows), rows, strict=True
+        )
+    ]
+
+
+def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
+    """Return parsed JSON and what is known here of each run, as `frames.table` takes them."""
+    fields = [
+        parsed if isinstance(parsed, dict) else {"currentState": row[3]}
+        for parsed, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
+    ]
+    known: list[Known] = [
+        (stream_id, execution_id, name, instance, label, requested_at)
+        for stream_id, execution_id, _, _, name, label, requested_at in rows
+    ]
+    return fields, known
+
+
+def _parsed(answers: Sequence[str | None]) -> Sequence[object]:
+    """Parse answers, in one go where all of them are JSON; None for what is not."""
+    try:
+        parsed = parse_json(f"[{','.join(answer or 'null' for answer in answers)}]")
+    except InvalidResponse:
+        parsed = None
+    if isinstance(parsed, list) and len(parsed) == len(answers):
+        return parsed
+    return [_parsed_alone(answer) for answer in answers]
+
+
+def _parsed_alone(answer: str | None) -> object:
+    try:
+        return parse_json(answer or "null")
+    except InvalidResponse:
+        return None
 
 
 def take(
