@@ -70,7 +70,15 @@ class Kernel:
 
     def run(self, code: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
         """Run a cell to its end, interrupting it once when it has come as far as asked for."""
-        sent, outcome, interrupted = self._client.execute(code), Outcome(), 0.0
+        return self.end(self.begin(code), interrupt_when)
+
+    def begin(self, code: str) -> str:
+        """Let a cell run; give what `end` takes."""
+        return str(self._client.execute(code))
+
+    def end(self, sent: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
+        """Read what comes out of a cell, to its end."""
+        outcome, interrupted = Outcome(), 0.0
         deadline = time.monotonic() + LONG
         while time.monotonic() < deadline:
             if interrupt_when is not None and not interrupted and interrupt_when(outcome):
