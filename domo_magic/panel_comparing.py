@@ -65,8 +65,9 @@ def side_by_side(domo: Connection, chosen: Sequence[Execution], known: Sequence[
     )
     left = f"<p>the newest {MOST} of {len(chosen)}</p>" if len(chosen) > MOST else ""
     return (
-        f"<div class=domo-side><h4>Side by side</h4>{left}<table><caption class=unseen>Chosen runs side by"
-        f" side</caption><thead><tr><td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<div class=domo-side><h4>Side by side</h4>{left}<table>"
+        f"<caption class=unseen>Chosen runs side by side</caption><col>{'<col>' * len(runs)}"
+        f"<thead><tr><td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

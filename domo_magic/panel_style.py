@@ -18,15 +18,12 @@ white-space:nowrap}
 .domo-panel table{width:100%;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums;
 color:var(--ink);margin:0}
 .domo-panel th,.domo-panel td{padding:5px 10px 5px 0;text-align:left;vertical-align:top;font-weight:normal;
-border-bottom:1px solid var(--line);overflow-wrap:anywhere;line-height:1.4}
+border-bottom:1px solid var(--line);overflow-wrap:break-word;line-height:1.4}
 .domo-panel thead th{color:var(--quiet);border-bottom-width:2px;padding-top:2px}
 .domo-panel tbody th{font-weight:600}
 .domo-panel small{display:block;font-size:.92em;font-weight:normal;color:var(--quiet)}
 .domo-panel em{font-style:normal;font-weight:600;color:color-mix(in srgb,var(--bad) 75%,var(--ink))}
-.domo-runs tr>:nth-child(1){width:21%}.domo-runs tr>:nth-child(2){width:14%}
-.domo-runs tr>:nth-child(3){width:16%}.domo-runs tr>:nth-child(4){width:12%}
-.domo-runs tr>:nth-child(5){width:9%;text-align:right;padding-right:18px}
-.domo-runs tr>:nth-child(7){width:9%}
+.domo-runs tr>:nth-child(5){text-align:right;padding-right:18px}
 .domo-panel i{font-style:normal;font-weight:700;display:inline-block;width:1.4em}
 .domo-panel .good{color:color-mix(in srgb,var(--good) 75%,var(--ink))}
 .domo-panel .bad{color:color-mix(in srgb,var(--bad) 80%,var(--ink))}
@@ -34,8 +31,12 @@ border-bottom:1px solid var(--line);overflow-wrap:anywhere;line-height:1.4}
 .domo-runs b{display:block;height:4px;max-width:88px;margin-top:5px;border-radius:2px;background:
 linear-gradient(var(--ink),var(--ink)) 50%/2px 100% no-repeat,
 linear-gradient(var(--busy),var(--busy)) 0/var(--w) 100% no-repeat,var(--track)}
+.domo-scroll{scrollbar-gutter:stable;scrollbar-width:thin;overflow-x:hidden}
+.domo-panel .domo-choose{flex-direction:column;height:auto;align-items:stretch}
+.domo-panel .domo-choose .widget-label{width:auto;text-align:left;height:auto;padding:2px 0 4px;margin:0}
+.domo-panel .domo-choose select{font:inherit;line-height:1.5;flex:0 0 auto;color:var(--ink)}
 .domo-panel p{margin:4px 0}
-.domo-line{color:var(--quiet);min-height:1.45em}
+.domo-line{color:var(--quiet);min-height:1.45em;margin:4px 0}
 .domo-error{border-left:3px solid var(--bad);padding:4px 0 4px 10px;margin:4px 0;white-space:pre-wrap;
 overflow-wrap:anywhere}
 .domo-code{margin:0;padding:8px 10px;background:var(--jp-cell-editor-background,#8881);
@@ -44,13 +45,14 @@ font:var(--jp-code-font-size,13px)/1.45 var(--jp-code-font-family,monospace)}
 .domo-panel h4{margin:8px 0 4px;font-size:1em;font-weight:600;color:var(--ink)}
 .domo-panel img{max-width:100%;height:auto;display:block}
 .domo-panel .widget-label{color:var(--ink)}
-.domo-side th:first-child{width:7.5em;font-weight:normal;color:var(--quiet)}
+.domo-side col:first-child{width:8.5em}
+.domo-side tbody th{font-weight:normal;color:var(--quiet)}
 @container (max-width:620px){
 .domo-runs thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .domo-runs table,.domo-runs tbody{display:block}
 .domo-runs tbody tr{display:grid;grid-template-columns:1fr 1fr;gap:2px 12px;padding:7px 0;
 border-bottom:1px solid var(--line)}
-.domo-runs tbody tr>*{border:0;padding:0;width:auto!important;text-align:left!important}
+.domo-runs tbody tr>*{border:0;padding:0;text-align:left!important}
 .domo-runs tr>:nth-child(1),.domo-runs tr>:nth-child(6){grid-column:1/-1}
 .domo-runs tr>:nth-child(7):empty{display:none}
 .domo-runs td:nth-child(5)::after{content:" rows"}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
+#: Both tables have the same columns, whatever stands in them.
+_COLS = "".join(f"<col style=width:{share}%>" for share in (20, 12, 17, 12, 9, 22, 8))
 MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
 #: Rows that are shown before "more".
 FIRST = 50
@@ -150,7 +152,7 @@ def table_html(body: str, caption: str, *, head: bool) -> str:
     heads = "".join(f"<th scope=col>{name}" for name in HEADS)
     hidden = "" if head else " class=unseen"
     return (
-        f"<div class=domo-runs><table><caption class=unseen>{caption}</caption>"
+        f"<div class=domo-runs><table><caption class=unseen>{caption}</caption>{_COLS}"
         f"<thead{hidden}><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

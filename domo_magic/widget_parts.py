@@ -59,11 +59,11 @@ class Parts:
             layout={"flex": "1 1 180px", "width": "auto", "max_width": _FULL, "margin": "2px"},
             style={"description_width": "76px"},
         )
-        self.run = ipywidgets.Button(description="Run", icon="play", button_style="primary", layout=_BUTTON)
-        self.cancel = ipywidgets.Button(description="Cancel", icon="stop", disabled=True, layout=_BUTTON)
-        self.sandbox = ipywidgets.Button(description="Sandbox", icon="flask", layout=_BUTTON)
+        self.run = ipywidgets.Button(description="Run", button_style="primary", layout=_BUTTON)
+        self.cancel = ipywidgets.Button(description="Cancel", disabled=True, layout=_BUTTON)
+        self.sandbox = ipywidgets.Button(description="Sandbox", layout=_BUTTON)
         self.more = ipywidgets.Button(
-            description="more", layout={"width": "auto", "display": "none", "margin": "6px 2px"}
+            description="more", layout={"width": "96px", "display": "none", "margin": "6px 2px"}
         )
         self.found = ipywidgets.SelectMultiple(
             description="Found",
@@ -73,12 +73,20 @@ class Parts:
         )
         self.chooser = ipywidgets.SelectMultiple(
             description="Compare",
-            rows=10,
-            layout={"width": "auto", "flex": "1 1 250px", "max_width": "400px", "margin": "2px"},
-            style={"description_width": "76px"},
+            rows=18,
+            layout={"width": "auto", "flex": "1 1 200px", "max_width": "400px", "margin": "2px"},
         )
-        self.line, self.problem, self.live, self.ended = (ipywidgets.HTML(layout=_WIDE) for _ in range(4))
-        self.side, self.picture, self.code = (ipywidgets.HTML(layout=_WIDE) for _ in range(3))
+        self.chooser.add_class("domo-choose")
+        self.line, self.problem, self.side, self.picture, self.code = (
+            ipywidgets.HTML(layout=_WIDE) for _ in range(5)
+        )
+        # The place to which a person scrolled stays, whatever is drawn in it.
+        self.live, self.ended = (
+            ipywidgets.HTML(layout={**_WIDE, "max_height": height, "overflow": "auto"}, tabbable=True)
+            for height in ("300px", "420px")
+        )
+        self.live.add_class("domo-scroll")
+        self.ended.add_class("domo-scroll")
         self._place()
 
     def _place(self) -> None:
@@ -88,7 +96,7 @@ class Parts:
         )
         tables = ipywidgets.VBox(
             [self.live, self.ended, self.more],
-            layout={"flex": "1 1 640px", "max_width": _FULL, "min_width": "0"},
+            layout={"flex": "1 1 700px", "max_width": _FULL, "min_width": "0"},
         )
         self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
         self.children = [
