@@ -138,11 +138,13 @@ def run(
     order = Order(if_running, label, max_parallel)
     domo = connection.current(instance)
     board = Board(domo, screen(), moving=wait)
-    started, errors = start(domo, stream_ids(domo, wanted), order, board)
-    if not wait:
-        board.finish({})
-        return result(started, errors)
-    return follow(domo, started, errors, board, patience, on_failure)
+    known: list[Execution] = []
+    with interruptible(lambda: known, lambda: board.finish({})):
+        started, errors = start(domo, stream_ids(domo, wanted), order, board, known)
+        if not wait:
+            board.finish({})
+            return result(started, errors)
+        return follow(domo, started, errors, board, patience, on_failure)
 
 
 def wait(
@@ -188,13 +190,15 @@ def wait(
     one_of("on_failure", on_failure, ("raise", "return"))
     wanted = None if runs is None else targets.understood(runs, "runs")
     domo = connection.current(instance)
-    with interruptible(list):
-        found, errors = runs_started_here(domo) if wanted is None else runs_named(domo, wanted)
     board = Board(domo, screen(), moving=True)
-    for each_run, error in zip(found, errors, strict=True):
-        if error is None:
-            board.started(each_run)
-    return follow(domo, found, errors, board, patience, on_failure)
+    known: list[Execution] = []
+    with interruptible(lambda: known, lambda: board.finish({})):
+        found, errors = runs_started_here(domo) if wanted is None else runs_named(domo, wanted)
+        known += found
+        for each_run, error in zip(found, errors, strict=True):
+            if error is None:
+                board.started(each_run)
+        return follow(domo, found, errors, board, patience, on_failure)
 
 
 def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.DataFrame:  # noqa: A002

@@ -54,12 +54,17 @@ class Order:
 
 
 def start(
-    domo: Connection, ids: Sequence[int], order: Order, board: Board
+    domo: Connection, ids: Sequence[int], order: Order, board: Board, known: list[Execution] | None = None
 ) -> tuple[list[Execution], list[DomoError | None]]:
-    """Start the streams and show each; return the runs and what went wrong, in the order of `ids`."""
+    """Start the streams and show each; return the runs and what went wrong, in the order of `ids`.
+
+    Each run is put into `known` as it comes, before it is shown.
+    """
     outcomes: dict[int, Outcome] = {}
 
     def arrived(outcome: Outcome) -> None:
+        if known is not None:
+            known.append(outcome.execution)
         outcomes[outcome.execution.stream_id] = outcome
         if outcome.error is None:
             board.started(outcome.execution)

@@ -53,12 +53,11 @@ def follow(
         return [latest[run.stream_id, run.execution_id] for run in runs]
 
     follower = Follower(domo, seen, board.tick)
-    for run, error in zip(runs, errors, strict=True):
-        if run.execution_id is not None and error is None:
-            follower.add(run)
-    stop = threading.Event()
     with interruptible(now_known, lambda: board.finish({})):
-        follower.follow(stop, patience)
+        for run, error in zip(runs, errors, strict=True):
+            if run.execution_id is not None and error is None:
+                follower.add(run)
+        follower.follow(threading.Event(), patience)
     board.finish(verdicts(domo, [run for run in board.shown() if run.execution_id is not None]))
     found = [
         error
@@ -109,13 +108,19 @@ def interruptible(
     before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
     try:
         yield
+    except RunInterrupted:
+        raise  # said by an inner one, which knows more
     except KeyboardInterrupt:
         let_go()
         runs = known()
         raise _interrupted(runs).about(runs) from None
     finally:
         if before is not None:  # None also where a handler was not made in Python
-            signal.signal(signal.SIGINT, before)
+            try:
+                signal.signal(signal.SIGINT, before)
+            except KeyboardInterrupt:  # one that came at the last moment is raised before anything is set
+                signal.signal(signal.SIGINT, before)
+                raise
 
 
 def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
