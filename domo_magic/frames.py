@@ -54,6 +54,8 @@ _OURS_OF = attrgetter("stream_id", "execution_id", "name", "instance", "label", 
 _CHUNK = 50
 # Up to so many rows the columns of one kind are made together.
 _FEW = 20
+#: So many undocumented fields have columns of their own.
+UNDOCUMENTED = 200
 _NAMES = {kind: [name for name in KINDS if KINDS[name] == kind] for kind in dict.fromkeys(KINDS.values())}
 
 
@@ -70,7 +72,8 @@ def frame(executions: Iterable[Execution]) -> pd.DataFrame:
     pandas.DataFrame
         The 35 columns of `COLUMNS` with their fixed dtypes (``Int64``, ``datetime64[us, UTC]``,
         ``timedelta64[us]``, ``Float64``, ``boolean``, ``string``, ``object``), then a column of
-        dtype ``object`` for each undocumented field. What does not convert without loss is empty.
+        dtype ``object`` for each undocumented field, beyond 200 of them one column ``undocumented``
+        with the others. What does not convert without loss is empty.
 
     Examples
     --------
@@ -158,10 +161,33 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
         arrays |= _arrays(kind, names, [columns.get(name, empty) for name in names], size)
     arrays["duration"] = _durations(arrays["startedAt"], arrays["endedAt"])
     arrays["rowsPerSecond"] = _rates(arrays["rowsInserted"], arrays["duration"])
-    for name in (*_NAMES["json"], *(name for name in columns if name not in KINDS)):
+    for name in _NAMES["json"]:
         arrays[name] = as_json(columns.get(name, empty), index)
+    others = [name for name in columns if name not in KINDS]
+    for name in others[:UNDOCUMENTED]:
+        arrays[_free(name, arrays)] = as_json(columns[name], index)
+    if rest := others[UNDOCUMENTED:]:
+        arrays[_free("undocumented", arrays)] = as_json(_together(columns, rest, size), index)
     accessor.register()
     return pd.DataFrame(arrays, index=index, copy=False)
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """Return a name that UTF-8 can hold (JSON's keys can be halves of characters) and no column has."""
+    name = name.encode(errors="backslashreplace").decode()
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _together(columns: Mapping[str, Column], names: Sequence[str], size: int) -> list[object]:
+    """Return for each row one object with what it has of these columns, or None."""
+    rows: list[dict[str, object]] = [{} for _ in range(size)]
+    for name in names:
+        for row, value in zip(rows, columns[name], strict=True):
+            if value is not None:
+                row[name] = value
+    return [row or None for row in rows]
 
 
 def _arrays(kind: str, names: Sequence[str], columns: Sequence[Column], size: int) -> dict[str, Any]:

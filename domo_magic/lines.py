@@ -108,6 +108,8 @@ def _words(item: object) -> str:
         return json.dumps(item, ensure_ascii=False)
     except (TypeError, ValueError):
         return str(item)
+    except RecursionError:
+        return "an error nested too deeply to show"
 
 
 def mark(run: Execution) -> str:

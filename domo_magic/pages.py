@@ -90,11 +90,23 @@ def _newest_first(found: dict[int, Record]) -> list[Record]:
 
 def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Record]:
     """Return the executions from each offset to the next."""
-    ends = [end + _OVERLAP, *offsets]
-    windows = [(offset, min(PAGE, until - offset)) for offset, until in zip(offsets, ends, strict=False)]
+    windows = list(zip(offsets, [end, *offsets], strict=False))
     found: dict[int, Record] = {}
-    for page in each(lambda window: client.page(stream_id, window[1], window[0]), windows, parallel=THREADS):
+    for page in each(lambda window: _window(client, stream_id, *window, end), windows, parallel=THREADS):
         found |= {key: record for record in page if (key := whole(record.get("executionId"))) is not None}
+    return found
+
+
+def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -> list[dict[str, Any]]:
+    """Return the executions of one window, read on where Domo gives fewer at a time than it was asked for."""
+    overlap = _OVERLAP if until == end else 0
+    found: list[dict[str, Any]] = []
+    while offset + len(found) < until:
+        size = min(PAGE, until + overlap - offset - len(found))
+        page = client.page(stream_id, size, offset + len(found))
+        if not page:
+            break
+        found += page
     return found
 
 

@@ -361,3 +361,21 @@ def test_rows_do_not_depend_on_how_pandas_stores_text(storage: str) -> None:
     assert {kind.storage for kind in table.dtypes if isinstance(kind, pd.StringDtype)} == {storage}
     assert table["toe"].tolist() == ["HJP31Q11Q3-MO40M-EIVQC", "HAK43KQGQ7-GNKF0-SRC9Y", pd.NA]
     assert table["startedBy"].isna().tolist() == [True, False, True]
+
+
+def test_names_with_half_a_character_are_columns_of_their_own() -> None:
+    """A key that UTF-8 cannot hold is escaped, and never hides a key that looks like it afterwards."""
+    table = frame([run(**{"\ud800": 1, "\\ud800": 2})])
+    assert list(table.columns[35:]) == ["\\ud800", "\\ud800_"]
+    assert table.iloc[0, 35:].tolist() == [1, 2]
+    assert "ud800" in table.to_csv()
+
+
+def test_hundreds_of_undocumented_fields_share_one_column() -> None:
+    """The first 200 have columns; the others are one object per row, in `undocumented`."""
+    many = {f"k{number}": number for number in range(203)}
+    table = frame([run(**many), run(k200="x"), run()])
+    assert list(table.columns[35:]) == [*(f"k{number}" for number in range(200)), "undocumented"]
+    assert table["undocumented"].tolist() == [{"k200": 200, "k201": 201, "k202": 202}, {"k200": "x"}, None]
+    assert_typed(table)
+    assert list(frame([run(undocumented=7, **many)]).columns[-2:]) == ["k198", "undocumented_"]

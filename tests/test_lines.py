@@ -108,6 +108,14 @@ def test_errors_of_any_shape_are_one_line(errors: object, expected: str) -> None
     assert lines.errors_of(run(errors=errors)) == expected
 
 
+def test_errors_nested_too_deeply_are_said_so() -> None:
+    """What Python cannot write out is no reason to lose sight of the run."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert lines.errors_of(run(errors=[deep])) == "an error nested too deeply to show"
+
+
 def test_long_errors_are_cut() -> None:
     """A stack of a server is cut to 300 characters."""
     text = lines.errors_of(run(errors=["x" * 10_000]))
