@@ -197,7 +197,7 @@ def wait(
         known += found
         for each_run, error in zip(found, errors, strict=True):
             if error is None:
-                board.started(each_run)
+                board.waited_for(each_run)
         return follow(domo, found, errors, board, patience, on_failure)
 
 
@@ -257,5 +257,6 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     board = Board(domo, shown, moving=True)
     for run, error in zip(seen, errors, strict=True):
         if error is None and not run.finished:
-            board.started(run)
-    return follow(domo, seen, errors, board, None, "return")
+            shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
+            board.waited_for(run)
+    return follow(domo, seen, errors, board, None, "return", hurried=True)

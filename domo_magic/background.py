@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from domo_magic.connection import Connection
+    from domo_magic.errors import DomoError
     from domo_magic.execution import Execution
 
     Seen = Callable[[Execution], None]
+    Lost = Callable[[Execution, DomoError], None]
 
 
 class Background:
@@ -30,17 +32,20 @@ class Background:
 
     def __init__(self, domo: Connection) -> None:
         self._lock = threading.Lock()
-        self._onlookers: dict[tuple[int, int | None], list[Seen]] = {}
+        self._onlookers: dict[tuple[int, int | None], list[tuple[Seen, Lost]]] = {}
         self._latest: dict[tuple[int, int | None], Execution] = {}
         self._ticks: list[Callable[[], bool]] = []
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self._follower = Follower(domo, self._seen, self._tick)
+        self._follower = Follower(domo, self._seen, self._tick, lost=self._lost)
 
-    def watch(self, run: Execution, seen: Seen) -> None:
-        """Call `seen` on the background thread with every look at this run, until it has ended."""
+    def watch(self, run: Execution, seen: Seen, lost: Lost = lambda _run, _error: None) -> None:
+        """Call `seen` on the background thread with every look at this run, until it has ended.
+
+        A run that cannot be followed any more is told to `lost`, with the error.
+        """
         with self._lock:
-            self._onlookers.setdefault((run.stream_id, run.execution_id), []).append(seen)
+            self._onlookers.setdefault((run.stream_id, run.execution_id), []).append((seen, lost))
             self._follower.add(run)
             self._start()
 
@@ -72,8 +77,16 @@ class Background:
                 self._onlookers.pop(key, None)
             else:
                 self._latest[key] = run
-        for seen in onlookers:
+        for seen, _ in onlookers:
             _guarded(partial(seen, run))
+
+    def _lost(self, run: Execution, error: DomoError) -> None:
+        key = (run.stream_id, run.execution_id)
+        with self._lock:
+            onlookers = self._onlookers.pop(key, [])
+            self._latest.pop(key, None)
+        for _, lost in onlookers:
+            _guarded(partial(lost, run, error))
 
     def _tick(self) -> None:
         with self._lock:

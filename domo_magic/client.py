@@ -174,10 +174,10 @@ class Client:
             return 0  # nobody documented this call; the list itself will tell
         return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
 
-    def history(self, stream_id: int) -> list[Execution]:
+    def history(self, stream_id: int, *, repeat: bool = True) -> list[Execution]:
         """Ask for a stream's past in one request: few fields, newest first."""
         path = f"{_STREAMS}/{stream_id}/history/aggregate"
-        _, value = self._ask("GET", path, f"stream {stream_id}", list)
+        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat)
         return [Execution.from_json(item, stream_id) for item in value]
 
     def stream(self, stream_id: int) -> Mapping[str, Any]:

@@ -112,9 +112,15 @@ class Connection:
         """Ask, once, for the stream's last runs; what cannot be had is taken for none."""
         if stream_id not in self.past:
             try:
-                self.past[stream_id] = self.client.history(stream_id)[:_PAST]
+                self.past[stream_id] = self.client.history(stream_id, repeat=False)[:_PAST]
             except DomoError:
                 self.past[stream_id] = []
+
+    def ended(self, run: Execution) -> None:
+        """Remember a run that has ended as the newest of its stream's past."""
+        if run.stream_id in self.past:
+            older = [known for known in self.past[run.stream_id] if known.execution_id != run.execution_id]
+            self.past[run.stream_id] = [run, *older][:_PAST]
 
     def page(self, stream_id: int) -> str:
         """Return the address of the DataSet's page in Domo, asked for where it is not known."""

@@ -14,7 +14,7 @@ from domo_magic.polling import next_delay
 from domo_magic.worker import POOL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from domo_magic.connection import Connection
     from domo_magic.execution import Execution
@@ -34,6 +34,7 @@ class _Stream:
     asked: bool = False
     failing_since: float | None = None
     failures: int = 0
+    missing: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class _News:
 
     stream_id: int
     runs: Sequence[Execution] = ()
+    missing: Mapping[int, NotFound] = field(default_factory=dict)
     error: DomoError | None = None
     durations: Sequence[float] | None = None
     added: bool = False
@@ -58,6 +60,10 @@ class Follower:
         Called on the thread of `follow` with every run as it was just seen.
     tick : callable
         Called there, every half second at least.
+    lost : callable
+        Called there with a run that cannot be followed any more, and why.
+    hurried : bool
+        Whether the runs were aborted, and will end soon.
 
     Attributes
     ----------
@@ -70,10 +76,15 @@ class Follower:
         domo: Connection,
         seen: Callable[[Execution], None],
         tick: Callable[[], object] = lambda: None,
+        *,
+        lost: Callable[[Execution, DomoError], object] = lambda _run, _error: None,
+        hurried: bool = False,
     ) -> None:
         self._domo = domo
         self._seen = seen
         self._tick = tick
+        self._lost = lost
+        self._since = domo.clock.time() if hurried else None
         self._streams: dict[int, _Stream] = {}
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._something = threading.Event()
@@ -133,7 +144,7 @@ class Follower:
 
     def _ask(self, stream_id: int, wanted: Sequence[int]) -> None:
         try:
-            news = _News(stream_id, _ask_runs(self._domo, stream_id, wanted))
+            news = _News(stream_id, *_ask_runs(self._domo, stream_id, wanted))
         except DomoError as error:
             news = _News(stream_id, error=error)
         except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
@@ -172,6 +183,8 @@ class Follower:
         if not news.added:
             stream.failing_since, stream.failures, stream.asked = None, 0, False
         seen = [self._saw(stream, run) for run in news.runs]
+        for execution_id, error in news.missing.items():
+            self._missed(stream, execution_id, error)
         if stream.runs:
             self._schedule(stream)
         else:
@@ -189,17 +202,38 @@ class Follower:
         self._seen(run)
         return run
 
+    def _missed(self, stream: _Stream, execution_id: int, error: NotFound) -> None:
+        """Give up a run that Domo does not have; one that was just started may not be listed yet."""
+        now = self._domo.clock.monotonic()
+        run = stream.runs.get(execution_id)
+        since = stream.missing.setdefault(execution_id, now)
+        if run is not None and (not run.fields or now - since >= self._domo.timing.look):
+            del stream.runs[execution_id]
+            self._give_up(run, error)
+
+    def _give_up(self, run: Execution, error: DomoError) -> None:
+        self.problems[run.stream_id, run.execution_id] = error
+        self._lost(run, error)
+
     def _schedule(self, stream: _Stream) -> None:
         timing, clock = self._domo.timing, self._domo.clock
         delays = []
         for run in stream.runs.values():
+            if not run.fields:
+                delays.append(0.0)  # never seen yet
+                continue
             if run.finished or run.started_us is None:
                 delays.append(timing.ask_shortest)
                 continue
             elapsed = clock.time() + self._domo.client.skew - run.started_us / _MICROSECONDS
+            if self._since is not None:
+                elapsed = min(elapsed, clock.time() - self._since)
             delays.append(
                 next_delay(
-                    elapsed, stream.durations, shortest=timing.ask_shortest, longest=timing.ask_longest
+                    elapsed,
+                    () if self._since else stream.durations,
+                    shortest=timing.ask_shortest,
+                    longest=timing.ask_longest,
                 )
             )
         stream.due = clock.monotonic() + min(delays, default=0.0)
@@ -216,9 +250,9 @@ class Follower:
         elif isinstance(error, ApiError) and error.status < 500 and error.status != 429:
             patience = 0.0
         if now - stream.failing_since >= patience:
-            for run in stream.runs.values():
-                self.problems[run.stream_id, run.execution_id] = error
             del self._streams[stream_id]
+            for run in stream.runs.values():
+                self._give_up(run, error)
             return
         pause = min(timing.ask_longest, timing.ask_shortest * 2.0**stream.failures)
         stream.due = now + max(pause, self._domo.client.quiet)
@@ -226,11 +260,8 @@ class Follower:
     def _learn(self, stream_id: int, stream: _Stream) -> None:
         """Find out how long the stream's runs usually last; asking goes on meanwhile."""
         domo = self._domo
-        if stream_id in domo.past:
-            stream.durations = durations(domo, stream_id)
-            return
-        stream.durations = domo.history.durations(domo.instance, stream_id)
-        if len(stream.durations) < 5:
+        stream.durations = durations(domo, stream_id)
+        if stream_id not in domo.past:
             POOL.submit(lambda: self._tell(_News(stream_id, durations=_fetch_durations(domo, stream_id))))
 
 
@@ -247,15 +278,21 @@ def _fetch_durations(domo: Connection, stream_id: int) -> list[float]:
     return durations(domo, stream_id)
 
 
-def _ask_runs(domo: Connection, stream_id: int, wanted: Sequence[int]) -> list[Execution]:
-    """Ask for one run, or for a page that holds several; what is missing there, one by one."""
+def _ask_runs(
+    domo: Connection, stream_id: int, wanted: Sequence[int]
+) -> tuple[list[Execution], dict[int, NotFound]]:
+    """Ask for a page that holds several, else one by one; return what Domo has and what it has not."""
     found: dict[int | None, Execution] = {}
     low, high = min(wanted), max(wanted)
     if len(wanted) > 1 and high - low < PAGE:
         page = domo.client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
         # A list may leave out what went wrong.
         found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
-    return [
-        found.get(execution_id) or domo.client.execution(stream_id, execution_id, repeat=False)
-        for execution_id in wanted
-    ]
+    missing: dict[int, NotFound] = {}
+    for execution_id in wanted:
+        if execution_id not in found:
+            try:
+                found[execution_id] = domo.client.execution(stream_id, execution_id, repeat=False)
+            except NotFound as error:
+                missing[execution_id] = error
+    return [found[execution_id] for execution_id in wanted if execution_id in found], missing

@@ -211,12 +211,12 @@ class History:
             else None,
             "upper(state) = upper(?)": state,
             "label = ?": label,
-            "finished = ?": finished,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
+        also = "" if finished is None else f" AND {'' if finished else 'NOT '}finished"  # as its index has it
         return self._database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
-            f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}"
+            f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}{also}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
             [*asked.values(), -1 if limit is None else limit],
         )

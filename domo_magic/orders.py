@@ -11,7 +11,7 @@ from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import Execution
 from domo_magic.progress import Board
 from domo_magic.resolving import stream_ids
-from domo_magic.screens import screen
+from domo_magic.screens import background_screen
 from domo_magic.waiting import interruptible, result
 from domo_magic.worker import THREADS
 
@@ -98,7 +98,7 @@ def run_in_background(streams: Any, order: Order, instance: str | None = None) -
         As for `run` without waiting.
     """
     domo = connection.current(instance)
-    board = Board(domo, screen(), moving=True)
+    board = Board(domo, background_screen(), moving=True)
     started, errors = start(domo, stream_ids(domo, targets.understood(streams, "streams")), order, board)
     board.keep_up([run for run, error in zip(started, errors, strict=True) if error is None])
     return result(started, errors)

@@ -10,11 +10,13 @@ from domo_magic import lines
 from domo_magic.background import background
 from domo_magic.following import durations
 from domo_magic.polling import time_left, usual
+from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domo_magic.connection import Connection
+    from domo_magic.errors import DomoError
     from domo_magic.execution import Execution
     from domo_magic.screens import Line, Screen
 
@@ -46,6 +48,7 @@ class Board:
         self._lock = threading.RLock()
         self._runs: dict[Key, Execution] = {}
         self._unfinished: set[Key] = set()
+        self._announced: set[Key] = set()
         self._notes: dict[Key, Line] = {}
         self._verdicts: dict[Key, str] = {}
         self._drawn_at = float("-inf")
@@ -56,11 +59,17 @@ class Board:
         with self._lock:
             self._notes.pop((run.stream_id, None), None)
             self._keep(run)
+            self._announced.add((run.stream_id, run.execution_id))
             if not self._moving or not self._screen.moves or run.execution_id is None:
                 self._screen.say((lines.mark(run), lines.started(run)))
             else:
                 self._changed = True
                 self.tick()
+
+    def waited_for(self, run: Execution) -> None:
+        """Show a run that was there before."""
+        self.seen(run)
+        self.tick()
 
     def uncertain(self, stream_id: int, why: str) -> None:
         """Say that a start is being looked into."""
@@ -74,10 +83,14 @@ class Board:
                 self._screen.say(line)
 
     def seen(self, run: Execution) -> None:
-        """Show a run as it was just seen."""
+        """Show a run as it was just seen; where nothing moves, only once while it is unfinished."""
         with self._lock:
             self._keep(run)
             self._changed = True
+            key = (run.stream_id, run.execution_id)
+            if not self._screen.moves and run.fields and not run.finished and key not in self._announced:
+                self._announced.add(key)
+                self._screen.say((lines.mark(run), self._line(run)))
 
     def _keep(self, run: Execution) -> None:
         key = run.stream_id, run.execution_id
@@ -99,6 +112,14 @@ class Board:
                 self._screen.show(self._lines())
             return unfinished
 
+    def lost(self, run: Execution, error: DomoError) -> None:
+        """Say that a run cannot be followed any more."""
+        with self._lock:
+            self._runs.pop(key := (run.stream_id, run.execution_id), None)
+            self._unfinished.discard(key)
+            self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.what}")
+            self._changed = True
+
     def keep_up(self, runs: Sequence[Execution]) -> None:
         """Follow the runs in the background, and draw the last lines when all of them have ended."""
         followed = background(self._domo)
@@ -109,14 +130,21 @@ class Board:
             over = run.over(self._runs.get(key))
             self.seen(run)
             if over:
-                left.discard(key)
-                if not left:
-                    self.finish(verdicts(self._domo, self.shown()))
+                done(key)
+
+        def lost(run: Execution, error: DomoError) -> None:
+            self.lost(run, error)
+            done((run.stream_id, run.execution_id))
+
+        def done(key: Key) -> None:
+            left.discard(key)
+            if not left:
+                self.finish(verdicts(self._domo, self.shown()))
 
         followed.every_tick(self.tick)
         for run in runs:
             if run.execution_id is not None:
-                followed.watch(run, seen)
+                followed.watch(run, seen, lost)
 
     def finish(self, verdicts: dict[Key, str]) -> None:
         """Draw the last lines."""
@@ -170,7 +198,7 @@ def _interest(run: Execution) -> tuple[int, int, int]:
 def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
     """Return how each ended run compares with its stream's past, in words.
 
-    The past is what was fetched while waiting; nothing is asked for. Where it is too short: empty.
+    The past is fetched where it is not known yet. Where it is too short: empty.
     """
     from domo_magic.baseline import compare, sentence
     from domo_magic.frames import frame
@@ -178,12 +206,16 @@ def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
     wanted = {(run.stream_id, run.execution_id) for run in runs if run.finished}
     if not wanted:
         return {}
+    each(domo.learn, sorted({stream for stream, _ in wanted}), parallel=THREADS)
     known: dict[Key, Execution] = {}
     for stream_id in {stream for stream, _ in wanted}:
         past = domo.past.get(stream_id, ())
         known |= {(stream_id, run.execution_id): run.known_as(instance=domo.instance) for run in past}
     known |= {(run.stream_id, run.execution_id): run for run in runs}
     table: Any = compare(frame(known.values()))
+    for run in runs:
+        if run.finished:
+            domo.ended(run)
     said = {"usual": "usual", "no baseline": "", "failed": ""}
     return {
         key: said[row.verdict] if row.verdict in said else sentence(row)

@@ -100,6 +100,14 @@ class Terminal(Plain):
             self._width = 0
 
 
+class Quiet(Plain):
+    """A terminal in which a person types meanwhile: only what stays is printed, on a line of its own."""
+
+    def say(self, line: Line) -> None:
+        """Print it at the beginning of the line, whatever stands there."""
+        print(f"\r\x1b[K{line[1]}", flush=True)  # noqa: T201
+
+
 class Notebook(Plain):
     """A kernel: one output that changes in place, and stays as plain text in the saved notebook."""
 
@@ -137,6 +145,12 @@ def screen() -> Screen:
     if getattr(shell, "kernel", None) is not None:
         return Notebook()
     return Terminal() if sys.stderr.isatty() and sys.stdout.isatty() else Plain()
+
+
+def background_screen() -> Screen:
+    """Return the screen for lines that come while other code runs."""
+    fitting = screen()
+    return Quiet() if isinstance(fitting, Terminal) else fitting
 
 
 def _shell() -> Any:

@@ -41,8 +41,10 @@ def follow(
     board: Board,
     patience: float | None,
     on_failure: OnFailure,
+    *,
+    hurried: bool = False,
 ) -> pd.DataFrame:
-    """Wait for the runs that are unfinished, and return or raise."""
+    """Wait for the runs that are unfinished, and return or raise; `hurried`: they were aborted."""
     latest = {(run.stream_id, run.execution_id): run for run in runs}
 
     def seen(run: Execution) -> None:
@@ -52,7 +54,7 @@ def follow(
     def now_known() -> list[Execution]:
         return [latest[run.stream_id, run.execution_id] for run in runs]
 
-    follower = Follower(domo, seen, board.tick)
+    follower = Follower(domo, seen, board.tick, hurried=hurried)
     with interruptible(now_known, lambda: board.finish({})):
         for run, error in zip(runs, errors, strict=True):
             if run.execution_id is not None and error is None:
@@ -77,10 +79,8 @@ def _shortcoming(run: Execution, patience: float | None, on_failure: OnFailure) 
         return None
     if not run.finished:
         after = "" if patience is None else f" after {duration_text(patience)}"
-        return RunTimeout(
-            f"run {run.run} had not ended{after}: {run.state}; it goes on at Domo",
-            f"%domo_wait {run.run} waits again, %domo_cancel {run.run} cancels it",
-        )
+        state = f": {run.state}" if run.state else ""
+        return RunTimeout(f"run {run.run} had not ended{after}{state}; it goes on at Domo")
     if run.succeeded or on_failure == "return":
         return None
     said = errors_of(run)
@@ -96,6 +96,11 @@ def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.
     if len(failed) > 1:
         others = ", ".join(f"{run.run} ({type(error).__name__})" for run, error in failed[1:])
         first.what = f"{first.what}; {len(failed)} of {len(runs)} failed, also {others}"
+    elif len(runs) > 1:
+        first.what = f"{first.what}; 1 of {len(runs)} failed, .rows has them all"
+    if isinstance(first, RunTimeout):
+        going = _named([run for run, error in failed if isinstance(error, RunTimeout)])
+        first.todo = f"%domo_wait {going} waits again, %domo_cancel {going} cancels"
     raise first.about(runs)
 
 
@@ -124,18 +129,22 @@ def interruptible(
 
 
 def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
-    going = [run.run for run in runs if not run.finished]
+    going = [run for run in runs if not run.finished]
     if not going:
         return RunInterrupted(
             "interrupted; what was started goes on at Domo",
             "%domo_runs shows what was started here, %domo_wait waits for it",
         )
-    named = " ".join(going[:_NAMED])
+    named = _named(going)
     more = f" (and {len(going) - _NAMED:,} more: .rows has all)" if len(going) > _NAMED else ""
     return RunInterrupted(
         "waiting was interrupted; what was started goes on at Domo",
         f"%domo_wait {named} waits again, %domo_cancel {named} cancels{more}",
     )
+
+
+def _named(runs: Sequence[Execution]) -> str:
+    return " ".join(run.run for run in runs[:_NAMED])
 
 
 def runs_started_here(domo: Connection) -> tuple[list[Execution], list[DomoError | None]]:
@@ -160,14 +169,15 @@ def runs_named(domo: Connection, wanted: Sequence[Target]) -> tuple[list[Executi
     def ask(key: tuple[int, int | None]) -> tuple[Execution, DomoError | None]:
         stream_id, execution_id = key
         try:
-            if execution_id is None:
-                settle(domo, stream_id)
-                return newest_run(domo, stream_id), None
-            return domo.joined(domo.client.execution(stream_id, execution_id)), None
+            if execution_id is not None:
+                # Followed at once, in which an error does not end the wait.
+                return domo.joined(Execution(stream_id, execution_id)), None
+            settle(domo, stream_id)
+            return newest_run(domo, stream_id), None
         except DomoError as error:
             return domo.known(Execution(stream_id, execution_id)), error
 
     answers = each(ask, list(dict.fromkeys(targets_of(domo, wanted))), parallel=THREADS)
     once = {(run.stream_id, run.execution_id): (run, error) for run, error in answers}
-    domo.history.saw(domo.instance, [run for run, error in once.values() if error is None])
+    domo.history.saw(domo.instance, [run for run, error in once.values() if run.fields])
     return [run for run, _ in once.values()], [error for _, error in once.values()]

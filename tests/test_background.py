@@ -51,7 +51,7 @@ class Screen:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     """Give the screen on which `run_in_background` shows its lines."""
     one = Screen()
-    monkeypatch.setattr(orders, "screen", lambda: one)
+    monkeypatch.setattr(orders, "background_screen", lambda: one)
     return one
 
 

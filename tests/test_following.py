@@ -100,10 +100,10 @@ def test_a_run_is_asked_for_seldom_and_its_end_noticed_soon(
     assert len(asked) - len(looks(asked)) == 1, "the past is asked for once"
 
 
-def test_the_past_is_not_asked_for_where_the_history_knows_it(
+def test_the_past_is_asked_for_once(
     still_sandbox: Sandbox, still_domo: Connection, asked: list[tuple[float, str]]
 ) -> None:
-    """Five successful runs recorded here are past enough."""
+    """The past is asked for once, in one request: durations alone would give the run no verdict."""
     stream = still_sandbox.world.add_stream(30, past=5)
     past = [
         Execution.from_json(each, stream)
@@ -112,7 +112,8 @@ def test_the_past_is_not_asked_for_where_the_history_knows_it(
     ]
     still_domo.history.saw(still_domo.instance, past)
     followed(still_domo, started(still_domo, still_sandbox, stream))
-    assert len(looks(asked)) == len(asked)
+    followed(still_domo, started(still_domo, still_sandbox, stream))
+    assert len(looks(asked)) == len(asked) - 1
 
 
 def test_runs_of_one_stream_share_their_requests(
@@ -314,3 +315,31 @@ def test_a_failed_run_of_several_is_asked_for_itself(
     assert {each.run for each in seen if each.state == "ERROR"} == {run.run for run in runs}
     for run in runs:
         assert any(path.endswith(f"/executions/{run.execution_id}") for _, path in asked)
+
+
+def test_a_vanished_run_does_not_end_the_others(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+) -> None:
+    """A run that Domo does not have is a problem of its own; its siblings are followed to their end."""
+    stream = still_sandbox.world.add_stream(30)
+    real = Execution.from_json(still_sandbox.world.start(stream), stream)
+    seen: list[Execution] = []
+    follower = Follower(still_domo, seen.append)
+    follower.add(real)
+    follower.add(Execution(stream, 999))
+    assert follower.follow(threading.Event())
+    assert list(follower.problems) == [(stream, 999)]
+    assert seen[-1].succeeded
+
+
+def test_an_aborted_run_is_asked_for_soon_however_old_it_is(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+) -> None:
+    """A run of several days that was aborted is looked at again within seconds."""
+    stuck = Execution.from_json(still_sandbox.world.execution(25779, 186), 25779)
+    follower = Follower(still_domo, lambda _run: None, hurried=True)
+    follower.add(stuck)
+    still_sandbox.world.abort(25779, 186)
+    began = clock.monotonic()
+    assert follower.follow(threading.Event())
+    assert clock.monotonic() - began < 15

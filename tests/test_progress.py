@@ -87,6 +87,12 @@ class Domo:
 
     instance = "mycompany"
 
+    def learn(self, stream_id: int) -> None:
+        """Know the past already."""
+
+    def ended(self, run: Execution) -> None:
+        """Remember nothing."""
+
     def known(self, run: Execution) -> Execution:
         """Give the run with its instance."""
         return run.known_as(instance="mycompany")
@@ -278,7 +284,7 @@ class Background:
         """Remember who wants to be told the time."""
         self.ticks.append(tick)
 
-    def watch(self, run: Execution, seen: Any) -> None:
+    def watch(self, run: Execution, seen: Any, _lost: Any) -> None:
         """Remember who wants to see the run."""
         self.watched[run.run] = seen
 
