@@ -41,6 +41,30 @@ def is_name(text: str) -> bool:
     return False
 
 
+def named_runs(state: PanelState, text: str) -> list[Key]:
+    """Return the runs that a text names, as ``25775/2 25775/1`` does; none where it names anything else.
+
+    Raises
+    ------
+    TargetError
+        A run is not in the table.
+    """
+    try:
+        wanted = targets.parse(text, "runs")
+    except TargetError:
+        return []
+    if any(target.execution_id is None or target.stream_id is None for target in wanted):
+        return []
+    keys: list[Key] = [(target.stream_id or 0, target.execution_id) for target in wanted]
+    known = {key_of(run) for run in state.named(keys)}
+    for target, key in zip(wanted, keys, strict=True):
+        if key not in known:
+            raise TargetError(
+                f"run {target.text} is not in the table", f"%domo_compare {target.text} fetches it"
+            )
+    return keys
+
+
 def load(state: PanelState) -> None:
     """Fetch the runs that the panel begins with, and the names of its streams."""
     domo = state.connected()
@@ -151,6 +175,8 @@ def search(state: PanelState, text: str) -> None:
         (int(str(stream)), " · ".join(str(word) for word in (stream, *words) if word))
         for stream, *words in rows
     ]
+    if len(state.found) == 1:
+        state.note = "found one: press Enter again to run it"
     if not state.found:
         state.note = f"no connector's DataSet has {targets.shown(text.strip())} in its name"
 

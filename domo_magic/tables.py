@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import tzinfo
 
+_BRACKETS = str.maketrans("<>", "\u2039\u203a")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
@@ -65,8 +66,13 @@ class Row:
 
 def cut(text: str, most: int) -> str:
     """Return a text on one line without what cannot be printed, at most so many letters long."""
-    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * most]).split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def plain(text: str, most: int) -> str:
+    """Return a text that stays one even where a reader takes plain text for HTML."""
+    return cut(text, most).translate(_BRACKETS)
 
 
 def safe(text: str, most: int) -> str:
@@ -215,11 +221,11 @@ def text_table(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None =
 def _plain(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
     verdict = f"{row.verdict}: {row.says}" if row.says else row.verdict
     return (
-        f"{row.run} {cut(row.name, _PLAIN_WIDTHS['Run'])}".rstrip(),
-        f"{MARKS[row.mark]} {cut(row.state, _PLAIN_WIDTHS['State'])}",
+        f"{row.run} {plain(row.name, _PLAIN_WIDTHS['Run'])}".rstrip(),
+        f"{MARKS[row.mark]} {plain(row.state, _PLAIN_WIDTHS['State'])}",
         "—" if row.started_us is None else local_time(row.started_us, now, zone),
         "—" if row.lasted is None else duration_text(row.lasted),
         "—" if row.rows is None else f"{row.rows:,}",
-        cut(verdict, _PLAIN_WIDTHS["Verdict"]),
-        cut(row.label, _PLAIN_WIDTHS["Label"]),
+        plain(verdict, _PLAIN_WIDTHS["Verdict"]),
+        plain(row.label, _PLAIN_WIDTHS["Label"]),
     )

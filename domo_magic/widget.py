@@ -121,12 +121,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _submitted(self, _field: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":
-            self._state.begin("run", self._start_or_search)
+            self._state.begin("run", self._entered)
 
-    def _start_or_search(self) -> None:
+    def _entered(self) -> None:
+        """Run ids, search for a name, compare runs: the arrow keys of a list belong to the notebook."""
         self._settle()
-        if panel_jobs.is_name(self.field.value):
+        if keys := panel_jobs.named_runs(self._state, self.field.value):
+            self._face.point_at(keys)
+            self._face.compare()
+        elif panel_jobs.is_name(self.field.value):
             panel_jobs.search(self._state, self.field.value)
+            if len(found := self._state.found or []) == 1:
+                self.field.value = str(found[0][0])
         else:
             self._start()
 

@@ -38,7 +38,7 @@ class Face:
         self._ended: object = None
         self._offered: list[Key] = []
         self._lock = threading.RLock()
-        self._offering = False
+        self._ours = False
         self.more = False
 
     @property
@@ -94,20 +94,23 @@ class Face:
         with self._lock:
             self._offered = keys
             options = [
-                (tables.cut(f"{run.run} {run.name or names.get(run.stream_id, '')}", 60), key_of(run))
+                (tables.plain(f"{run.run} {run.name or names.get(run.stream_id, '')}", 60), key_of(run))
                 for run in known
             ]
-            chosen = tuple(key for key in self._state.selected if key in keys)
             chooser = self._parts.chooser
-            self._offering = True  # new options take every choice back for a moment
             with chooser.hold_sync():
+                self._ours = True  # new options take every choice back for a moment
                 chooser.options = options
-                chooser.value = chosen
-            self._offering = False
+                self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        self._ours = True
+        self._parts.chooser.value = tuple(key for key in self._state.selected if key in self._offered)
+        self._ours = False
 
     def _offer_streams(self) -> None:
         found = self._state.found
-        options = tuple((tables.cut(words, 100), stream) for stream, words in found or ())
+        options = tuple((tables.plain(words, 100), stream) for stream, words in found or ())
         if options != self._parts.found.options:
             self._parts.found.options = options
         self._parts.found_box.layout.display = "flex" if found else "none"
@@ -116,11 +119,17 @@ class Face:
         """Draw the magics that do the same."""
         self._parts.code.value = self._view.code(self._parts.field.value, self._parts.label.value)
 
+    def point_at(self, keys: Sequence[Key]) -> None:
+        """Choose these runs, as if they had been chosen in the list."""
+        with self._lock:
+            self._state.selected = list(keys)
+            self._show_chosen()
+
     def choose(self, change: dict[str, Any]) -> bool:
         """Take the runs that are chosen; return whether they are others than before."""
         with self._lock:
             keys = list(change["new"])
-            if self._offering or keys == self._state.selected:
+            if self._ours or keys == self._state.selected:
                 return False
             self._state.selected = keys
             return True

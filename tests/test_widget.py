@@ -198,7 +198,7 @@ def test_cancel_aborts_what_is_chosen_before_what_was_started(
     panel = loaded(make(25775))
     panel.run_button.click()
     assert panel.join(PATIENCE)
-    until(lambda: len(panel.chooser.options) > 2)
+    until(lambda: len(panel.chooser._options_values) > 2)
     panel.chooser.value = ((25775, first),)
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
@@ -219,6 +219,33 @@ def test_enter_runs_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox
     submit(panel)
     assert panel.join(PATIENCE)
     assert panel.last["executionId"].tolist() == [201]
+
+
+def test_enter_on_runs_compares_them(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Runs in the field are chosen by Enter, without a list; one that is not there is an error."""
+    panel = loaded(make(25775))
+    panel.field.value = "25775/200 25775/150"
+    submit(panel)
+    assert panel.join(60)
+    assert panel.selected["executionId"].tolist() == [200, 150]
+    assert "25775/150" in panel._parts.side.value
+    panel.field.value = "25775/1"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, TargetError)
+    assert posts(sandbox) == []
+
+
+def test_the_only_stream_of_a_name_is_put_into_the_field(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """A search that finds one stream writes its id, for the next Enter."""
+    panel = make()
+    panel.field.value = "inventory"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert panel.field.value == "25778"
+    assert posts(sandbox) == []
 
 
 def test_run_on_a_name_sends_nothing_and_says_how_to_search(
@@ -247,7 +274,7 @@ def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sand
     """Two chosen runs are two columns, with a picture; selected is their frame; none: nothing."""
     pytest.importorskip("matplotlib")
     panel = loaded(make(25775))
-    until(lambda: len(panel.chooser.options) == 50)
+    until(lambda: len(panel.chooser._options_values) == 50)
     panel.chooser.value = ((25775, 200), (25775, 199))
     assert panel.join(60)
     assert panel.selected["executionId"].tolist() == [200, 199]
@@ -262,7 +289,7 @@ def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sand
 def test_what_is_chosen_stays_so_when_a_run_is_added(domo: Connection, sandbox: Sandbox, make: Make) -> None:
     """A new run in the list leaves the choice as it is."""
     panel = loaded(make(25775))
-    until(lambda: len(panel.chooser.options) == 50)
+    until(lambda: len(panel.chooser._options_values) == 50)
     panel.chooser.value = ((25775, 200),)
     panel.run_button.click()
     assert panel.join(60)
@@ -354,4 +381,4 @@ def test_a_hostile_name_is_text_in_every_widget(domo: Connection, sandbox: Sandb
     panel.chooser.value = ((stream, 8), (stream, 7))
     assert panel.join(60)
     shown = [w.value for w in (panel._parts.live, panel._parts.ended, panel._parts.side, panel._parts.code)]
-    assert not any("<img src=x" in html for html in [*shown, panel.snapshot()["text/html"]])
+    assert not any("<img src=x" in html for html in [*shown, *panel.snapshot().values()])
