@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import requests
 import urllib3
@@ -14,6 +12,7 @@ from requests import exceptions as broken
 
 from domo_magic import wire
 from domo_magic.answers import Answer
+from domo_magic.blanking import Blanking
 from domo_magic.errors import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 LARGEST = 8 * 1024 * 1024
 #: Connections kept open at the same time.
 CONNECTIONS = 16
-_BLANK = "<token>"
 _PIECE = 65_536
-_MIN_BLANKED = 6
 
 
 #: What every error of `requests` and `urllib3` means in our words, most specific first.
@@ -101,7 +98,7 @@ class Transport:
         self._address: Address = login.address
         self._timing = timing
         self._clock = clock
-        self._blanks = _spellings(login.token)
+        self._blanking = Blanking(login.token.reveal())
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -146,10 +143,10 @@ class Transport:
         try:
             with self._session.send(self._prepare(method, path, body), **options) as response:
                 text, flaw = self._read(response, patience)
-                headers = {name: self._blank(value) for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, self._blank_bytes(text), flaw)
+                headers = {name: self._blanking.text(value) for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, self._blanking.body(text), flaw)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise self._lost(error) from _harmless(error)
+            raise self._lost(error) from self._harmless(error)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -207,24 +204,14 @@ class Transport:
         lost.sent = not _proves_unsent(error) if sent is None else sent
         return lost
 
-    def _blank(self, text: str) -> str:
-        return self._blank_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
-
-    def _blank_bytes(self, text: bytes) -> bytes:
-        for spelling in self._blanks:
-            if spelling in text:
-                text = text.replace(spelling, _BLANK.encode())
-        return text
-
-
-def _spellings(token: Token) -> list[bytes]:
-    """Return how an answer could repeat the token; one too short to be a token is left alone."""
-    plain = token.reveal()
-    if len(plain) < _MIN_BLANKED:
-        return []
-    spellings = {plain, quote(plain, safe=""), quote(plain), html.escape(plain), json.dumps(plain)[1:-1]}
-    spellings.add(plain.replace("/", "\\/"))
-    return [spelling.encode() for spelling in sorted(spellings, key=len, reverse=True)]
+    def _harmless(self, error: BaseException) -> BaseException:
+        """Return an error's words and its causes' alone: they carry requests, and may repeat the token."""
+        words = []
+        below: BaseException | None = error
+        while below is not None:
+            words.append(f"{type(below).__name__}: {self._blanking.text(str(below))}")
+            below = below.__cause__ or below.__context__
+        return requests.RequestException(", from ".join(words))
 
 
 def _proves_unsent(error: BaseException) -> bool:
@@ -232,17 +219,6 @@ def _proves_unsent(error: BaseException) -> bool:
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, _BEFORE_SENDING)
-
-
-def _harmless(error: Exception) -> Exception:
-    """Return the cause without what holds the token: the request that it carries, and its frames."""
-    if isinstance(error, requests.RequestException):
-        error.request = error.response = None
-    below: BaseException | None = error
-    while below is not None:
-        below.__traceback__ = None  # among the local values of `http.client` is the header
-        below = below.__cause__ or below.__context__
-    return error
 
 
 def _advice(error: Exception) -> str:

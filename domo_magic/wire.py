@@ -76,6 +76,9 @@ class _TimedResponse(HTTPResponse):
         if self._reader.ended:
             # `http.client` takes an end among the headers for the end of the headers.
             raise RemoteDisconnected("the answer's headers were cut off")
+        # `urllib3` would log what is no header, and an echoed token with it.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
 
 
 class _Watched:

@@ -22,7 +22,7 @@ PACKAGE = Path(domo_magic.__file__).parent
 #: Low to high: a module imports from the rows above its own in this list, never its own, never below.
 ROWS = (
     "errors",
-    "words timing execution addresses polling worker screens windows wire database",
+    "words timing execution addresses polling worker screens windows wire database blanking",
     "answers targets lines sentences arrays records tidy credentials files accessor",
     "frames history patience transport baseline options tables panel_style panel_painter",
     "client plots magic_lines",

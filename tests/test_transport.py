@@ -601,6 +601,7 @@ def test_sixteen_threads_share_sixteen_connections(
 
 
 ECHO = json.dumps({"status": 400, "message": f"{TOKEN} is wrong", "toe": TOKEN, "more": [TOKEN]}).encode()
+ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in TOKEN).encode()
 TELLING = {
     "400": faults.answer(ECHO, code=400),
     "401": faults.answer(ECHO, code=401),
@@ -614,6 +615,9 @@ TELLING = {
     "cut": faults.cut(broken=True),
     "late": faults.delay(20),
     "429": faults.status(429, retry_after=99),
+    "json escapes": faults.answer(b'{"message": "' + ESCAPED + b'", "toe": "' + ESCAPED + b'"}', code=400),
+    "utf-16": faults.answer(ECHO.decode().encode("utf-16"), code=400),
+    "the token cut": faults.answer(b"<title>" + TOKEN[:-3].encode(), code=400),
 }
 
 
@@ -664,6 +668,41 @@ def test_the_token_is_in_no_error(
         with pytest.raises(TypeError):
             pickle.dumps(login)
         domo.client.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        TOKEN.encode() + b"\r\n\r\n",
+        b"HTTP/1.1 " + TOKEN.encode() + b"\r\n\r\n",
+        HEAD + b"Content-Length: 3, " + TOKEN.encode() + b"\r\n\r\nabc",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + TOKEN.encode() + b"\r\nabc",
+        HEAD + b"Content-Length: 2\r\necho " + TOKEN.encode() + b"\r\nX: y\r\n\r\n[]",
+    ],
+    ids=["no status line", "a status that is none", "two lengths", "a chunk", "no header"],
+)
+def test_the_token_is_in_nothing_that_is_no_http(
+    serve: Callable[..., Wire],
+    sender: Callable[..., Transport],
+    caplog: pytest.LogCaptureFixture,
+    head: bytes,
+) -> None:
+    """Where the token stands in place of HTTP, neither the causes of the error nor the log show it."""
+    caplog.set_level(logging.DEBUG)
+
+    def talk(connection: socket.socket) -> None:
+        wire.hear(connection)
+        connection.sendall(head)
+
+    wire = serve(talk)
+    try:
+        answer = post(sender(to(wire)))
+    except Lost as error:
+        error.__traceback__ = None
+        in_no_spelling(shown(error))
+    else:
+        in_no_spelling(repr(answer))
+    in_no_spelling(caplog.text)
 
 
 def test_the_token_is_in_no_frame_of_a_request_that_broke(
