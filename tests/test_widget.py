@@ -304,7 +304,7 @@ def test_more_shows_the_rest(domo: Connection, make: Make) -> None:
     until(lambda: panel._parts.ended.value.count("scope=row") == 50)
     panel._parts.more.click()
     until(lambda: panel._parts.ended.value.count("scope=row") == 100)
-    assert panel._parts.more.description == "fewer"
+    until(lambda: panel._parts.more.description == "fewer")
 
 
 def test_without_a_connection_it_says_how_to_connect(make: Make) -> None:
