@@ -69,7 +69,10 @@ def address(text: object) -> Address:
 
 
 def _short_address(word: str) -> Address:
-    name = word.lower().rstrip("/").removesuffix(_DOMO)
+    where = word.lower().rstrip("/")
+    if _loopback(where.partition(":")[0]):
+        _refuse(word, "for this machine the full address is needed", f"write http://{where}")
+    name = where.removesuffix(_DOMO)
     if not _COMPANY.fullmatch(name):
         _refuse(
             word, "it is no instance's name, and a host other than *.domo.com needs its full https:// address"
@@ -101,11 +104,12 @@ def _full_address(word: str) -> Address:
     return Address(company if named else where, f"{parts.scheme}://{where}")
 
 
-def _refuse(word: str, why: str) -> NoReturn:
-    raise ConfigurationError(
-        f"{word[:80]!r} cannot be connected to: {why}",
-        "name the instance as mycompany, mycompany.domo.com or its full https:// address",
-    )
+def _refuse(
+    word: str,
+    why: str,
+    todo: str = "name the instance as mycompany, mycompany.domo.com or its full https:// address",
+) -> NoReturn:
+    raise ConfigurationError(f"{word[:80]!r} cannot be connected to: {why}", todo)
 
 
 def _ip(host: str) -> bool:

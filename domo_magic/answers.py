@@ -93,7 +93,9 @@ def _words(answer: Answer, what: str, host: str, source: str) -> tuple[type[ApiE
         todo = f"the token from {source} {how}; make one in Domo: Admin > Authentication > Access Tokens"
         return AuthenticationError, f"{host} refused {what}: {title(answer)}", todo
     if status == 404:
-        return NotFound, f"{what} was not found at {host}", "look for it: %domo_streams PART_OF_ITS_NAME"
+        run = re.fullmatch(r"run ([0-9]+)/[0-9]+", what)
+        look = f"%domo_runs {run[1]}" if run else "%domo_streams PART_OF_ITS_NAME"
+        return NotFound, f"{what} was not found at {host}", f"look for it: {look}"
     if status == 429:
         return RateLimited, f"{host} is asked too often: {title(answer)}", "try again in a while"
     if 300 <= status < 400:

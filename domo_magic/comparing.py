@@ -36,10 +36,13 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
     against = _baseline(baseline)
     if hasattr(runs, "columns") and "currentState" in runs.columns:
         return pure.compare(runs, baseline=against)
-    wanted = None if runs is None else targets.understood(runs, "runs")
+    wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)
     domo = connection.current(instance)
     with interruptible(list):
-        keys = _recorded(domo) if wanted is None else targets_of(domo, wanted)
+        named = _recorded(domo) if wanted is None else targets_of(domo, wanted, repeats=True)
+        keys = list(dict.fromkeys(named))
+        if isinstance(against, tuple):
+            _refuse_another_stream(keys, against)
         reference = [against] if isinstance(against, tuple) and against not in keys else []
         answers = each(lambda key: _fetch(domo, key, limit), [*keys, *reference], parallel=THREADS)
     found: dict[Key, Execution] = {}
@@ -63,7 +66,7 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
 
 
 def _baseline(baseline: Any) -> Any:
-    if baseline in ("median", "previous"):
+    if isinstance(baseline, str) and baseline in {"median", "previous"}:
         return baseline
     if isinstance(baseline, str | tuple):
         text = baseline if isinstance(baseline, str) else "/".join(map(str, baseline))
@@ -76,6 +79,15 @@ def _baseline(baseline: Any) -> Any:
     raise TargetError(
         f"baseline {targets.shown(str(baseline))} is not known", "write median, previous or a run (25775/1)"
     )
+
+
+def _refuse_another_stream(keys: Sequence[Key], against: Key) -> None:
+    for stream_id, _ in keys:
+        if stream_id != against[0]:
+            raise TargetError(
+                f"the baseline {against[0]}/{against[1]} is of another stream than {stream_id}",
+                f"write a run of stream {stream_id}, or compare the streams one by one",
+            )
 
 
 def _recorded(domo: Connection) -> list[Key]:

@@ -204,7 +204,7 @@ def current(instance: str | None = None) -> Connection:
     with _registry.lock:
         if instance is None and _registry.last is not None:
             return _registry.last
-        if instance is not None and instance in _registry.known:
+        if isinstance(instance, str) and instance in _registry.known:
             return _registry.known[instance]
         login = resolve(instance, None)
         known = _registry.known.get(login.address.instance)

@@ -22,12 +22,12 @@ class LineMagics(Magics):
     """Magics with our settings: ``%config DomoMagics`` shows them."""
 
     # Any, and checked where they are used: a bad value of a typed trait is only logged.
-    wait = AnyTrait(default_value=False, help="whether %%domo_run waits: True or False").tag(config=True)
+    wait = AnyTrait(default_value=False, help="whether %domo_run waits: True or False").tag(config=True)
     timeout = AnyTrait(
         default_value=None, help="how long waiting lasts at most: 90, 10m, 2h; None: no limit"
     ).tag(config=True)
     if_running = AnyTrait(
-        default_value="start", help="what %%domo_run does with an unfinished run: start, adopt or error"
+        default_value="start", help="what %domo_run does with an unfinished run: start, adopt or error"
     ).tag(config=True)
     on_failure = AnyTrait(default_value="raise", help="what a failed run does: raise or return").tag(
         config=True
@@ -45,7 +45,7 @@ class LineMagics(Magics):
         if not asked.words:
             return None
         variables = {**self._ipython.user_ns, **(local_ns or {})}
-        return options.parse_words(asked.words, variables, meant)
+        return options.parse_words(asked, variables, meant)
 
     def _frame(self, asked: Namespace, local_ns: Mapping[str, Any] | None) -> Any:
         """Return the frame of runs that the line names, or None where it names something else."""

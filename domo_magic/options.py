@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 _UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$([^\W\d]\w*)")
 _NAME = re.compile(r"[^\W\d]\w*")
+_EXPRESSION = re.compile(r"([^\W\d]\w*)[.\[(][^/]*")
+#: Where a target that is there several times is one.
+_LISTING = ("domo_runs", "domo_compare")
 
 IF_RUNNING = ("start", "adopt", "error")
 ON_FAILURE = ("raise", "return")
@@ -42,6 +45,7 @@ def parser(magic: str) -> argparse.ArgumentParser:
     True
     """
     made = _Parser(magic)
+    made.set_defaults(magic=magic, label=None)
     made.add_argument("words", nargs="*")
     made.add_argument("--help", "-h", action="store_true")
     _OPTIONS[magic](made)
@@ -153,14 +157,14 @@ def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
 
 
 def parse_words(
-    words: Iterable[str], variables: Mapping[str, Any], meant: targets.Meant
+    asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
 ) -> tuple[targets.Target, ...]:
     """Understand the targets of a magic's line; a bare name is a variable.
 
     Parameters
     ----------
-    words : iterable of str
-        The line without its options, `variables` already expanded by IPython where it could.
+    asked : argparse.Namespace
+        The line as `parse` understood it, `variables` already expanded by IPython where it could.
     variables : mapping
         The person's namespace.
     meant : {"streams", "runs"}
@@ -174,15 +178,15 @@ def parse_words(
     Raises
     ------
     TargetError
-        As for `targets.parse`; also for a name that is no variable, and for the text of a printed
-        object.
+        As for `targets.parse`; also for a name that is no variable, for an expression, and for the
+        text of a printed object.
 
     Examples
     --------
-    >>> [target.stream_id for target in parse_words(["found"], {"found": [25775]}, "streams")]
-    [25775]
+    >>> parse_words(parse("domo_run", "found"), {"found": 25775}, "streams")[0].stream_id
+    25775
     """
-    text = _NUMPY_NUMBER.sub(r"\1", " ".join(words))
+    text = _NUMPY_NUMBER.sub(r"\1", " ".join(asked.words))
     if not text:
         return ()
     if "\n" in text or "..." in text or "…" in text or "dtype:" in text:
@@ -194,17 +198,39 @@ def parse_words(
         raise TargetError(
             f"{targets.shown(text)} has a bracket without its other half", "write the ids alone"
         )
-    return targets.checked(_of_words(text, variables, meant), meant)
+    found = _of_words(text, asked, variables, meant)
+    return targets.checked(found, meant, repeats=asked.magic in _LISTING)
 
 
-def _of_words(text: str, variables: Mapping[str, Any], meant: targets.Meant) -> Iterator[targets.Target]:
+def _of_words(
+    text: str, asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
+) -> Iterator[targets.Target]:
     for word in targets.bare(text):
         if word in variables and _NAME.fullmatch(word):
             yield from targets.each(variables[word], meant)
         elif _NAME.fullmatch(word):
-            raise TargetError(f"no variable {word!r}", f"to find a stream: %domo_streams {word}")
+            raise _unknown(word, asked)
+        elif (match := _EXPRESSION.fullmatch(word)) and match[1] in variables:
+            whole = word if all(word.count(a) == word.count(b) for a, b in ("[]", "()", "{}")) else text
+            # The line has lost its quotes: frame[streamId] was frame["streamId"].
+            whole = re.sub(
+                r"\[([^\W\d]\w*)\]", lambda key: key[0] if key[1] in variables else f"['{key[1]}']", whole
+            )
+            raise TargetError(
+                f"{targets.shown(whole)} is an expression, and only a variable's name is looked up",
+                f"assign it first: ids = {whole}, then %{asked.magic} ids",
+            )
         else:
             yield targets.word(word, meant)
+
+
+def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
+    """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
+    quoted = next((each for each in asked.words if word in each.split()), word)
+    todo = f"to find a stream: %domo_streams {quoted}"
+    if asked.label is not None and " " not in asked.label:
+        todo = f'a label of several words needs quotes (--label "{asked.label} ..."); {todo}'
+    return TargetError(f"no variable {targets.shown(quoted)}", todo)
 
 
 def bare(line: str) -> str:

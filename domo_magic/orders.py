@@ -132,7 +132,7 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     TargetError
         Naming the values that are.
     """
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise TargetError(
             f"{name} {targets.shown(str(value))} is not known", f"write one of: {', '.join(allowed)}"
         )

@@ -73,7 +73,7 @@ def runs(
     --------
     >>> runs(25775, since="7d", state="ERROR")
     """
-    domo_targets = None if streams is None else targets.understood(streams, "streams")
+    domo_targets = None if streams is None else targets.understood(streams, "streams", repeats=True)
     domo = connection.current(instance)
     began = 0 if since is None else int(targets.since(since, domo.clock.time()) * 1e6)
     wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
@@ -82,7 +82,8 @@ def runs(
         if domo_targets is None:
             found = frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
         else:
-            found = _of_streams(domo, stream_ids(domo, domo_targets), wanted, refresh=refresh, warn=warn)
+            ids = list(dict.fromkeys(stream_ids(domo, domo_targets, repeats=True)))
+            found = _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
     warn.now()
     return found
 

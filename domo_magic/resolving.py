@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from domo_magic.targets import Target
 
 
-def stream_ids(domo: Connection, targets: Sequence[Target]) -> list[int]:
+def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
     """Return the stream of every target, asking Domo about DataSets.
 
     Raises
     ------
     TargetError
-        A DataSet is fed by no connector, belongs to another instance, or is there twice; nothing
-        was started.
+        A DataSet is fed by no connector, belongs to another instance, or, unless there may be
+        `repeats`, is there twice; nothing was started.
     DomoError
         Domo could not be asked.
     """
@@ -53,10 +53,11 @@ def stream_ids(domo: Connection, targets: Sequence[Target]) -> list[int]:
         if isinstance(answer, DomoError):
             raise answer
         found.append(answer)
-    refuse_twice(
-        replace(target, stream_id=stream, dataset_id=None)
-        for target, stream in zip(targets, found, strict=True)
-    )
+    if not repeats:
+        refuse_twice(
+            replace(target, stream_id=stream, dataset_id=None)
+            for target, stream in zip(targets, found, strict=True)
+        )
     return found
 
 
@@ -74,7 +75,9 @@ def _stream_of(domo: Connection, dataset_id: str) -> int:
     return stream_id
 
 
-def targets_of(domo: Connection, wanted: Sequence[Target]) -> list[tuple[int, int | None]]:
+def targets_of(
+    domo: Connection, wanted: Sequence[Target], *, repeats: bool = False
+) -> list[tuple[int, int | None]]:
     """Return ``(stream_id, execution_id)`` of every target; a stream alone has no ``execution_id``.
 
     Raises
@@ -85,7 +88,7 @@ def targets_of(domo: Connection, wanted: Sequence[Target]) -> list[tuple[int, in
         Domo could not be asked.
     """
     streams = [target for target in wanted if target.execution_id is None]
-    ids = dict(zip(streams, stream_ids(domo, streams), strict=True))
+    ids = dict(zip(streams, stream_ids(domo, streams, repeats=repeats), strict=True))
     return [
         (ids[target], None) if target.execution_id is None else (target.stream_id or 0, target.execution_id)
         for target in wanted

@@ -20,6 +20,8 @@ _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HOW = "write a stream's id (25775), a DataSet's id, or the address of a DataSet's page in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
+_ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
+_THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -46,7 +48,7 @@ class Target:
     host: str | None = None
 
 
-def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
+def parse(value: object, meant: Meant = "streams", *, repeats: bool = False) -> tuple[Target, ...]:
     """Understand a Python value: an id, text, a list, tuple, set, array, Series or frame of them.
 
     Parameters
@@ -56,6 +58,8 @@ def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
     meant : {"streams", "runs"}
         Where runs are meant, ``25775/2`` is one, and a frame's ``streamId`` goes with its
         ``executionId``.
+    repeats : bool
+        Whether a target may be there several times, and is one: for listing and comparing.
 
     Raises
     ------
@@ -67,23 +71,29 @@ def parse(value: object, meant: Meant = "streams") -> tuple[Target, ...]:
     >>> [target.stream_id for target in parse([25775, "25776"])]
     [25775, 25776]
     """
-    return checked(each(value, meant), meant)
+    return checked(each(value, meant), meant, repeats=repeats)
 
 
-def checked(targets: Iterable[Target], meant: Meant) -> tuple[Target, ...]:
-    """Return the targets, after making sure that there are some and none is there twice."""
+def checked(targets: Iterable[Target], meant: Meant, *, repeats: bool = False) -> tuple[Target, ...]:
+    """Return the targets, after making sure that there are some and none is there twice, or is one."""
     found = tuple(targets)
+    if repeats:
+        found = tuple({_key(target): target for target in found}.values())
     if not found:
         raise TargetError("no target: what was given is empty", _HOW if meant == "streams" else _HOW_RUN)
     refuse_twice(found)
     return found
 
 
-def understood(value: object, meant: Meant) -> tuple[Target, ...]:
+def understood(value: object, meant: Meant, *, repeats: bool = False) -> tuple[Target, ...]:
     """Return targets as they are, and `parse` everything else."""
     if isinstance(value, tuple) and value and all(isinstance(item, Target) for item in value):
         return value
-    return parse(value, meant)
+    return parse(value, meant, repeats=repeats)
+
+
+def _key(target: Target) -> tuple[object, ...]:
+    return target.stream_id, target.execution_id, (target.dataset_id or "").lower()
 
 
 def refuse_twice(targets: Iterable[Target]) -> None:
@@ -96,7 +106,7 @@ def refuse_twice(targets: Iterable[Target]) -> None:
     """
     seen = set()
     for target in targets:
-        key = (target.stream_id, target.execution_id, (target.dataset_id or "").lower())
+        key = _key(target)
         if key in seen:
             raise TargetError(f"{shown(target.text)} is there twice; nothing was sent", "name it once")
         seen.add(key)
@@ -107,6 +117,11 @@ def bare(text: str) -> Iterator[str]:
     for each_word in text.split():
         if "://" in each_word:
             yield each_word.strip("[](){},'\"")
+        elif _THOUSANDS.search(each_word) and not re.search(r"[\[({]", text):
+            raise TargetError(
+                f"{shown(each_word)} may be one number or several",
+                f"write {each_word.replace(',', '')} or {each_word.replace(',', ' ')}",
+            )
         elif re.search(r"\w[\[({]|[\])}]\w", each_word):  # 25(775) is not two ids
             yield each_word
         else:
@@ -116,14 +131,15 @@ def bare(text: str) -> Iterator[str]:
 def each(value: Any, meant: Meant) -> Iterator[Target]:
     """Yield the targets in a Python value, as `parse` does, without looking at all of them together."""
     if isinstance(value, str):
-        for part in bare(value) if "\n" not in value else [value]:
-            yield word(part, meant)
+        yield from _of_text(value, meant)
     elif hasattr(value, "columns"):
         yield from _of_frame(value, meant)
     elif isinstance(value, dict):
         raise TargetError("a dict is no target", "give its keys or values as a list")
     elif hasattr(value, "to_frame") and "streamId" in getattr(value, "index", ()):
         yield from _of_frame(value.to_frame().T, meant)  # one row of a frame
+    elif getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}:  # numpy counts them in numbers
+        raise TargetError(f"{value.dtype} is no id", _HOW if meant == "streams" else _HOW_RUN)
     elif hasattr(value, "tolist"):
         items = value.tolist()
         yield from each(items, meant) if isinstance(items, list) else [_item(items, meant)]
@@ -134,13 +150,26 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
         yield _item(value, meant)
 
 
-def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
-    if "streamId" not in table.columns:
+def _of_text(text: str, meant: Meant) -> Iterator[Target]:
+    if "\n" in text.strip():
         raise TargetError(
-            "the frame has no column streamId", "give a frame from domo_magic, or a list of ids"
+            f"{shown(text)} is the text of a printed object, not its ids",
+            "give the list, Series or frame itself, not its text",
         )
+    for part in bare(text):
+        yield word(part, meant)
+
+
+def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
+    names = [name for name in table.columns if isinstance(name, str)]
+    for name in ("streamId", "executionId"):
+        if names.count(name) != 1 and (name == "streamId" or name in names):
+            many = "several columns" if name in names else "no column"
+            raise TargetError(
+                f"the frame has {many} {name}", "give a frame from domo_magic, or a list of ids"
+            )
     streams = table["streamId"].tolist()
-    if meant == "streams" or "executionId" not in table.columns:
+    if meant == "streams" or "executionId" not in names:
         yield from (_item(stream, meant) for stream in streams)
         return
     for stream, execution in zip(streams, table["executionId"].tolist(), strict=True):
@@ -162,8 +191,10 @@ def _item(value: object, meant: Meant) -> Target:
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
         number = -1
-    if isinstance(value, bool) or number < 0:
-        raise TargetError(f"{shown(str(value))} is no id", _HOW if meant == "streams" else _HOW_RUN)
+    if isinstance(value, bool) or not 0 <= number < _ENDLESS:
+        plain = value is None or isinstance(value, float) or (isinstance(value, int) and number < _ENDLESS)
+        what = shown(str(value)) if plain else f"this {type(value).__name__}"
+        raise TargetError(f"{what} is no id", _HOW if meant == "streams" else _HOW_RUN)
     return word(str(number), meant)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import domo_magic
 from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from domo_magic.connection import Connection
     from domo_magic.sandbox import Sandbox
     from domo_magic.sandbox.faults import Fault, Request
@@ -38,3 +42,37 @@ def test_pages_smaller_than_asked_for_hide_no_run(
     found = domo_magic.runs(stream, limit=25, state="ERROR")
     assert found["executionId"].tolist() == list(range(300, 50, -10))
     assert len(domo_magic.runs(stream, limit=1000)) == 300
+
+
+def test_a_stream_that_is_named_twice_is_listed_and_compared_once(domo: Connection) -> None:
+    """For listing and comparing, a stream's id, its DataSet and a frame with both are one stream."""
+    dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
+    for name in (25775, dataset):
+        frame = pd.DataFrame({"streamId": [25775, 25775]})
+        for twice in ([25775, name], frame):
+            assert domo_magic.runs(twice, limit=3)["executionId"].tolist() == [200, 199, 198]
+            assert domo_magic.compare(twice, limit=3)["executionId"].tolist() == [200, 199, 198]
+    with pytest.raises(domo_magic.TargetError, match="twice"):
+        domo_magic.run([25775, dataset])
+
+
+@pytest.mark.parametrize(
+    "order", [lambda: domo_magic.runs(instance=["x"]), lambda: domo_magic.runs(instance=np.array([1, 2]))]
+)
+def test_an_instance_that_is_no_text_is_refused(order: Callable[[], object], domo: Connection) -> None:
+    """What cannot be the name of an instance is a setting's error."""
+    with pytest.raises(domo_magic.ConfigurationError, match="it is not text"):
+        order()
+
+
+def test_options_that_are_no_words_are_refused(sandbox: Sandbox, domo: Connection) -> None:
+    """An array in the place of a word is a refusal, and nothing is sent."""
+    array: Any = np.array([1, 2])
+    for call in (
+        lambda: domo_magic.run(25775, if_running=array),
+        lambda: domo_magic.run(25775, on_failure=array),
+        lambda: domo_magic.compare(25775, baseline=array),
+    ):
+        with pytest.raises(domo_magic.TargetError, match="not known"):
+            call()
+    assert sandbox.requests == []

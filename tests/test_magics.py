@@ -203,6 +203,19 @@ def test_a_bad_line_is_one_clear_error_and_no_request(
         ("%domo_run 25775 --unknown", "unrecognized arguments: --unknown\nexamples: %domo_run --help"),
         ("%domo_run 'x", "a quote is not closed"),
         ("%domo_run 25775 --timeout 10m", "add --wait"),
+        ("%domo_run frame.streamId", "assign it first: ids = frame.streamId, then %domo_run ids"),
+        ("%domo_runs a_list[:2]", "assign it first: ids = a_list[:2], then %domo_runs ids"),
+        ('%domo_run frame["streamId"]', "assign it first: ids = frame['streamId'], then %domo_run ids"),
+        ("%domo_run frame[frame.streamId > 3]", "ids = frame[frame.streamId > 3], then %domo_run ids"),
+        ("%domo_run text", "give the list, Series or frame itself, not its text"),
+        ("%domo_run 25775 --label my nightly load", 'needs quotes (--label "my ...")'),
+        ('%domo_run "Sales Orders"', "'Sales Orders'\nto find a stream: %domo_streams Sales Orders"),
+        ("%domo_compare widget", "this object is no id"),
+        ("%domo_run 25,775", "write 25775 or 25 775"),
+        ("%domo_connect 127.0.0.1:25775", "write http://127.0.0.1:25775"),
+        ("%domo_connect localhost:25775", "write http://localhost:25775"),
+        ("%domo_compare 25775 --baseline 25776/1", "the baseline 25776/1 is of another stream than 25775"),
+        ("%domo_wait 25775/9999", "look for it: %domo_runs 25775"),
         ("%domo_connect s3cr3t --token s3cr3t", "a token is never written on it"),
         (f"%domo_run https://other.domo.com/datasources/{DATASET}", "https://other.domo.com"),
     ],
@@ -212,6 +225,7 @@ def test_a_refusal_says_what_to_write(
 ) -> None:
     """The words that help are there."""
     shell.push({"a_list": [1], "printed": pd.Series([1, 2]), "long_array": np.arange(2_000)})
+    shell.push({"frame": KINDS["frame"], "text": str(pd.Series([1, 2])), "widget": object()})
     error = str(refused(shell, cell))
     assert said in error
     assert "s3cr3t" not in error

@@ -201,8 +201,20 @@ def test_the_address_of_a_page_names_a_dataset_and_its_host(text: str, host: str
         "25775 25775",
         pd.Series([1.0, float("nan")]),
         pd.Series([True]),
+        np.datetime64("2024-01-01", "ns"),
+        np.timedelta64(5, "ns"),
+        np.array(["2024-01-01"], "M8[ns]"),
+        pd.Series(pd.to_timedelta([5], unit="ns")),
+        pd.DataFrame([[1, 2]], columns=["streamId", "streamId"]),
+        pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("streamId", "a")])),
+        pd.DataFrame([[1]], columns=pd.Index([pd.NA], dtype=object)),
+        10**5000,
+        "25,775",
+        "371 25,775",
+        "1,234,567",
+        "0    25778\n1    25779\ndtype: int64",
     ],
-    ids=lambda value: repr(value)[:30],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     """Everything else is a TargetError: what is wrong, and in its second line what to write."""
@@ -212,6 +224,38 @@ def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     assert caught.value.todo
     assert len(str(caught.value).splitlines()) == 2
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        ("25,775", "'25,775' may be one number or several\nwrite 25775 or 25 775"),
+        ([len], "this builtin_function_or_method is no id\n"),
+        (["a\nb"], "is no stream"),
+        ("0 1\n1 2", "give the list, Series or frame itself"),
+        (np.datetime64("2024-01-01", "ns"), "datetime64[ns] is no id\n"),
+        (pd.DataFrame([[1, 2]], columns=["streamId", "streamId"]), "has several columns streamId\n"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_names_what_is_wrong(value: object, said: str) -> None:
+    """The message has the value where it is short, else its type, and what to write instead."""
+    with pytest.raises(TargetError) as caught:
+        parse(value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[371,372]", "{371,372}", "371, 372", "25775,371", "371,37"])
+def test_a_comma_between_ids_is_a_comma(text: str) -> None:
+    """Only what looks like the thousands of one number is refused."""
+    assert len(parse(text)) == 2
+
+
+def test_repeated_targets_are_one_where_they_may_be() -> None:
+    """For listing and comparing a frame may have a stream many times; the order is of the first."""
+    several = pd.DataFrame({"streamId": [371, 25775, 371]})
+    assert [target.stream_id for target in parse(several, repeats=True)] == [371, 25775]
+    assert [target.stream_id for target in understood(several, "streams", repeats=True)] == [371, 25775]
 
 
 @pytest.mark.parametrize("text", ["25775/0", "25775/-1", "0/2", "25775/2/3", f"25775/{2**63}", "a/b"])
