@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import comm
 import ipywidgets
 import pytest
+from comm.base_comm import BaseComm
 
 import domo_magic
 from domo_magic import connection
@@ -382,3 +385,53 @@ def test_a_hostile_name_is_text_in_every_widget(domo: Connection, sandbox: Sandb
     assert panel.join(60)
     shown = [w.value for w in (panel._parts.live, panel._parts.ended, panel._parts.side, panel._parts.code)]
     assert not any("<img src=x" in html for html in [*shown, *panel.snapshot().values()])
+
+
+class Recording(BaseComm):
+    """A comm that keeps what it sends."""
+
+    sent: ClassVar[list[tuple[float, str, str]]] = []
+
+    def publish_msg(self, msg_type: str, data: Any = None, **_: Any) -> None:
+        """Keep it."""
+        state = (data or {}).get("state", {})
+        Recording.sent.append((time.monotonic(), self.comm_id, json.dumps(state, ensure_ascii=False)))
+
+
+def test_two_hundred_live_runs_are_few_small_messages(
+    domo: Connection, sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 unfinished runs the table is told at most four times a second, in messages below 20 kB."""
+    monkeypatch.setattr(comm, "create_comm", Recording)
+    Recording.sent.clear()
+    slow = sandbox.world.add_stream(600.0, name="Two hundred runs of one long name")
+    for _ in range(200):
+        sandbox.world.start(slow)
+    panel = loaded(make(slow))
+    live = panel._parts.live.comm.comm_id
+    began = time.monotonic()
+    until(lambda: len([1 for _, widget, _ in Recording.sent if widget == live]) > 6)
+    messages = [(at, text) for at, widget, text in Recording.sent if widget == live]
+    assert max(len(text.encode()) for _, text in messages) <= 20_000
+    times = [at for at, _ in messages]
+    assert all(fifth - first >= 0.95 for first, fifth in zip(times, times[4:], strict=False))
+    ended = [
+        text
+        for at, widget, text in Recording.sent
+        if widget == panel._parts.ended.comm.comm_id and at > began + 1
+    ]
+    assert len(ended) <= 2, "the other table rests while nothing ends"
+
+
+def test_nothing_is_sent_while_nothing_changes(
+    domo: Connection, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panel without unfinished runs has no thread and sends nothing, however often it is drawn."""
+    monkeypatch.setattr(comm, "create_comm", Recording)
+    panel = loaded(make(25775))
+    until(lambda: len(panel.chooser._options_values) == 50)
+    panel._draw()
+    Recording.sent.clear()
+    panel._draw()
+    assert Recording.sent == []
+    until(lambda: not any(thread.name == NAME for thread in threading.enumerate()))
