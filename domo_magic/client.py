@@ -89,12 +89,15 @@ class Client:
             Nothing was started.
         """
         deadline = self._clock.monotonic() + self._timing.start_budget
+        if self.quiet and (self.quiet > self._timing.start_budget or self._clock.wait(stop, self.quiet)):
+            raise self._patience.unasked()
         for attempt in range(REPEATS + 1):
             try:
                 answer = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
             except Lost as lost:
                 if lost.sent:
                     raise Uncertain(*_unknown(stream_id, lost.what)) from lost
+                lost.todo = f"nothing was started; {lost.todo}"
                 problem: DomoError = lost
                 pause = self._patience.backoff(attempt)
             else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import records
 from domo_magic.database import Database
+from domo_magic.records import Intent
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,31 +19,6 @@ if TYPE_CHECKING:
     from domo_magic.timing import Clock
 
 FILE = "history.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A start that was asked for, recorded before its request left.
-
-    Attributes
-    ----------
-    id : int
-        In the history.
-    stream_id : int
-        The stream.
-    requested_at : int
-        Epoch milliseconds.
-    known_before : int or None
-        The highest execution id of the stream that was known here at that time.
-    label : str or None
-        What the person called it.
-    """
-
-    id: int
-    stream_id: int
-    requested_at: int
-    known_before: int | None = None
-    label: str | None = None
 
 
 class History:
@@ -89,17 +65,37 @@ class History:
 
         return self._database.write(work, durable=True)
 
-    def leaves(self, intent: Intent) -> Intent:
-        """Record that the request of a start that had to wait for its turn leaves only now."""
-        late = replace(intent, requested_at=self._now_ms())
+    def leaves(self, intent: Intent, requested_at: int | None = None) -> Intent:
+        """Record that the request of a start left at another time (epoch ms, by default now)."""
+        moved = replace(intent, requested_at=self._now_ms() if requested_at is None else requested_at)
         self._database.write(
             lambda db: db.execute(
                 "UPDATE run SET requested_at = ?, sorted_at = ? WHERE id = ?",
-                (late.requested_at, late.requested_at * 1000, late.id),
+                (moved.requested_at, moved.requested_at * 1000, moved.id),
             ),
             durable=True,
         )
-        return late
+        return moved
+
+    def ahead(self, instance: str, intent: Intent, since: int) -> set[str]:
+        """Return what became of the stream's starts recorded before this one, `since` (epoch ms)."""
+        rows = self._database.read(
+            "SELECT DISTINCT outcome FROM run WHERE instance = ? AND stream_id = ? AND requested_at >= ?"
+            " AND id < ? AND outcome IS NOT 'refused'",
+            (instance, intent.stream_id, since, intent.id),
+        )
+        return {row[0] for row in rows}
+
+    def user(self, instance: str) -> str | None:
+        """Return whose token started the newest run whose start was answered here, as far as it is known."""
+        rows = self._database.read(
+            "SELECT answer FROM run WHERE instance = ? AND outcome = 'started' AND answer IS NOT NULL"
+            " ORDER BY sorted_at DESC LIMIT 1",
+            (instance,),
+        )
+        fields = records.parsed(rows[0][0]) if rows else None
+        user = fields.get("startedBy") if isinstance(fields, dict) else None
+        return None if user is None else str(user)
 
     def answered(self, instance: str, intent: Intent, execution: Execution) -> None:
         """Record the answer to a start; without an execution id the intent stays open."""

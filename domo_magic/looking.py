@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from threading import Event
 
     from domo_magic.connection import Connection
-    from domo_magic.history import Intent
+    from domo_magic.records import Intent
 
 _WINDOW = 50
 # A server's clock is known from its Date header, to the second; times of runs may be cut to seconds.
 _CUT = 1.0
+# Seconds: no clock is wrong for so long that a start is looked into for ever.
+_WEEK = 604_800
 
 
 def look(domo: Connection, intent: Intent, stop: Event) -> tuple[Execution | None, list[Execution]]:
@@ -75,9 +77,21 @@ def look_once(
 
 def _fitting(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> list[Execution]:
     """Return the runs that may be an intent's, newest first."""
-    claimed = domo.history.claimed(domo.instance, intent)
-    found = [run for run in runs if run.execution_id not in claimed and _fits(domo, intent, run)]
+    if domo.user is None:
+        domo.user = domo.history.user(domo.instance)  # of an earlier kernel
+    found = [run for run in _unclaimed(domo, intent, runs) if _fits(domo, intent, run)]
     return sorted(found, key=lambda run: run.execution_id or 0, reverse=True)
+
+
+def _unclaimed(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> list[Execution]:
+    """Return the runs that a person started, no other start's, and not known before the intent."""
+    claimed = domo.history.claimed(domo.instance, intent)
+    least = intent.known_before or 0
+    return [
+        run
+        for run in runs
+        if run.manual and (run.execution_id or 0) > least and run.execution_id not in claimed
+    ]
 
 
 def _adopted(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> list[Execution]:
@@ -90,21 +104,47 @@ def _adopted(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> lis
 
 
 def _fits(domo: Connection, intent: Intent, run: Execution) -> bool:
-    if not run.manual or run.execution_id is None:
-        return False
-    if intent.known_before is not None and run.execution_id <= intent.known_before:
-        return False
+    """Whether an unclaimed run may be the intent's."""
     user = run.fields.get("startedBy")
     if domo.user is not None and user is not None and str(user) != domo.user:
         return False
-    began = run.started_us
-    if began is None:
-        began = microseconds(run.fields.get("createdAt"))
+    began = _began(run)
     if began is None:
         return intent.known_before is not None
-    asked = intent.requested_at / 1000 + domo.client.skew
-    early = domo.timing.skew + _CUT
-    return asked - early <= began / 1e6 <= asked + domo.timing.start_window
+    return _earliest(domo, intent) <= began <= _asked(domo, intent) + domo.timing.start_window
+
+
+def _began(run: Execution) -> float | None:
+    """Return when Domo made the run (epoch seconds); one that waits in a queue may start much later."""
+    created = microseconds(run.fields.get("createdAt"))
+    began = run.started_us if created is None else created
+    return None if began is None else began / 1e6
+
+
+def _asked(domo: Connection, intent: Intent) -> float:
+    return intent.requested_at / 1000 + domo.client.skew
+
+
+def _earliest(domo: Connection, intent: Intent) -> float:
+    return _asked(domo, intent) - domo.timing.skew - _CUT
+
+
+def _over(domo: Connection, intent: Intent, runs: Sequence[Execution]) -> bool:
+    """Whether nothing was started: its time is over, and no run is there that may be its after all.
+
+    A clock may have been put right, or Domo's is not known: a run outside the window proves nothing.
+    """
+    age = domo.clock.time() - intent.requested_at / 1000
+    if age <= _latest(domo):
+        return False
+    doubtful = [
+        run
+        for run in _unclaimed(domo, intent, runs)
+        if intent.known_before is not None
+        or (began := _began(run)) is None
+        or began >= _earliest(domo, intent)
+    ]
+    return not doubtful or age > _WEEK
 
 
 def _latest(domo: Connection) -> float:
@@ -116,7 +156,7 @@ def settle(domo: Connection, stream_id: int | None = None) -> list[Execution]:
     """Look once into every start whose fate is still open; return the runs that were found.
 
     A start for which no run can have begun any more is closed: nothing was started. What cannot
-    be asked now stays open.
+    be asked now stays open, and so does, for a week, what a doubtful run may belong to.
     """
     of_stream: dict[int, list[Intent]] = {}
     for intent in domo.history.open_intents(domo.instance, stream_id):
@@ -148,6 +188,6 @@ def _settle(domo: Connection, intents: Sequence[Intent]) -> list[Execution]:
         if fitting and len(fitting) <= alike:
             # Not more runs than starts that each could be the one of: all of them are ours.
             found += _adopted(domo, intent, fitting[:1])
-        elif not fitting and domo.clock.time() - intent.requested_at / 1000 > _latest(domo):
+        elif not fitting and _over(domo, intent, runs):
             domo.history.refused(intent)
     return found

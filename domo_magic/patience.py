@@ -62,6 +62,11 @@ class Patience:
         self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
         return pause
 
+    def unasked(self) -> RateLimited:
+        """Return the error for what Domo was not asked because it wants its rest."""
+        what = f"{self._host} wants not to be asked for another {self.quiet:.0f} s"
+        return RateLimited(what, "try again after that", status=429)
+
     def repeat(self, once: Callable[[], _T]) -> _T:
         """Ask a question, and again while what goes wrong may pass.
 
@@ -74,8 +79,7 @@ class Patience:
         attempt = 0
         while True:
             if self._clock.monotonic() + self.quiet > deadline:
-                what = f"{self._host} wants not to be asked for another {self.quiet:.0f} s"
-                raise RateLimited(what, "try again after that", status=429)
+                raise self.unasked()
             self._clock.wait(_NEVER, self.quiet)
             try:
                 return once()

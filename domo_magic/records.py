@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import InvalidResponse
@@ -14,6 +15,31 @@ if TYPE_CHECKING:
     #: ``(stream_id, execution_id, answer, state, name, label, requested_at)``
     Row = tuple[Any, ...]
     Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A start that was asked for, recorded before its request left.
+
+    Attributes
+    ----------
+    id : int
+        In the history.
+    stream_id : int
+        The stream.
+    requested_at : int
+        Epoch milliseconds.
+    known_before : int or None
+        The highest execution id of the stream that was known here at that time.
+    label : str or None
+        What the person called it.
+    """
+
+    id: int
+    stream_id: int
+    requested_at: int
+    known_before: int | None = None
+    label: str | None = None
 
 
 def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
@@ -29,8 +55,8 @@ def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
 def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
     """Return parsed JSON and what is known here of each run, as `frames.table` takes them."""
     fields = [
-        parsed if isinstance(parsed, dict) else {"currentState": row[3]}
-        for parsed, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
+        answer if isinstance(answer, dict) else {"currentState": row[3]}
+        for answer, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
     ]
     known: list[Known] = [
         (stream_id, execution_id, name, instance, label, requested_at)
@@ -42,15 +68,16 @@ def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
 def _parsed(answers: Sequence[str | None]) -> Sequence[object]:
     """Parse answers, in one go where all of them are JSON; None for what is not."""
     try:
-        parsed = parse_json(f"[{','.join(answer or 'null' for answer in answers)}]")
+        values = parse_json(f"[{','.join(answer or 'null' for answer in answers)}]")
     except InvalidResponse:
-        parsed = None
-    if isinstance(parsed, list) and len(parsed) == len(answers):
-        return parsed
-    return [_parsed_alone(answer) for answer in answers]
+        values = None
+    if isinstance(values, list) and len(values) == len(answers):
+        return values
+    return [parsed(answer) for answer in answers]
 
 
-def _parsed_alone(answer: str | None) -> object:
+def parsed(answer: str | None) -> object:
+    """Parse an answer; None for what is not JSON."""
     try:
         return parse_json(answer or "null")
     except InvalidResponse:

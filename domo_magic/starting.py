@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from domo_magic.connection import Connection
-    from domo_magic.history import Intent
+    from domo_magic.records import Intent
 
 IfRunning = Literal["start", "adopt", "error"]
 _RECENT = 100
 _HOUR_US = 3_600_000_000
 # A start that waited for its turn longer than this part of its window is dated anew.
 _TURN = 20
+# Seconds that a clock may move between a start and its answer without being put right.
+_STEP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def start(
 
     def one(intent: Intent) -> Outcome:
         begun.add(intent.id)  # before it looks at `stop`: either it stops, or it counts as begun
-        return _start_one(domo, intent, stop, uncertain)
+        mine = intent if if_running == "start" else _given_way(domo, intent, if_running, stop)
+        return mine if isinstance(mine, Outcome) else _start_one(domo, mine, stop, uncertain)
 
     try:
         started = each(one, intents, parallel=max_parallel, arrived=lambda _index, outcome: arrived(outcome))
@@ -117,9 +120,13 @@ def _start_one(
         if stop.is_set():
             domo.history.refused(intent)
             return Outcome(nothing, TriggerOutcomeUnknown(f"stream {intent.stream_id} was not started"))
+        shift = domo.clock.time() - domo.clock.monotonic()
         execution = domo.client.start(intent.stream_id, stop)
     except Uncertain as error:
         uncertain(intent.stream_id, error.what)
+        moved = domo.clock.time() - domo.clock.monotonic() - shift
+        if abs(moved) > _STEP:  # the clock was put right meanwhile, and the request's time was wrong
+            intent = domo.history.leaves(intent, intent.requested_at + int(moved * 1000))
         return _looked(domo, intent, stop, nothing, error)
     except DomoError as error:
         domo.history.refused(intent)
@@ -161,6 +168,22 @@ def _nameless(domo: Connection, intent: Intent, stop: threading.Event, execution
         f" to look again: %domo_runs {intent.stream_id}"
     )
     return Outcome(domo.known(execution, intent.label, intent.requested_at), warning=warning)
+
+
+def _given_way(
+    domo: Connection, intent: Intent, if_running: IfRunning, stop: threading.Event
+) -> Intent | Outcome:
+    """Return the intent to be sent, or, where another kernel is starting the stream just now, its run."""
+    since = intent.requested_at - int(domo.timing.connect * 1000)
+    if not domo.history.ahead(domo.instance, intent, since):
+        return intent
+    domo.history.refused(intent)
+    deadline = domo.clock.monotonic() + domo.timing.look
+    while "open" in domo.history.ahead(domo.instance, intent, since):
+        if domo.clock.monotonic() > deadline or domo.clock.wait(stop, domo.timing.look_pause):
+            break
+    present = _present(domo, intent.stream_id, if_running)
+    return present or domo.history.intend(domo.instance, [intent.stream_id], intent.label)[0]
 
 
 def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome | None:

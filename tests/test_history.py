@@ -535,7 +535,7 @@ def test_kernels_share_a_history(history: History, file: Path) -> None:
 def test_of_kernels_that_adopt_the_same_run_one_gets_it(history: History, file: Path) -> None:
     """The claim is made in one transaction: of four at the same moment, each gets a run of its own."""
     program = """
-    from domo_magic.history import Intent
+    from domo_magic.records import Intent
     mine = Intent(int(sys.argv[2]), 7, 0)
     print(sum(history.adopt("mycompany", mine, Execution(7, n)) for n in range(1, 51)))
     """

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from domo_magic.connection import Connection
     from domo_magic.errors import DomoError
+    from domo_magic.records import Intent
     from domo_magic.sandbox.faults import Fault, Request
     from domo_magic.starting import Outcome
 
@@ -261,8 +262,105 @@ def test_an_open_start_is_closed_when_its_time_is_over(
     clock.now += 500
     assert (looking.settle(still_domo), open_intents(still_domo)) == ([], 1)
     clock.now += 200
-    still_sandbox.world.start(stream)
     assert (looking.settle(still_domo), open_intents(still_domo)) == ([], 0)
+
+
+def test_an_open_start_is_not_closed_while_a_run_may_be_its(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+) -> None:
+    """A run outside the window may be its after all, if a clock was wrong; after a week it is closed."""
+    stream = still_sandbox.world.add_stream(5)
+    still_sandbox.order(faults.reset())
+    start(still_domo, stream)
+    clock.now += 700
+    still_sandbox.world.start(stream)
+    assert (looking.settle(still_domo), open_intents(still_domo)) == ([], 1)
+    clock.now += 7 * 24 * HOUR
+    assert (looking.settle(still_domo), open_intents(still_domo)) == ([], 0)
+
+
+def test_a_run_that_waited_in_a_queue_is_settled(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+) -> None:
+    """A run made in the window is the start's, however much later it began."""
+    stream = still_sandbox.world.add_stream(5)
+    still_sandbox.order(faults.reset())
+    start(still_domo, stream)
+    made = clock.now
+    clock.now += 1500
+    still_sandbox.order(
+        executions({"executionId": 1, "createdAt": made, "startedAt": made + 700}),
+        method="GET",
+        path=r"/executions\?",
+        times=99,
+    )
+    assert [run.run for run in looking.settle(still_domo)] == [f"{stream}/1"]
+
+
+def test_another_kernel_knows_whose_token_it_is(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """The history tells, before the first answer: another person's run is not taken up."""
+    start(still_domo, 25775)
+    still_domo.user = None  # as in a new kernel
+    stream = still_sandbox.world.add_stream(500)
+    meanwhile(still_sandbox, lambda: still_sandbox.world.start(stream, started_by=COLLEAGUE), faults.reset())
+    assert isinstance(start(still_domo, stream).error, TriggerOutcomeUnknown)
+    assert open_intents(still_domo) == 1
+
+
+def test_a_clock_that_is_put_right_meanwhile_loses_no_run(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour off at the intent, right when the answer is lost: the run is found, its request dated anew."""
+    wrong = [HOUR]
+    monkeypatch.setattr(clock, "time", lambda: clock.now + wrong[0])
+    monkeypatch.setattr(clock, "monotonic", lambda: clock.now)
+    stream = still_sandbox.world.add_stream(500)
+    meanwhile(still_sandbox, lambda: wrong.__setitem__(0, 0.0), faults.reset(after=True))
+    outcome = start(still_domo, stream)
+    assert outcome.execution.run == f"{stream}/1"
+    assert outcome.execution.requested_at == pytest.approx(clock.now * 1000, abs=30_000)
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["its run", "nothing"])
+def test_adopt_gives_way_to_a_start_recorded_just_before(
+    still_sandbox: Sandbox, still_domo: Connection, monkeypatch: pytest.MonkeyPatch, *, answered: bool
+) -> None:
+    """Of two kernels that saw a stream at rest one starts it; the other has its run, or starts after all."""
+    stream, history = still_sandbox.world.add_stream(500), still_domo.history
+    intend, wait = history.intend, still_domo.clock.wait
+    others: list[Intent] = []
+
+    def elsewhere_first(*asked: Any) -> list[Intent]:
+        if not others:
+            others.extend(intend(*asked))
+        return intend(*asked)
+
+    def meanwhile_answered(event: threading.Event, seconds: float) -> bool:
+        if others and answered and not still_sandbox.world.count(stream):
+            history.answered(still_domo.instance, others[0], still_domo.client.start(stream))
+        return wait(event, seconds)
+
+    monkeypatch.setattr(history, "intend", elsewhere_first)
+    monkeypatch.setattr(still_domo.clock, "wait", meanwhile_answered)
+    outcome = start(still_domo, stream, if_running="adopt")
+    assert (outcome.execution.run, outcome.adopted) == (f"{stream}/1", answered)
+    assert (posts(still_sandbox), still_sandbox.world.count(stream)) == (1, 1)
+
+
+@pytest.mark.parametrize("rest, starts", [(20, 1), (90, 0)])
+def test_a_start_leaves_domo_its_rest(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock, rest: int, starts: int
+) -> None:
+    """What a question was told by Retry-After holds for a start too: it waits, a minute at most."""
+    still_sandbox.order(faults.status(429, retry_after=rest), method="GET")
+    with pytest.raises(RateLimited):
+        still_domo.client.history(25775, repeat=False)
+    before = clock.now
+    error = start(still_domo, 25775).error
+    assert (posts(still_sandbox), open_intents(still_domo)) == (starts, 0)
+    assert (error is None) is (starts == 1)
+    assert error is None or isinstance(error, RateLimited)
+    assert clock.now - before == (rest if starts else 0)
 
 
 def test_an_open_start_stays_open_while_domo_does_not_say(
