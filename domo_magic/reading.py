@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import connection, listing, targets
 from domo_magic.errors import DomoError, TargetError
-from domo_magic.execution import Execution
+from domo_magic.execution import FINAL_STATES, Execution
 from domo_magic.frames import frame, newest_first, table, typed
 from domo_magic.orders import DomoWarning
 from domo_magic.resolving import stream_ids
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from domo_magic.baseline import Baseline
     from domo_magic.connection import Connection
+
+# Of so many runs the states and labels are looked at, and so many of them named.
+_LOOKED_AT = 100
+_NAMED = 10
 
 
 def runs(
@@ -67,7 +72,8 @@ def runs(
     Warns
     -----
     DomoWarning
-        Domo could not be reached; what is recorded here is shown.
+        Domo could not be reached, and what is recorded here is shown; or a state that is none of Domo's
+        usual ones, or a label, left no run: names those that there are.
 
     Examples
     --------
@@ -79,13 +85,35 @@ def runs(
     wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
     warn = _Warn()
     with interruptible(list):
-        if domo_targets is None:
-            found = frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
-        else:
+        ids: list[int] | None = None
+        if domo_targets is not None:
             ids = list(dict.fromkeys(stream_ids(domo, domo_targets, repeats=True)))
-            found = _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+        found = _listed(domo, ids, wanted, refresh=refresh, warn=warn)
+        if found.empty and not (wanted.label is None and (state or "SUCCESS").upper() in FINAL_STATES):
+            there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
+            _tell(wanted, _listed(domo, ids, there, refresh=refresh, warn=warn), warn)
     warn.now()
     return found
+
+
+def _listed(
+    domo: Connection, ids: Sequence[int] | None, wanted: listing.Wanted, *, refresh: bool, warn: _Warn
+) -> pd.DataFrame:
+    if ids is None:
+        return frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
+    return _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+
+
+def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: _Warn) -> None:
+    """Say which states or labels there are where the one that was asked for is not among them."""
+    for what, asked, column in (("state", wanted.state, "currentState"), ("label", wanted.label, "label")):
+        known = sorted(there[column].dropna().unique())
+        if asked is None or there.empty or asked.upper() in FINAL_STATES or asked in known:
+            continue
+        names = ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+        warn(
+            f"no run with the {what} {targets.shown(asked)}; the newest {len(there)} have: {names or 'none'}"
+        )
 
 
 class _Warn:

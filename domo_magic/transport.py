@@ -38,7 +38,7 @@ _MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
     (broken.InvalidURL, "the address is not valid"),
     (broken.ChunkedEncodingError, "the answer was cut off"),
     (broken.ContentDecodingError, "the answer's compression is broken"),
-    (broken.ConnectionError, "the connection failed or was closed"),
+    (broken.ConnectionError, "the connection was closed"),
     (broken.RequestException, "the request failed"),
     (urllib3.exceptions.ReadTimeoutError, "the answer did not arrive whole within {answer:g} s"),
     (urllib3.exceptions.DecodeError, "the answer's compression is broken"),
@@ -195,7 +195,7 @@ class Transport:
         return b"".join(pieces), ""
 
     def _meaning(self, error: BaseException) -> str:
-        meaning = next(words for kind, words in _MEANINGS if isinstance(error, kind))
+        meaning = _unconnected(error) or next(words for kind, words in _MEANINGS if isinstance(error, kind))
         return meaning.format(connect=self._timing.connect, answer=self._timing.answer)
 
     def _lost(self, error: Exception) -> Lost:
@@ -217,8 +217,22 @@ class Transport:
 def _proves_unsent(error: BaseException) -> bool:
     if isinstance(error, (requests.ConnectTimeout, *_UNSENDABLE)):
         return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, _BEFORE_SENDING)
+    return isinstance(_reason(error), _BEFORE_SENDING)
+
+
+def _reason(error: BaseException) -> object:
+    return getattr(error.args[0], "reason", None) if error.args else None
+
+
+def _unconnected(error: BaseException) -> str:
+    """Return why there was not even a connection, or nothing."""
+    reason = _reason(error)
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "no host of that name was found"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        refused = isinstance(reason.__cause__, ConnectionRefusedError)
+        return "the connection was refused" if refused else "no connection could be made"
+    return ""
 
 
 def _advice(error: Exception) -> str:

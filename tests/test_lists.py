@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import domo_magic
+from domo_magic.orders import DomoWarning
 from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_pages_smaller_than_asked_for_hide_no_run(
     assert len(domo_magic.runs(stream, limit=1000)) == 300
 
 
-def test_a_stream_that_is_named_twice_is_listed_and_compared_once(domo: Connection) -> None:
+def test_a_stream_that_is_named_twice_is_listed_and_compared_once(still_domo: Connection) -> None:
     """For listing and comparing, a stream's id, its DataSet and a frame with both are one stream."""
     dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
     for name in (25775, dataset):
@@ -76,3 +77,20 @@ def test_options_that_are_no_words_are_refused(sandbox: Sandbox, domo: Connectio
         with pytest.raises(domo_magic.TargetError, match="not known"):
             call()
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("streams", [None, 25775, [25775, 25776]])
+def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, still_domo: Connection) -> None:
+    """A filter that leaves nothing although there are runs says what there would be."""
+    domo_magic.run([25775, 25776], label="nightly")
+    with pytest.warns(DomoWarning, match=r"no run with the state 'EROR'; the newest \d+ have: .*ACTIVE"):
+        assert domo_magic.runs(streams, state="EROR").empty
+    with pytest.warns(DomoWarning, match=r"no run with the label 'night'; the newest \d+ have: nightly"):
+        assert domo_magic.runs(streams, label="night").empty
+    assert len(domo_magic.runs(streams, label="nightly"))
+
+
+def test_a_usual_state_that_no_run_has_is_no_surprise(still_domo: Connection) -> None:
+    """No warning where nothing was cancelled, and none where there are no runs at all."""
+    assert domo_magic.runs(25775, state="cancelled").empty
+    assert domo_magic.runs(state="EROR", label="x").empty

@@ -90,7 +90,7 @@ WORDS = {
     "InvalidURL": "the address is not valid",
     "ChunkedEncodingError": "the answer was cut off",
     "ContentDecodingError": "the answer's compression is broken",
-    "ConnectionError": "the connection failed or was closed",
+    "ConnectionError": "the connection was closed",
     "RetryError": "the request failed",
     "RequestException": "the request failed",
 }
@@ -213,3 +213,27 @@ def test_no_meaning_hides_behind_a_more_general_one() -> None:
         if issubclass(kind, general)
     ]
     assert hidden == []
+
+
+def _no_connection(cause: OSError) -> Exception:
+    error = urllib3.exceptions.NewConnectionError(LEAF, "no")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "reason, said",
+    [
+        (_no_connection(ConnectionRefusedError()), "the connection was refused"),
+        (_no_connection(OSError("no route")), "no connection could be made"),
+        (REASONS["no name"][0], "no host of that name was found"),
+        (REASONS["closed"][0], "the connection was closed"),
+    ],
+)
+def test_a_failed_connection_says_how_it_failed(domo: Connection, reason: Exception, said: str) -> None:
+    """Refused, not found and closed are told apart; a start that never left says so."""
+    breaks(domo, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)), sent=False)
+    with pytest.raises(Lost, match=said):
+        domo.client.stream(25775)
+    with pytest.raises(Lost, match=rf"{said}\nnothing was started; check the network"):
+        domo.client.start(25775)
