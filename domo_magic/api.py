@@ -255,8 +255,9 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     ]
     errors = [now if isinstance(now, DomoError) else None for now in found]
     board = Board(domo, shown, moving=True)
-    for run, error in zip(seen, errors, strict=True):
-        if error is None and not run.finished:
-            shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
-            board.waited_for(run)
+    going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
+    for run in going:
+        shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
+    for run in going:
+        board.waited_for(run)
     return follow(domo, seen, errors, board, None, "return", hurried=True)
