@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from domo_magic.addresses import address
 from domo_magic.client import Client
 from domo_magic.credentials import resolve
 from domo_magic.errors import DomoError
@@ -164,7 +165,10 @@ def open_connection(
 
 def _home() -> Path:
     if home := os.environ.get("DOMO_MAGIC_HOME"):
-        return Path(home).expanduser()
+        try:
+            return Path(home).expanduser()
+        except RuntimeError:
+            return Path(os.devnull, home)  # nobody's home: no such folder can be made, which is warned of
     from platformdirs import user_data_path
 
     return user_data_path("domo_magic", appauthor=False)
@@ -183,6 +187,14 @@ class _Registry:
 
 
 _registry = _Registry()
+
+
+def _forked() -> None:
+    _registry.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def use(connection: Connection) -> Connection:
@@ -206,11 +218,17 @@ def current(instance: str | None = None) -> Connection:
             return _registry.last
         if isinstance(instance, str) and instance in _registry.known:
             return _registry.known[instance]
+        if instance is not None:
+            # Whoever is connected stays so, whatever the environment says.
+            where = address(instance)
+            for known in _registry.known.values():
+                if known.login.address == where:
+                    return known
         login = resolve(instance, None)
-        known = _registry.known.get(login.address.instance)
-        if known is None or known.login != login:
-            known = _registry.known[login.address.instance] = open_connection(login)
-        return known
+        before = _registry.known.get(login.address.instance)
+        if before is None or before.login != login:
+            before = _registry.known[login.address.instance] = open_connection(login)
+        return before
 
 
 def latest() -> Connection | None:

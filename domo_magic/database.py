@@ -75,11 +75,17 @@ class Database:
         self._path = path
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._parents: sqlite3.Connection | None = None
+        self._process = os.getpid()
 
     def write(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
         """Do `work` in one transaction; `durable`: it is on the disk when this returns."""
+        self._own()
         with self._lock:
             try:
+                if durable and self._path and self._db and _identity(self._path) != self._file:
+                    self.close()  # the file was removed or replaced: what is written there is lost
                 return _commit(self._opened(), work, durable=durable)
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
@@ -89,6 +95,7 @@ class Database:
 
     def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
+        self._own()
         with self._lock:
             try:
                 return self._opened().execute(query, arguments).fetchall()
@@ -101,7 +108,15 @@ class Database:
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
             self._db = _open_file(self._path) if self._path else _open(":memory:")
+            self._file = _identity(self._path) if self._path else None
         return self._db
+
+    def _own(self) -> None:
+        """In a forked process leave the parent's lock and handle alone; SQLite allows no sharing."""
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), threading.RLock()
+            if self._path:
+                self._parents, self._db = self._db, None
 
     def _leave_file(self, error: Exception) -> str:
         """Go on without the file but with what it holds; return what to say about it."""
@@ -120,6 +135,14 @@ class Database:
             if self._db is not None:
                 self._db.close()
                 self._db = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open_file(path: Path) -> sqlite3.Connection:

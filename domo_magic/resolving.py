@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from domo_magic import pages
-from domo_magic.errors import DomoError, TargetError
+from domo_magic.addresses import address
+from domo_magic.errors import ConfigurationError, DomoError, TargetError
 from domo_magic.execution import whole
 from domo_magic.targets import refuse_twice, shown
 from domo_magic.worker import THREADS, each
@@ -35,7 +36,7 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
             here = domo.login.address.host
             raise TargetError(
                 f"{shown(target.text)} is at {target.host}, but what is connected is {here}",
-                f"connect to it first: %domo_connect https://{target.host}",
+                _connecting(target.host),
             )
 
     def ask(target: Target) -> int | DomoError:
@@ -59,6 +60,17 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
             for target, stream in zip(targets, found, strict=True)
         )
     return found
+
+
+def _connecting(host: str) -> str:
+    """Return the advice for a page of another host: a pasted address must lead no token astray."""
+    try:
+        trusted = address(f"https://{host}").trusted
+    except ConfigurationError:
+        trusted = False
+    if trusted:
+        return f"connect to it first: %domo_connect https://{host}"
+    return "that is no host of Domo's; look at the address again"
 
 
 def _stream_of(domo: Connection, dataset_id: str) -> int:

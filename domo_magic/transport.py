@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,13 @@ class _Session(requests.Session):
         return None
 
 
+def _session() -> _Session:
+    session = _Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, wire.Adapter(pool_connections=4, pool_maxsize=CONNECTIONS))
+    return session
+
+
 class Transport:
     """Sends requests to one Domo.
 
@@ -107,9 +115,9 @@ class Transport:
         self._prepared = requests.Request(
             "GET", self._address.url, headers, auth=_Auth(login.token)
         ).prepare()
-        self._session = _Session()
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, wire.Adapter(pool_connections=4, pool_maxsize=CONNECTIONS))
+        self._session = _session()
+        self._parents: _Session | None = None
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._environment: dict[str, Any] | None = None
 
@@ -135,6 +143,8 @@ class Transport:
         ConnectionFailed
             As `Lost`: no answer came; ``sent`` tells whether the request may have arrived.
         """
+        if self._process != os.getpid():
+            self._forked()
         wire.begin()
         connect, patience = self._timing.connect, self._timing.answer
         if within is not None:
@@ -151,6 +161,11 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections."""
         self._session.close()
+
+    def _forked(self) -> None:
+        """Leave the parent's connections to it: two processes would read each other's answers."""
+        self._lock = threading.Lock()
+        self._parents, self._session, self._process = self._session, _session(), os.getpid()
 
     def _prepare(self, method: str, path: str, body: object) -> requests.PreparedRequest:
         # Made of one that was prepared once, which costs as much as all the rest of a request.

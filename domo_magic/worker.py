@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -36,6 +37,10 @@ class Pool:
 
     def __init__(self, size: int = THREADS) -> None:
         self._size = size
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, without the threads and jobs, which a forked process does not have."""
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -71,6 +76,8 @@ class Pool:
 
 #: Shared by everything that asks Domo.
 POOL = Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.renew)
 
 
 def each(
