@@ -28,15 +28,19 @@ class Painter:
         self._draw = draw
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._drawing = threading.RLock()
         self._next = float("-inf")
         self._timer: threading.Timer | None = None
+        self._drawing = False
+        self._again = False
         self._closed = False
 
     def soon(self) -> None:
-        """Draw now, or when the pause is over; never waits for it."""
+        """Draw now, or when the pause is over; never waits for it, nor for another thread that draws."""
         with self._lock:
             if self._closed or self._timer is not None:
+                return
+            if self._drawing:
+                self._again = True
                 return
             pause = self._next - self._monotonic()
             if pause > 0:
@@ -44,20 +48,28 @@ class Painter:
                 self._timer.daemon = True
                 self._timer.start()
                 return
-            self._next = self._monotonic() + PAUSE
-        self.now()
-
-    def now(self) -> None:
-        """Draw."""
-        with self._drawing:
-            if not self._closed:
-                self._draw()
+            self._drawing = True
+        self._now()
 
     def _late(self) -> None:
         with self._lock:
             self._timer = None
-            self._next = self._monotonic() + PAUSE
-        self.now()
+            if self._closed:
+                return
+            self._drawing = True  # nobody else draws while a timer runs
+        self._now()
+
+    def _now(self) -> None:
+        try:
+            self._draw()
+        finally:
+            with self._lock:
+                self._drawing = False
+                # From its end: what a slow drawing sent last and the next sends first are apart too.
+                self._next = self._monotonic() + PAUSE
+                again, self._again = self._again, False
+        if again:
+            self.soon()
 
     def close(self) -> None:
         """Draw no more."""
