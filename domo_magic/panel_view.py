@@ -7,7 +7,9 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from domo_magic import targets
 from domo_magic.connection import SANDBOX
+from domo_magic.errors import TargetError
 from domo_magic.following import durations
 from domo_magic.lines import mark
 from domo_magic.panel_state import key_of
@@ -124,7 +126,10 @@ def _elapsed(domo: Connection, run: Execution) -> float | None:
 
 def magics(state: PanelState, text: str, label: str) -> str:
     """Return the magics that do what the panel does, as code to copy."""
-    streams = " ".join(cut(text, 200).split()) or " ".join(str(run.stream_id) for run in state.last[:1])
+    try:
+        streams = " ".join(target.text for target in targets.parse(cut(text, 500)))
+    except TargetError:  # a name, a run, or not yet written to its end
+        streams = " ".join(str(run.stream_id) for run in state.last)
     called = cut(label, 100)
     lines = [f"run = %domo_run {streams or 'STREAM'}{f' --label {shlex.quote(called)}' if called else ''}"]
     if any(sign in called for sign in "{}$"):  # IPython would take these for variables

@@ -216,7 +216,7 @@ def test_enter_runs_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox
     submit(panel)
     assert panel.join(PATIENCE)
     assert posts(sandbox) == []
-    until(lambda: len(panel._parts.found.options) == 2)
+    until(lambda: len(panel._parts.found._options_values) == 2)
     panel._parts.found.value = (25775,)
     assert panel.field.value == "25775"
     submit(panel)
@@ -249,6 +249,21 @@ def test_the_only_stream_of_a_name_is_put_into_the_field(
     assert panel.join(PATIENCE)
     assert panel.field.value == "25778"
     assert posts(sandbox) == []
+
+
+def test_the_same_as_code(domo: Connection, make: Make) -> None:
+    """The magics shown can be pasted: the field's streams and label, the last runs, the chosen ones."""
+    panel = loaded(make())
+    assert "run = %domo_run STREAM" in panel._parts.code.value
+    panel.field.value, panel.label_field.value = "25775, 25776", "by hand"
+    assert "run = %domo_run 25775 25776 --label &#x27;by hand&#x27;" in panel._parts.code.value
+    panel.label_field.value = "{x}"
+    assert "domo_magic.run(&#x27;25775 25776&#x27;, label=&#x27;{x}&#x27;)" in panel._parts.code.value
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: "%domo_wait 25775/201 25776/201" in panel._parts.code.value)
+    panel.field.value, panel.label_field.value = "25775/2", ""
+    assert "run = %domo_run 25775 25776\n" in panel._parts.code.value
 
 
 def test_run_on_a_name_sends_nothing_and_says_how_to_search(
@@ -296,8 +311,8 @@ def test_what_is_chosen_stays_so_when_a_run_is_added(domo: Connection, sandbox: 
     panel.chooser.value = ((25775, 200),)
     panel.run_button.click()
     assert panel.join(60)
-    until(lambda: panel.chooser.options[0][1] == (25775, 201))
-    assert panel.chooser.value == ((25775, 200),)
+    until(lambda: panel.chooser._options_values[0] == (25775, 201))
+    until(lambda: panel.chooser.value == ((25775, 200),))
     assert panel.selected["executionId"].tolist() == [200]
 
 
