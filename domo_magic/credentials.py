@@ -162,9 +162,10 @@ def _from_keyring(where: Address) -> str | None:
     except ImportError:
         return None
     try:
-        return keyring.get_password(_SERVICE, where.instance)
+        kept: str | None = keyring.get_password(_SERVICE, where.instance)
     except Exception:  # noqa: BLE001  a broken or locked keyring is one that holds nothing
         return None
+    return kept
 
 
 def save(login: Login) -> None:
