@@ -14,15 +14,15 @@ from domo_magic.addresses import address
 from domo_magic.client import Client
 from domo_magic.credentials import resolve
 from domo_magic.errors import DomoError
-from domo_magic.execution import Execution
 from domo_magic.history import FILE, History
 from domo_magic.timing import SystemClock, Timing
 from domo_magic.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from domo_magic.credentials import Login
+    from domo_magic.execution import Execution
     from domo_magic.timing import Clock
 
 # A baseline is made of 20 successful runs; some more for those that were none.
@@ -78,20 +78,6 @@ class Connection:
         """Return the run with its label and the time of our request, from the history."""
         label, requested_at = self.history.request_of(self.instance, execution)
         return self.known(execution, label, requested_at)
-
-    def known_all(
-        self, executions: Sequence[Execution], ours: Mapping[int | None, tuple[str | None, int | None]]
-    ) -> list[Execution]:
-        """Return a stream's runs with what is known here; `ours` has label and request by execution id."""
-        if not executions:
-            return []
-        name, instance = self.name(executions[0].stream_id), self.instance
-        return [
-            Execution(
-                run.stream_id, run.execution_id, run.fields, name, instance, *ours.get(run.execution_id, ())
-            )
-            for run in executions
-        ]
 
     def name(self, stream_id: int) -> str | None:
         """Return the name of a stream's DataSet, as far as it is known here."""
