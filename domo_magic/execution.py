@@ -137,7 +137,7 @@ def microseconds(value: object) -> int | None:
             value = float(value)
         except ValueError:
             return _iso_microseconds(str(value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)

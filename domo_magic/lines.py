@@ -147,4 +147,6 @@ def _joined(*parts: str | None) -> str:
 
 def _one_line(text: str) -> str:
     """Return a server's text without anything that a terminal would obey."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())
