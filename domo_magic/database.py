@@ -38,8 +38,8 @@ _MIGRATIONS = (
         answer TEXT,                     -- Domo's last answer, byte for byte but for the token
         UNIQUE (instance, stream_id, execution_id)
     );
-    CREATE INDEX run_newest ON run (instance, sorted_at DESC);
-    CREATE INDEX run_of_stream ON run (instance, stream_id, sorted_at DESC);
+    CREATE INDEX run_newest ON run (instance, sorted_at DESC, execution_id DESC);
+    CREATE INDEX run_of_stream ON run (instance, stream_id, sorted_at DESC, execution_id DESC);
     CREATE INDEX run_unfinished ON run (instance, sorted_at DESC) WHERE NOT finished;
     CREATE TABLE change (
         run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,

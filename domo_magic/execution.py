@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
+from domo_magic.bulk import no_collecting
 from domo_magic.errors import InvalidResponse
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def parse_json(body: bytes | str) -> object:
     {'streamId': 25775}
     """
     try:
-        parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
+        with no_collecting():
+            parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise InvalidResponse("Domo's answer is not JSON") from error
     return parsed
