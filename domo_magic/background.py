@@ -52,7 +52,18 @@ class Background:
     def every_tick(self, tick: Callable[[], bool]) -> None:
         """Call `tick` there every half second, until it returns False or nothing is followed."""
         with self._lock:
-            self._ticks.append(tick)
+            if tick not in self._ticks:
+                self._ticks.append(tick)
+
+    def leave(self, seen: Seen) -> None:
+        """Call this `seen` no more; what nobody else watches is not followed any longer."""
+        with self._lock:
+            for key, onlookers in list(self._onlookers.items()):
+                onlookers[:] = [onlooker for onlooker in onlookers if onlooker[0] != seen]
+                if not onlookers:
+                    del self._onlookers[key]
+                    self._latest.pop(key, None)
+                    self._follower.leave(key[0], key[1] or 0)
 
     def _start(self) -> None:
         if self._thread is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from domo_magic.client import PAGE
+from domo_magic import pages
 from domo_magic.errors import ApiError, DomoError, NotFound
 from domo_magic.polling import next_delay
 from domo_magic.worker import POOL
@@ -39,7 +39,7 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """What a question brought: runs, an error, or a stream's past durations."""
+    """What a question brought: runs, an error, or a stream's past durations; or what is to be followed."""
 
     stream_id: int
     runs: Sequence[Execution] = ()
@@ -47,6 +47,7 @@ class _News:
     error: DomoError | None = None
     durations: Sequence[float] | None = None
     added: bool = False
+    left: int | None = None
 
 
 class Follower:
@@ -93,6 +94,10 @@ class Follower:
     def add(self, run: Execution) -> None:
         """Follow a run too, from any thread."""
         self._tell(_News(run.stream_id, [run], added=True))
+
+    def leave(self, stream_id: int, execution_id: int) -> None:
+        """Do not follow this run any more, from any thread; it goes on at Domo."""
+        self._tell(_News(stream_id, left=execution_id))
 
     @property
     def busy(self) -> bool:
@@ -144,7 +149,7 @@ class Follower:
 
     def _ask(self, stream_id: int, wanted: Sequence[int]) -> None:
         try:
-            news = _News(stream_id, *_ask_runs(self._domo, stream_id, wanted))
+            news = _News(stream_id, *pages.these(self._domo.client, stream_id, wanted))
         except DomoError as error:
             news = _News(stream_id, error=error)
         except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
@@ -173,6 +178,8 @@ class Follower:
                 return ()  # it came after the end
             stream = self._streams[news.stream_id] = _Stream()
             self._learn(news.stream_id, stream)
+        if news.left is not None:
+            stream.runs.pop(news.left, None)
         if news.durations is not None:
             stream.durations = list(news.durations)
             self._schedule(stream)
@@ -180,9 +187,10 @@ class Follower:
         if news.error is not None:
             self._failed(news.stream_id, stream, news.error)
             return ()
-        if not news.added:
+        if not news.added and news.left is None:
             stream.failing_since, stream.failures, stream.asked = None, 0, False
-        seen = [self._saw(stream, run) for run in news.runs]
+        wanted = [run for run in news.runs if news.added or (run.execution_id or 0) in stream.runs]
+        seen = [self._saw(stream, run) for run in wanted]
         for execution_id, error in news.missing.items():
             self._missed(stream, execution_id, error)
         if stream.runs:
@@ -276,23 +284,3 @@ def durations(domo: Connection, stream_id: int) -> list[float]:
 def _fetch_durations(domo: Connection, stream_id: int) -> list[float]:
     domo.learn(stream_id)
     return durations(domo, stream_id)
-
-
-def _ask_runs(
-    domo: Connection, stream_id: int, wanted: Sequence[int]
-) -> tuple[list[Execution], dict[int, NotFound]]:
-    """Ask for a page that holds several, else one by one; return what Domo has and what it has not."""
-    found: dict[int | None, Execution] = {}
-    low, high = min(wanted), max(wanted)
-    if len(wanted) > 1 and high - low < PAGE:
-        page = domo.client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
-        # A list may leave out what went wrong.
-        found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
-    missing: dict[int, NotFound] = {}
-    for execution_id in wanted:
-        if execution_id not in found:
-            try:
-                found[execution_id] = domo.client.execution(stream_id, execution_id, repeat=False)
-            except NotFound as error:
-                missing[execution_id] = error
-    return [found[execution_id] for execution_id in wanted if execution_id in found], missing

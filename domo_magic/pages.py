@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domo_magic.client import PAGE
+from domo_magic.errors import NotFound
 from domo_magic.execution import whole
 from domo_magic.worker import THREADS, each
 
@@ -128,3 +129,36 @@ def everything(
 
 def _by_id(page: list[Execution]) -> dict[int, Execution]:
     return {run.execution_id: run for run in page if run.execution_id is not None}
+
+
+def these(
+    client: Client, stream_id: int, wanted: Sequence[int]
+) -> tuple[list[Execution], dict[int, NotFound]]:
+    """Ask once for these executions: a page that holds several, else one by one.
+
+    Returns
+    -------
+    found : list of Execution
+        In the order of `wanted`.
+    missing : dict
+        ``{execution_id: NotFound}`` of what Domo does not have.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        As for every question to Domo.
+    """
+    found: dict[int | None, Execution] = {}
+    low, high = min(wanted), max(wanted)
+    if len(wanted) > 1 and high - low < PAGE:
+        page = client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
+        # A list may leave out what went wrong.
+        found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
+    missing: dict[int, NotFound] = {}
+    for execution_id in wanted:
+        if execution_id not in found:
+            try:
+                found[execution_id] = client.execution(stream_id, execution_id, repeat=False)
+            except NotFound as error:
+                missing[execution_id] = error
+    return [found[execution_id] for execution_id in wanted if execution_id in found], missing

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domo_magic import connection
+from domo_magic.background import background
 from domo_magic.errors import ConfigurationError, DomoError
 from domo_magic.listing import newest_first
-from domo_magic.panel_following import NAME, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Key = tuple[int, int | None]
 
+#: The name of the threads that do what is clicked.
+NAME = "domo_magic panel"
 # What has lasted longer looks stuck, and would be asked about for ever.
 _FOLLOWED_S = 24 * 3600.0
 
@@ -83,7 +85,6 @@ class PanelState:
         self.judgements: dict[Key, Judgement] = {}
         self._instance = instance
         self._domo: Connection | None = None
-        self._watch: Watch | None = None
         self._runs: dict[Key, Execution] = {}
         self._lock = threading.RLock()
         self._answered = threading.Condition(self._lock)
@@ -115,12 +116,12 @@ class PanelState:
             with self._lock:
                 if self._domo is None:
                     self._domo = found
-                    self._watch = Watch(found, self.saw, self.lose, self._tick)
         return self._domo
 
-    def _tick(self) -> None:
+    def _tick(self) -> bool:
         if not self._closed:
             self.ticked()
+        return not self._closed
 
     # Clicks
 
@@ -157,9 +158,9 @@ class PanelState:
             return what in self._doing
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was clicked has been answered; return whether it has."""
+        """Wait until all that was clicked has been answered and the table is loaded; return whether it is."""
         with self._answered:
-            return self._answered.wait_for(lambda: self._asked == 0, timeout)
+            return self._answered.wait_for(lambda: not self._asked and "load" not in self._doing, timeout)
 
     def wait_for(self, what: str, timeout: float) -> None:
         """Wait until a job of that name is over."""
@@ -181,9 +182,8 @@ class PanelState:
         """Let go of everything; the runs go on."""
         with self._lock:
             self._closed = True
-            watch = self._watch
-        if watch is not None:
-            watch.stop()
+        if self._domo is not None:
+            background(self._domo).leave(self.saw)
 
     # Runs
 
@@ -212,21 +212,24 @@ class PanelState:
     def follow(self, runs: Sequence[Execution]) -> None:
         """Show runs, and follow those that are unfinished and do not look stuck."""
         domo = self.connected()
+        behind = background(domo)
         for run in runs:
             self.saw(run)
             age = 0.0 if run.started_us is None else domo.clock.time() - run.started_us / 1e6
-            if self._watch is not None and run.execution_id and not run.finished and age < _FOLLOWED_S:
-                self._watch.add(run)
+            with self._lock:
+                if run.execution_id and not run.finished and age < _FOLLOWED_S and not self._closed:
+                    behind.every_tick(self._tick)
+                    behind.watch(run, self.saw, self.lose)
 
     def listed(self, runs: Sequence[Execution]) -> None:
         """Show runs that were listed, but for starts of this very moment: their answers will tell."""
         self.follow([run for run in runs if run.execution_id or (run.requested_at or 0) < self._made_ms])
 
-    def lose(self, key: Key, error: DomoError) -> None:
+    def lose(self, run: Execution, error: DomoError) -> None:
         """Take a run that cannot be followed any longer."""
         with self._lock:
             self.error = error
-            self.judgements[key] = Judgement("not followed", error.what)
+            self.judgements[key_of(run)] = Judgement("not followed", error.what)
             self.drawn += 1
 
     def judge(self, judgements: dict[Key, Judgement]) -> None:

@@ -102,7 +102,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return self._state.error
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until what was clicked has been answered; return whether it was, within `timeout` seconds."""
+        """Wait until the table is loaded and what was clicked has been answered.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds.
+
+        Returns
+        -------
+        bool
+            Whether it was, in that time.
+        """
         return self._state.join(timeout)
 
     def _frame(self, runs: Iterable[Execution]) -> pd.DataFrame:

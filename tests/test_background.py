@@ -140,6 +140,45 @@ def test_one_onlookers_bug_is_not_the_others_end(
     assert seen[-1] == "SUCCESS"
 
 
+def test_what_nobody_watches_any_more_is_not_followed(sandbox: Sandbox, domo: Connection) -> None:
+    """The last onlooker who leaves ends the thread, not the run; another one's run is followed to its end."""
+    behind = background(domo)
+    slow, quick = (started(domo, sandbox, seconds) for seconds in (600.0, 0.3))
+    first: list[Execution] = []
+    second: list[Execution] = []
+    for run in (slow, quick):
+        behind.watch(run, first.append)
+    behind.watch(quick, second.append)
+    behind.leave(first.append)
+    assert gone()
+    assert {run.run for run in second} == {quick.run}
+    assert second[-1].state == "SUCCESS"
+    assert sandbox.world.execution(slow.stream_id, 1)["currentState"] == "ACTIVE"
+    behind.watch(slow, second.append)
+    sandbox.world.abort(slow.stream_id, 1)
+    assert gone()
+    assert second[-1].run == slow.run
+    assert second[-1].finished
+
+
+def test_one_of_a_streams_runs_can_be_left(sandbox: Sandbox, domo: Connection) -> None:
+    """The other run of the stream is followed on, and nothing more is told of the one that was left."""
+    behind = background(domo)
+    one = started(domo, sandbox, 600.0)
+    other = domo.known(Execution.from_json(sandbox.world.start(one.stream_id), one.stream_id))
+    left: list[Execution] = []
+    kept: list[Execution] = []
+    behind.watch(one, left.append)
+    behind.leave(left.append)
+    behind.watch(other, kept.append)
+    for run in (one, other):
+        sandbox.world.abort(run.stream_id, run.execution_id or 0)
+    assert gone()
+    assert not [run for run in left if run.finished]
+    assert {run.run for run in kept} == {other.run}
+    assert kept[-1].finished
+
+
 def test_bad_weather_does_not_end_it(sandbox: Sandbox, domo: Connection, screen: Screen) -> None:
     """Errors while asking delay the line and do not stop it."""
     sandbox.order(faults.reset(), method="GET", path="/executions/", times=2)

@@ -28,7 +28,7 @@ ROWS = (
     "client plots magic_lines",
     "connection pages",
     "looking resolving following cancelling completion",
-    "starting background listing panel_following",
+    "starting background listing",
     "progress panel_state",
     "waiting panel_view",
     "comparing orders widget_parts",

@@ -15,7 +15,7 @@ from comm.base_comm import BaseComm
 import domo_magic
 from domo_magic import connection
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.panel_following import NAME
+from domo_magic.panel_state import NAME
 from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from domo_magic.sandbox import Sandbox
 
 PATIENCE = 20.0
+THREADS = (NAME, "domo_magic background")
 Make = Any
 
 
@@ -364,6 +365,19 @@ def test_it_stays_with_its_instance(domo: Connection, sandbox: Sandbox, make: Ma
     assert panel.last["instance"].tolist() == ["sandbox"]
 
 
+def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Every panel and `--bg` share one follower; a panel that is closed lets the other one go on."""
+    stream = sandbox.world.add_stream(1.5)
+    first, second = loaded(make(stream)), loaded(make(stream))
+    first.run_button.click()
+    assert first.join(PATIENCE)
+    second._state.follow(first._state.last)
+    assert len([thread for thread in threading.enumerate() if thread.name == THREADS[1]]) == 1
+    first.close()
+    until(lambda: second.runs["currentState"].tolist() == ["SUCCESS"])
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+
+
 def test_closing_leaves_no_thread_and_the_run_goes_on(domo: Connection, sandbox: Sandbox, make: Make) -> None:
     """A closed panel's threads end while the run is unfinished, which is not aborted."""
     slow = sandbox.world.add_stream(600.0)
@@ -371,7 +385,7 @@ def test_closing_leaves_no_thread_and_the_run_goes_on(domo: Connection, sandbox:
     panel.run_button.click()
     assert panel.join(PATIENCE)
     panel.close()
-    until(lambda: not any(thread.name == NAME for thread in threading.enumerate()))
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
     assert not [request for request in sandbox.requests if request.method == "PUT"]
     assert sandbox.world.execution(slow, 1)["currentState"] == "ACTIVE"
 
@@ -466,4 +480,4 @@ def test_nothing_is_sent_while_nothing_changes(
     Recording.sent.clear()
     panel._draw()
     assert Recording.sent == []
-    until(lambda: not any(thread.name == NAME for thread in threading.enumerate()))
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
