@@ -14,7 +14,7 @@ from domo_magic.following import durations
 from domo_magic.lines import mark
 from domo_magic.panel_state import key_of
 from domo_magic.polling import usual
-from domo_magic.tables import Row, cut
+from domo_magic.tables import Row, cut, plain
 from domo_magic.words import duration_text
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ class View:
         place = f"sandbox at {domo.login.address.host}" if domo.instance == SANDBOX else domo.instance
         counts = f"{going:,} unfinished, {len(runs) - going:,} ended" if runs else "no runs yet"
         return f"{place} · {'loading' if not runs and self._state.doing('load') else counts}"
+
+    def caption(self) -> str:
+        """Return what stands over the table where nothing else of the panel is shown."""
+        error = self._state.error
+        problem = "" if error is None else f" · {type(error).__name__}: {plain(str(error), 500)}"
+        return f"Domo panel · {self.where()}{problem}"
 
     def line(self) -> str:
         """Return the quiet line and the note as HTML."""

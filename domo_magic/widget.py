@@ -187,14 +187,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _draw(self) -> None:
         self._face.draw()
-        self._saved.keep((self._state.drawn, self._runs_view.where()))
+        self._saved.keep((self._state.drawn, self._runs_view.caption()))
 
     # What is kept
 
     def snapshot(self) -> dict[str, str]:
         """Return the table as plain HTML and as text."""
         rows = self._runs_view.rows(self._state.runs())
-        line, now = f"Domo panel · {self._runs_view.where()}", self._face.now
+        line, now = self._runs_view.caption(), self._face.now
         return {
             "text/plain": tables.text_table(rows, line, now),
             "text/html": tables.snapshot_html(rows, line, now),

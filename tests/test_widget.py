@@ -365,6 +365,15 @@ def test_it_stays_with_its_instance(domo: Connection, sandbox: Sandbox, make: Ma
     assert panel.last["instance"].tolist() == ["sandbox"]
 
 
+def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> None:
+    """Where nothing but the table is shown, the error stands over it, once the table is loaded."""
+    panel = make(99999)
+    assert panel.join(PATIENCE)
+    text = panel._repr_mimebundle_()["text/plain"]
+    assert "no runs yet · NotFound: stream 99999 was not found" in text.splitlines()[0]
+    assert "look for it: %domo_streams" in text
+
+
 def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sandbox, make: Make) -> None:
     """Every panel and `--bg` share one follower; a panel that is closed lets the other one go on."""
     stream = sandbox.world.add_stream(1.5)
