@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def no_collecting() -> Iterator[None]:
-    """Keep the garbage collector from looking at objects that are just being made and will stay.
+    """Keep the garbage collector of the whole process from looking at objects that are just being made.
 
-    It looks at everything again and again while many are made, a quarter of the time that they take.
-    What it would find meanwhile it finds afterwards. For work without waiting only: the whole process
-    goes without. Two threads at once do no harm: the first to end brings it back.
+    It would look again and again at everything, a quarter of the time that making many of them takes.
+    What is no longer needed is freed as ever, but for what refers to itself: that is found afterwards.
+    Two threads at once do no harm: the first to end brings the collector back.
 
     Examples
     --------

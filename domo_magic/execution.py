@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
-from domo_magic.bulk import no_collecting
 from domo_magic.errors import InvalidResponse
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 _INT64 = 2**63
 _MICROSECONDS = 1_000_000
+# A number of more may have more digits than a float holds.
+_SAFE_LETTERS = 15
 _SCANNER, _BETWEEN = json.JSONDecoder(), re.compile(r"[\s,]*")
 
 
@@ -56,6 +57,8 @@ class ExactFloat(float):
 
 
 def _number(text: str) -> float:
+    if len(text) > _SAFE_LETTERS:
+        return ExactFloat(text)
     number = float(text)
     return number if repr(number) == text else ExactFloat(text)
 
@@ -74,8 +77,7 @@ def parse_json(body: bytes | str) -> object:
     {'streamId': 25775}
     """
     try:
-        with no_collecting():
-            parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
+        parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise InvalidResponse("Domo's answer is not JSON") from error
     return parsed

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic import accessor
 from domo_magic.arrays import ARRAYS, as_json
-from domo_magic.bulk import no_collecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,13 +95,12 @@ def table(fields: Sequence[Mapping[str, object]], known: Sequence[Known]) -> pd.
         As many ``(stream_id, execution_id, name, instance, label, requested_at)``, the last in
         epoch milliseconds.
     """
-    with no_collecting():
-        ours = list(zip(*known, strict=True)) or [()] * 6
-        columns = transpose(fields)
-        names = ("streamId", "executionId", "name", "instance", "label")
-        columns |= dict(zip(names, ours, strict=False))
-        columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in ours[5]]
-        return build(columns, len(fields))
+    ours = list(zip(*known, strict=True)) or [()] * 6
+    columns = transpose(fields)
+    names = ("streamId", "executionId", "name", "instance", "label")
+    columns |= dict(zip(names, ours, strict=False))
+    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in ours[5]]
+    return build(columns, len(fields))
 
 
 def newest_first(runs: pd.DataFrame, limit: int) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import connection, listing, targets
+from domo_magic.bulk import no_collecting
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import FINAL_STATES, Execution
 from domo_magic.frames import frame, newest_first, table, typed
@@ -101,7 +102,8 @@ def _listed(
 ) -> pd.DataFrame:
     if ids is None:
         return frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
-    return _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+    with no_collecting():  # thousands of records, which are gone when the frame is made
+        return _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
 
 
 def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: _Warn) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.bulk import no_collecting
 from domo_magic.errors import InvalidResponse
 from domo_magic.execution import Execution, parse_json
 
@@ -55,12 +54,10 @@ def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
 
 def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
     """Return parsed JSON and what is known here of each run, as `frames.table` takes them."""
-    with no_collecting():
-        answers = _parsed([row[2] for row in rows])
-        fields = [
-            answer if isinstance(answer, dict) else {"currentState": row[3]}
-            for answer, row in zip(answers, rows, strict=True)
-        ]
+    fields = [
+        answer if isinstance(answer, dict) else {"currentState": row[3]}
+        for answer, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
+    ]
     known: list[Known] = [
         (stream_id, execution_id, name, instance, label, requested_at)
         for stream_id, execution_id, _, _, name, label, requested_at in rows
