@@ -33,12 +33,10 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
     """
     pa, parquet = _pyarrow()
-    objects = [name for name in frame.columns if frame[name].dtype == object]
-    # Parquet has no type for "any JSON", and refuses an empty object.
-    columns: dict[str, Any] = {name: [_to_text(value) for value in frame[name]] for name in objects}
-    texts = frame.assign(**columns).astype(dict.fromkeys(objects, "string"))
+    objects = _texts(frame)  # Parquet has no type for "any JSON", and refuses an empty object
+    texts = frame.assign(**objects).astype(dict.fromkeys(objects, "string"))
     table = pa.Table.from_pandas(texts)
-    metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(objects).encode()}
+    metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(list(objects)).encode()}
     parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
@@ -85,17 +83,23 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path : str or path
         Where to. A text that begins like a formula gets an apostrophe before it.
     """
-    texts: dict[str, Any] = {}
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            texts[name] = [_harmless(_to_text(value)) for value in frame[name]]
-        elif str(frame[name].dtype) in {"string", "str"}:
-            texts[name] = [_harmless(value) if isinstance(value, str) else None for value in frame[name]]
-    frame.assign(**texts).to_csv(path, index=False)
+    texts = _texts(frame)
+    for name in frame.select_dtypes("string").columns:
+        texts[name] = frame[name]
+    harmless: dict[str, Any] = {name: list(map(_harmless, values)) for name, values in texts.items()}
+    frame.assign(**harmless).to_csv(path, index=False)
 
 
-def _harmless(text: str | None) -> str | None:
-    return f"'{text}" if text is not None and text.startswith(_FORMULA) else text
+def _harmless(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _texts(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the columns of objects as JSON text."""
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    return {name: [_to_text(value) for value in frame[name]] for name in objects}
 
 
 def _objects(values: list[object], frame: pd.DataFrame) -> pd.Series[Any]:

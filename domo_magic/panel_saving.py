@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Protocol
 
 
@@ -14,13 +13,6 @@ class Shown(Protocol):
 
     def snapshot(self) -> dict[str, str]:
         """Return what stays."""
-
-
-def in_kernel() -> bool:
-    """Whether what is displayed goes to a notebook, where it can change in place."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None
 
 
 class Saved:

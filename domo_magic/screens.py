@@ -142,7 +142,7 @@ def screen() -> Screen:
     shell = _shell()
     if shell is None:
         return Log()
-    if getattr(shell, "kernel", None) is not None:
+    if in_kernel():
         return Notebook()
     return Terminal() if sys.stderr.isatty() and sys.stdout.isatty() else Plain()
 
@@ -158,6 +158,6 @@ def _shell() -> Any:
     return None if ipython is None else ipython.get_ipython()
 
 
-def inside_ipython() -> bool:
-    """Whether a person's IPython is running."""
-    return _shell() is not None
+def in_kernel() -> bool:
+    """Whether what is displayed goes to a notebook, where it can change in place."""
+    return getattr(_shell(), "kernel", None) is not None

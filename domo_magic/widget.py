@@ -11,8 +11,9 @@ import ipywidgets
 from domo_magic import panel_jobs, tables
 from domo_magic.frames import frame
 from domo_magic.panel_painter import Painter
-from domo_magic.panel_saving import Saved, in_kernel
+from domo_magic.panel_saving import Saved
 from domo_magic.panel_view import View
+from domo_magic.screens import in_kernel
 from domo_magic.widget_drawing import Face
 from domo_magic.widget_parts import Parts, everything_in
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domo_magic import connection
+from domo_magic import connection, following
 from domo_magic.addresses import address
 from domo_magic.credentials import Login, Token
 from domo_magic.sandbox import Sandbox
 from domo_magic.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from threading import Event
 
@@ -43,6 +43,20 @@ class JumpClock:
             self.waits.append(seconds)
             self.now += seconds
         return event.is_set()
+
+
+class Inline:
+    """A pool that does each job at once, so that a still clock knows when it was done."""
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Do the job."""
+        job()
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let questions be asked on the thread that follows."""
+    monkeypatch.setattr(following, "POOL", Inline())
 
 
 @pytest.fixture(autouse=True)

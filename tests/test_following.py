@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domo_magic import following
 from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
 from domo_magic.execution import Execution
 from domo_magic.following import Follower
@@ -15,27 +14,13 @@ from domo_magic.sandbox import faults
 from domo_magic.sandbox.habits import Habit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import JumpClock
 
     from domo_magic.connection import Connection
     from domo_magic.sandbox import Sandbox
     from domo_magic.sandbox.faults import Fault, Request
 
-
-class Inline:
-    """A pool that does each job at once, so that a still clock knows when it was done."""
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do the job."""
-        job()
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let questions be asked on the thread that follows."""
-    monkeypatch.setattr(following, "POOL", Inline())
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 @pytest.fixture

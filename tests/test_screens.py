@@ -140,7 +140,7 @@ def test_the_screen_fits_where_the_code_runs(
     monkeypatch.setattr(sys, "stdout", stream())
     monkeypatch.setattr(sys, "stderr", stream())
     assert type(screens.screen()) is expected
-    assert screens.inside_ipython() == (shell is not None)
+    assert screens.in_kernel() == (expected is screens.Notebook)
 
 
 def test_where_ipython_was_never_imported_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import domo_magic as domo_magic_package
-from domo_magic import following, waiting
+from domo_magic import waiting
 from domo_magic.errors import NotFound, RunFailed, RunInterrupted, RunTimeout, TriggerOutcomeUnknown
 from domo_magic.execution import Execution
 from domo_magic.sandbox import faults
@@ -18,29 +18,14 @@ from domo_magic.sandbox.habits import Habit
 from domo_magic.waiting import interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import JumpClock
 
     from domo_magic.connection import Connection
     from domo_magic.sandbox import Sandbox
 
+pytestmark = pytest.mark.usefixtures("inline")
 domo_api: Any = domo_magic_package
 BROKEN = Habit(seconds=20, endings=(("ERROR", 1.0),), failure="login refused")
-
-
-class Inline:
-    """A pool that does each job at once, so that a still clock knows when it was done."""
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do the job."""
-        job()
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let questions be asked on the thread that follows."""
-    monkeypatch.setattr(following, "POOL", Inline())
 
 
 def posts(sandbox: Sandbox) -> int:
