@@ -84,7 +84,7 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         Where to. A text that begins like a formula gets an apostrophe before it.
     """
     texts = _texts(frame)
-    for name in frame.select_dtypes("string").columns:
+    for name in frame.select_dtypes(["string"]).columns:
         texts[name] = frame[name]
     harmless: dict[str, Any] = {name: list(map(_harmless, values)) for name, values in texts.items()}
     frame.assign(**harmless).to_csv(path, index=False)
