@@ -65,6 +65,12 @@ class Background:
                     self._latest.pop(key, None)
                     self._follower.leave(key[0], key[1] or 0)
 
+    def tell(self, run: Execution) -> None:
+        """Take a look that was had elsewhere at a run that is watched: it need not be asked for so soon."""
+        with self._lock:
+            if (run.stream_id, run.execution_id) in self._onlookers:
+                self._follower.add(run)
+
     def _start(self) -> None:
         if self._thread is None:
             # A daemon: it never keeps a kernel or an interpreter alive.

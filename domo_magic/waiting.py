@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from domo_magic.background import background
 from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
 from domo_magic.execution import Execution
 from domo_magic.following import Follower
@@ -46,9 +47,11 @@ def follow(
 ) -> pd.DataFrame:
     """Wait for the runs that are unfinished, and return or raise; `hurried`: they were aborted."""
     latest = {(run.stream_id, run.execution_id): run for run in runs}
+    behind = background(domo)
 
     def seen(run: Execution) -> None:
         latest[run.stream_id, run.execution_id] = run
+        behind.tell(run)
         board.seen(run)
 
     def now_known() -> list[Execution]:

@@ -140,6 +140,20 @@ def test_one_onlookers_bug_is_not_the_others_end(
     assert seen[-1] == "SUCCESS"
 
 
+def test_what_somebody_else_saw_is_known_here(sandbox: Sandbox, domo: Connection) -> None:
+    """A run that a wait saw end has ended for its onlookers too; of one that nobody watches nothing is told."""
+    behind, seen = background(domo), list[Execution]()
+    run = started(domo, sandbox, 600.0)
+    behind.watch(run, seen.append)
+    end = {**run.fields, "currentState": "SUCCESS", "endedAt": 1_734_458_300}
+    behind.tell(run.seen(Execution.from_json(end)))
+    assert gone()
+    assert seen[-1].state == "SUCCESS"
+    behind.tell(run)
+    assert not workers()
+    assert seen[-1].state == "SUCCESS"
+
+
 def test_what_nobody_watches_any_more_is_not_followed(sandbox: Sandbox, domo: Connection) -> None:
     """The last onlooker who leaves ends the thread, not the run; another one's run is followed to its end."""
     behind = background(domo)
