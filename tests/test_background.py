@@ -141,7 +141,7 @@ def test_one_onlookers_bug_is_not_the_others_end(
 
 
 def test_what_somebody_else_saw_is_known_here(sandbox: Sandbox, domo: Connection) -> None:
-    """A run that a wait saw end has ended for its onlookers too; of one that nobody watches nothing is told."""
+    """A run that a wait saw end has ended for its onlookers too; what nobody watches is not told."""
     behind, seen = background(domo), list[Execution]()
     run = started(domo, sandbox, 600.0)
     behind.watch(run, seen.append)
