@@ -31,9 +31,9 @@ class DomoAccessor:
 
     def compare(self, baseline: Any = "median") -> pd.DataFrame:
         """Compare each run with what is usual, from this frame alone; see `domo_magic.compare`."""
-        from domo_magic.comparing import compare
+        from domo_magic.comparing import of_frame
 
-        return compare(self._frame, limit=1, baseline=baseline, instance=None)
+        return of_frame(self._frame, baseline)
 
     def plot(self, metric: str = "duration", *, ax: Any = None) -> Any:
         """Draw the runs over time; see `domo_magic.plot`."""

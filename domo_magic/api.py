@@ -254,10 +254,10 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
         was if isinstance(now, DomoError) else now for was, now in zip(meant.values(), found, strict=True)
     ]
     errors = [now if isinstance(now, DomoError) else None for now in found]
-    board = Board(domo, shown, moving=True)
+    board = Board(domo, shown, moving=True, aborting=True)
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
     for run in going:
         shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
     for run in going:
         board.waited_for(run)
-    return follow(domo, seen, errors, board, None, "return", hurried=True)
+    return follow(domo, seen, errors, board, None, "return", aborted=True)

@@ -12,6 +12,7 @@ from domo_magic.execution import (
     microseconds,
     whole,
 )
+from domo_magic.words import encodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ def _text(values: Column) -> Any:
     try:
         return _strings(values)
     except UnicodeEncodeError:
-        return _strings([value if _encodes(value) else None for value in values])
+        return _strings([value if encodes(value) else None for value in values])
 
 
 def _strings(values: Column) -> Any:
@@ -94,14 +95,6 @@ def _strings(values: Column) -> Any:
     else:
         "".join(text for text in texts if text).encode()  # raises, as Arrow does
     return pd.array(texts, dtype=dtype)
-
-
-def _encodes(value: object) -> bool:
-    """Whether it is text without halves of characters (JSON can hold them, UTF-8 cannot)."""
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:
-        return False
 
 
 def _as_text(value: object) -> str | None:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from domo_magic import api, credentials
+from domo_magic.connection import latest
 from domo_magic.credentials import Login, check_token, find_token, resolve_address
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.screens import screen
@@ -38,10 +39,18 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
             )
         api.connect(sandbox=True)
         return
-    where = resolve_address(words[0] if words else None, os.environ)
+    try:
+        where = resolve_address(words[0] if words else None, os.environ)
+    except ConfigurationError:
+        if words or save or forget or (connected := latest()) is None:
+            raise
+        screen().say(("running", f"still using {connected.login.address.host}"))
+        return
     if forget:
         _forget(where)
         return
+    if save:
+        credentials.check_keyring()  # before a person is asked for what could not be kept
     login = find_token(where, None, os.environ) or _prompt(where)
     if save:
         _save(login)

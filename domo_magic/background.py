@@ -39,21 +39,29 @@ class Background:
         self._stop = threading.Event()
         self._follower = Follower(domo, self._seen, self._tick, lost=self._lost)
 
-    def watch(self, run: Execution, seen: Seen, lost: Lost = lambda _run, _error: None) -> None:
+    def watch(
+        self,
+        run: Execution,
+        seen: Seen,
+        lost: Lost = lambda _run, _error: None,
+        tick: Callable[[], bool] = lambda: False,
+        *,
+        aborted: bool = False,
+    ) -> None:
         """Call `seen` on the background thread with every look at this run, until it has ended.
 
-        A run that cannot be followed any more is told to `lost`, with the error.
+        A run that cannot be followed any more is told to `lost`, with the error. One that was
+        `aborted` will end soon. `tick` is called there every half second, until it returns False or
+        nothing is followed.
         """
         with self._lock:
-            self._onlookers.setdefault((run.stream_id, run.execution_id), []).append((seen, lost))
-            self._follower.add(run)
-            self._start()
-
-    def every_tick(self, tick: Callable[[], bool]) -> None:
-        """Call `tick` there every half second, until it returns False or nothing is followed."""
-        with self._lock:
+            onlookers = self._onlookers.setdefault((run.stream_id, run.execution_id), [])
+            if (seen, lost) not in onlookers:
+                onlookers.append((seen, lost))
             if tick not in self._ticks:
                 self._ticks.append(tick)
+            self._follower.add(run, aborted=aborted)
+            self._start()
 
     def leave(self, seen: Seen) -> None:
         """Call this `seen` no more; what nobody else watches is not followed any longer."""
@@ -72,7 +80,7 @@ class Background:
                 self._follower.add(run)
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():  # it stays behind where the process forks
             # A daemon: it never keeps a kernel or an interpreter alive.
             self._thread = threading.Thread(target=self._work, name="domo_magic background", daemon=True)
             self._thread.start()

@@ -33,9 +33,9 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
     TargetError, DomoError
         As there.
     """
-    against = _baseline(baseline)
     if hasattr(runs, "columns") and "currentState" in runs.columns:
-        return pure.compare(runs, baseline=against)
+        return of_frame(runs, baseline)
+    against = _baseline(baseline)
     wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)
     domo = connection.current(instance)
     with interruptible(list):
@@ -63,6 +63,17 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
         key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
     ]
     return table[chosen].reset_index(drop=True)
+
+
+def of_frame(runs: pd.DataFrame, baseline: Any) -> pd.DataFrame:
+    """Compare the runs of a frame with one another; nothing is fetched.
+
+    Raises
+    ------
+    TargetError
+        The frame lacks what runs are known by, or the baseline cannot be understood.
+    """
+    return pure.compare(runs, baseline=_baseline(baseline))
 
 
 def _baseline(baseline: Any) -> Any:

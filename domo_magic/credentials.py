@@ -168,6 +168,20 @@ def _from_keyring(where: Address) -> str | None:
     return kept
 
 
+def check_keyring() -> None:
+    """See whether tokens can be kept.
+
+    Raises
+    ------
+    ConfigurationError
+        The system's keyring is an extra that is not installed.
+    """
+    try:
+        import keyring  # noqa: F401
+    except ImportError:
+        raise ConfigurationError("the keyring is an extra", "pip install 'domo-magic[keyring]'") from None
+
+
 def save(login: Login) -> None:
     """Keep the token in the system's keyring.
 
@@ -195,10 +209,9 @@ def forget(where: Address) -> bool:
 
 
 def _keyring_do(what: str, *args: str) -> None:
-    try:
-        import keyring
-    except ImportError:
-        raise ConfigurationError("the keyring is an extra", "pip install 'domo-magic[keyring]'") from None
+    check_keyring()
+    import keyring
+
     try:
         getattr(keyring, what)(_SERVICE, *args)
     except Exception as error:  # noqa: BLE001  every backend has errors of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -62,6 +63,16 @@ class HistoryWarning(UserWarning):
     """The history cannot be written; what is known of runs lives as long as the kernel."""
 
 
+def _warn(text: str, *, sent: bool) -> None:
+    """Warn; where a person's filter makes that an error, only before anything was `sent`."""
+    try:
+        warnings.warn(text, HistoryWarning, stacklevel=4)
+    except HistoryWarning:
+        if not sent:
+            raise
+        logging.getLogger("domo_magic").warning(text)
+
+
 class Database:
     """The file, or memory.
 
@@ -90,7 +101,7 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
                 result = _commit(self._opened(), work, durable=False)
-        warnings.warn(warning, HistoryWarning, stacklevel=3)
+        _warn(warning, sent=not durable)  # durable: before a request leaves
         return result
 
     def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -102,7 +113,7 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
                 rows = self._opened().execute(query, arguments).fetchall()
-        warnings.warn(warning, HistoryWarning, stacklevel=3)
+        _warn(warning, sent=True)
         return rows
 
     def _opened(self) -> sqlite3.Connection:

@@ -32,6 +32,7 @@ class _Stream:
     durations: list[float] = field(default_factory=list)
     due: float = 0.0
     asked: bool = False
+    aborted_at: float | None = None
     failing_since: float | None = None
     failures: int = 0
     missing: dict[int, float] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class _News:
     error: DomoError | None = None
     durations: Sequence[float] | None = None
     added: bool = False
+    aborted: bool = False
     left: int | None = None
 
 
@@ -63,8 +65,6 @@ class Follower:
         Called there, every half second at least.
     lost : callable
         Called there with a run that cannot be followed any more, and why.
-    hurried : bool
-        Whether the runs were aborted, and will end soon.
 
     Attributes
     ----------
@@ -79,21 +79,19 @@ class Follower:
         tick: Callable[[], object] = lambda: None,
         *,
         lost: Callable[[Execution, DomoError], object] = lambda _run, _error: None,
-        hurried: bool = False,
     ) -> None:
         self._domo = domo
         self._seen = seen
         self._tick = tick
         self._lost = lost
-        self._since = domo.clock.time() if hurried else None
         self._streams: dict[int, _Stream] = {}
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._something = threading.Event()
         self.problems: dict[tuple[int, int | None], DomoError] = {}
 
-    def add(self, run: Execution) -> None:
-        """Follow a run too, from any thread."""
-        self._tell(_News(run.stream_id, [run], added=True))
+    def add(self, run: Execution, *, aborted: bool = False) -> None:
+        """Follow a run too, from any thread; one that was aborted will end soon."""
+        self._tell(_News(run.stream_id, [run], added=True, aborted=aborted))
 
     def leave(self, stream_id: int, execution_id: int) -> None:
         """Do not follow this run any more, from any thread; it goes on at Domo."""
@@ -168,8 +166,8 @@ class Follower:
             except queue.Empty:
                 break
             seen.extend(self._take(news))
-        if seen:
-            self._domo.history.saw(self._domo.instance, seen)
+        if asked_for := [run for run in seen if run.fields]:  # a run may be a mistake until Domo has shown it
+            self._domo.history.saw(self._domo.instance, asked_for)
 
     def _take(self, news: _News) -> Sequence[Execution]:
         stream = self._streams.get(news.stream_id)
@@ -178,6 +176,8 @@ class Follower:
                 return ()  # it came after the end
             stream = self._streams[news.stream_id] = _Stream()
             self._learn(news.stream_id, stream)
+        if news.aborted:
+            stream.aborted_at = self._domo.clock.time()
         if news.left is not None:
             stream.runs.pop(news.left, None)
         if news.durations is not None:
@@ -233,17 +233,12 @@ class Follower:
             if run.finished or run.started_us is None:
                 delays.append(timing.ask_shortest)
                 continue
+            shortest, longest = timing.ask_shortest, timing.ask_longest
+            if stream.aborted_at is not None:  # what usually takes minutes is aborted in seconds
+                delays.append(min(longest, max(shortest, (clock.time() - stream.aborted_at) / 2)))
+                continue
             elapsed = clock.time() + self._domo.client.skew - run.started_us / _MICROSECONDS
-            if self._since is not None:
-                elapsed = min(elapsed, clock.time() - self._since)
-            delays.append(
-                next_delay(
-                    elapsed,
-                    () if self._since else stream.durations,
-                    shortest=timing.ask_shortest,
-                    longest=timing.ask_longest,
-                )
-            )
+            delays.append(next_delay(elapsed, stream.durations, shortest=shortest, longest=longest))
         stream.due = clock.monotonic() + min(delays, default=0.0)
 
     def _failed(self, stream_id: int, stream: _Stream, error: DomoError) -> None:

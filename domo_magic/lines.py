@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from domo_magic.words import count_text, duration_text
+from domo_magic.words import count_text, cut, duration_text
 
 if TYPE_CHECKING:
     from domo_magic.execution import Execution
@@ -40,11 +40,28 @@ def running(run: Execution, elapsed: float | None, usual: float | None, left: fl
     """
     rows = count_text(run.rows) if run.rows else None
     return _joined(
-        f"{run.run} {run.state or 'started'}",
+        f"{run.run} {run.state or ('started' if run.fields else 'not seen yet')}",
         run.name,
         None if elapsed is None else duration_text(elapsed),
         rows,
         _expected(elapsed, usual, left),
+    )
+
+
+def aborting(run: Execution, elapsed: float | None) -> str:
+    """Return the line of a run that Domo was asked to abort.
+
+    Examples
+    --------
+    >>> from domo_magic.execution import Execution
+    >>> aborting(Execution(25775, 2, {"currentState": "ACTIVE"}), 8.0)
+    '25775/2 ACTIVE · 8.0 s · aborting'
+    """
+    return _joined(
+        f"{run.run} {run.state or 'started'}",
+        run.name,
+        None if elapsed is None else duration_text(elapsed),
+        "aborting",
     )
 
 
@@ -92,8 +109,7 @@ def errors_of(run: Execution) -> str:
     """
     errors = run.fields.get("errors")
     items = errors if isinstance(errors, list) else [errors]
-    text = _one_line("; ".join(filter(None, map(_words, items))))
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return cut("; ".join(filter(None, map(_words, items))), _LONGEST_TEXT)
 
 
 def _words(item: object) -> str:
@@ -142,11 +158,4 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def _joined(*parts: str | None) -> str:
-    return " · ".join(_one_line(part) for part in parts if part)
-
-
-def _one_line(text: str) -> str:
-    """Return a server's text without anything that a terminal would obey."""
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(text.split())
+    return " · ".join(cut(part, _LONGEST_TEXT) for part in parts if part)

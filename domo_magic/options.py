@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,9 +31,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog=f"%{magic}", add_help=False, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        todo = f"examples: {self.prog} --help"
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        if unknown and (meant := get_close_matches(words.split()[0], self._option_string_actions, 1)):
+            todo = f"did you mean {meant[0]}? {todo}"
         if self.prog == "%domo_connect":  # what was typed may be a token
             message = "the line is one INSTANCE and options; a token is never written on it"
-        raise TargetError(f"{self.prog}: {message}", f"examples: {self.prog} --help")
+        raise TargetError(f"{self.prog}: {message}", todo)
 
 
 @cache

@@ -13,6 +13,8 @@ from domo_magic.progress import Board
 from domo_magic.resolving import stream_ids
 from domo_magic.screens import background_screen
 from domo_magic.waiting import interruptible, result
+from domo_magic.warned import DomoWarning
+from domo_magic.words import is_text
 from domo_magic.worker import THREADS
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
     from domo_magic.connection import Connection
     from domo_magic.starting import Outcome
-
-
-class DomoWarning(UserWarning):
-    """Something that a person should know although what was asked for was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Order:
 
     def __post_init__(self) -> None:
         one_of("if_running", self.if_running, ("start", "adopt", "error"))
-        if self.label is not None and (not isinstance(self.label, str) or not self.label.strip()):
+        if self.label is not None and not is_text(self.label):
             raise TargetError(f"label {targets.shown(str(self.label))} is no text", "write a few words")
         parallel = self.max_parallel
         if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= THREADS:

@@ -155,7 +155,7 @@ def cancel(state: PanelState, text: str) -> None:
         going = [run for stream in ids for run in cancelling.unfinished(domo, stream, every=False)]
     over: list[str] = []
     answers = cancelling.abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
-    state.follow([run for run in answers if not isinstance(run, DomoError)])
+    state.follow([run for run in answers if not isinstance(run, DomoError)], aborted=True)
     state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
     if problem := next((error for error in answers if isinstance(error, DomoError)), None):
         raise problem.about(going)

@@ -90,6 +90,7 @@ class PanelState:
         self._answered = threading.Condition(self._lock)
         self._doing: set[str] = set()
         self._asked = 0
+        self._clicked = False
         self._closed = False
         self._made_ms = time.time() * 1000
 
@@ -132,6 +133,7 @@ class PanelState:
                 return False
             self._doing.add(what)
             self._asked += clicked
+            self._clicked |= clicked
             if clicked:
                 self.error, self.note = None, ""
         self.changed()
@@ -158,9 +160,16 @@ class PanelState:
             return what in self._doing
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until all that was clicked has been answered and the table is loaded; return whether it is."""
+        """Wait until all that was clicked has been answered; before the first click, until all is loaded.
+
+        Return whether it is, within `timeout` seconds.
+        """
+
+        def answered() -> bool:
+            return not self._asked and (self._clicked or "load" not in self._doing)
+
         with self._answered:
-            return self._answered.wait_for(lambda: not self._asked and "load" not in self._doing, timeout)
+            return self._answered.wait_for(answered, timeout)
 
     def wait_for(self, what: str, timeout: float) -> None:
         """Wait until a job of that name is over."""
@@ -177,6 +186,11 @@ class PanelState:
         with self._lock:
             self.note = note
         self.changed()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been let go of."""
+        return self._closed
 
     def close(self) -> None:
         """Let go of everything; the runs go on."""
@@ -205,11 +219,11 @@ class PanelState:
             if before is not None and before.finished and not run.finished:
                 return
             self._runs[key_of(run)] = run
-            if before is None or before.finished != run.finished:
+            if before is None or before.finished != run.finished or (run.finished and before != run):
                 self.drawn += 1
                 self.stale = True
 
-    def follow(self, runs: Sequence[Execution]) -> None:
+    def follow(self, runs: Sequence[Execution], *, aborted: bool = False) -> None:
         """Show runs, and follow those that are unfinished and do not look stuck."""
         domo = self.connected()
         behind = background(domo)
@@ -218,8 +232,7 @@ class PanelState:
             age = 0.0 if run.started_us is None else domo.clock.time() - run.started_us / 1e6
             with self._lock:
                 if run.execution_id and not run.finished and age < _FOLLOWED_S and not self._closed:
-                    behind.every_tick(self._tick)
-                    behind.watch(run, self.saw, self.lose)
+                    behind.watch(run, self.saw, self.lose, self._tick, aborted=aborted)
 
     def listed(self, runs: Sequence[Execution]) -> None:
         """Show runs that were listed, but for starts of this very moment: their answers will tell."""

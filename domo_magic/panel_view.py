@@ -14,8 +14,8 @@ from domo_magic.following import durations
 from domo_magic.lines import mark
 from domo_magic.panel_state import key_of
 from domo_magic.polling import usual
-from domo_magic.tables import Row, cut, plain
-from domo_magic.words import duration_text
+from domo_magic.tables import Row, plain
+from domo_magic.words import cut, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,12 @@ class View:
         error = self._state.error
         problem = "" if error is None else f" · {type(error).__name__}: {plain(str(error), 500)}"
         return f"Domo panel · {self.where()}{problem}"
+
+    def in_terminal(self, table: str) -> str:
+        """Return the table, and what to type where there are no buttons."""
+        if self._state.domo is None:
+            return f"{table}\nto connect: %domo_connect mycompany, or %domo_connect --sandbox to try it"
+        return f"{table}\nthe buttons need a notebook; here: %domo_run STREAM, %domo_wait, %domo_compare"
 
     def line(self) -> str:
         """Return the quiet line and the note as HTML."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from domo_magic.baseline import band
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.words import METRICS, bytes_text, count_text, duration_text
+from domo_magic.words import METRICS, bytes_text, count_text, cut, duration_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: More small pictures than this are no picture.
 MOST_STREAMS = 24
+_LONGEST_NAME = 60
 
 # Blue and vermilion of Okabe and Ito's colour-blind-safe palette, the blue a little lighter, and a grey:
 # each has a contrast of at least 3 on white and on near black. Marks differ in shape as well.
@@ -252,7 +253,7 @@ def _dress(ax: Axes, ink: str, *, small: bool) -> None:
 def _name(stream: pd.DataFrame) -> str:
     known = stream["name"].dropna()
     number = "" if stream.empty else f"stream {stream['streamId'].iloc[0]}"
-    return f"{known.iloc[0]} · {number}" if len(known) else number
+    return f"{cut(known.iloc[0], _LONGEST_NAME)} · {number}" if len(known) else number
 
 
 def _marks(stream: pd.DataFrame, metric: str) -> list[tuple[Any, dict[str, Any]]]:

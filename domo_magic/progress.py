@@ -39,12 +39,15 @@ class Board:
         Where to.
     moving : bool
         Whether the runs are waited for; else each prints its one line.
+    aborting : bool
+        Whether they were aborted, and what is usual does not count.
     """
 
-    def __init__(self, domo: Connection, screen: Screen, *, moving: bool) -> None:
+    def __init__(self, domo: Connection, screen: Screen, *, moving: bool, aborting: bool = False) -> None:
         self._domo = domo
         self._screen = screen
         self._moving = moving
+        self._aborting = aborting
         self._lock = threading.RLock()
         self._runs: dict[Key, Execution] = {}
         self._unfinished: set[Key] = set()
@@ -141,10 +144,9 @@ class Board:
             if not left:
                 self.finish(verdicts(self._domo, self.shown()))
 
-        followed.every_tick(self.tick)
         for run in runs:
             if run.execution_id is not None:
-                followed.watch(run, seen, lost)
+                followed.watch(run, seen, lost, self.tick)
 
     def finish(self, verdicts: dict[Key, str]) -> None:
         """Draw the last lines."""
@@ -168,6 +170,8 @@ class Board:
         if run.finished:
             return lines.ended(run, self._verdicts.get((run.stream_id, run.execution_id), ""))
         elapsed = elapsed_of(self._domo, run)
+        if self._aborting:
+            return lines.aborting(run, elapsed)
         past = durations(self._domo, run.stream_id)
         left = None if elapsed is None else time_left(elapsed, past)
         return lines.running(run, elapsed, usual(past), left)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from domo_magic import connection, listing, targets
 from domo_magic.bulk import no_collecting
 from domo_magic.errors import DomoError, TargetError
-from domo_magic.execution import FINAL_STATES, Execution
+from domo_magic.execution import SUCCESS, Execution
 from domo_magic.frames import frame, newest_first, table, typed
-from domo_magic.orders import DomoWarning
 from domo_magic.resolving import stream_ids
 from domo_magic.waiting import interruptible, result
+from domo_magic.warned import DomoWarning, Warn
+from domo_magic.words import is_text
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from domo_magic.baseline import Baseline
     from domo_magic.connection import Connection
 
+# States that a stream may well not have: none of them is an answer, not a mistake.
+_OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
 # Of so many runs the states and labels are looked at, and so many of them named.
 _LOOKED_AT = 100
 _NAMED = 10
@@ -84,13 +87,13 @@ def runs(
     domo = connection.current(instance)
     began = 0 if since is None else int(targets.since(since, domo.clock.time()) * 1e6)
     wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
-    warn = _Warn()
+    warn = Warn()
     with interruptible(list):
         ids: list[int] | None = None
         if domo_targets is not None:
             ids = list(dict.fromkeys(stream_ids(domo, domo_targets, repeats=True)))
         found = _listed(domo, ids, wanted, refresh=refresh, warn=warn)
-        if found.empty and not (wanted.label is None and (state or "SUCCESS").upper() in FINAL_STATES):
+        if found.empty and not (wanted.label is None and (state or SUCCESS).upper() in _OFTEN):
             there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
             _tell(wanted, _listed(domo, ids, there, refresh=refresh, warn=warn), warn)
     warn.now()
@@ -98,7 +101,7 @@ def runs(
 
 
 def _listed(
-    domo: Connection, ids: Sequence[int] | None, wanted: listing.Wanted, *, refresh: bool, warn: _Warn
+    domo: Connection, ids: Sequence[int] | None, wanted: listing.Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     if ids is None:
         return frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
@@ -106,11 +109,11 @@ def _listed(
         return _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
 
 
-def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: _Warn) -> None:
+def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: Warn) -> None:
     """Say which states or labels there are where the one that was asked for is not among them."""
     for what, asked, column in (("state", wanted.state, "currentState"), ("label", wanted.label, "label")):
         known = sorted(there[column].dropna().unique())
-        if asked is None or there.empty or asked.upper() in FINAL_STATES or asked in known:
+        if asked is None or there.empty or asked.upper() in _OFTEN or asked in known:
             continue
         names = ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
         warn(
@@ -118,22 +121,8 @@ def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: _Warn) -> None:
         )
 
 
-class _Warn:
-    """Collects what a person should know from threads, and says it once."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, None] = {}
-
-    def __call__(self, text: str) -> None:
-        self._said[text] = None
-
-    def now(self) -> None:
-        for text in self._said:
-            warnings.warn(text, DomoWarning, stacklevel=3)
-
-
 def _of_streams(
-    domo: Connection, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: _Warn
+    domo: Connection, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     def ask(stream_id: int) -> listing.Listed | DomoError:
         try:
@@ -176,7 +165,7 @@ def limit_of(limit: object) -> int:
 
 
 def _text(name: str, value: object) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value.strip()):
+    if value is not None and not is_text(value):
         raise TargetError(f"{name} {targets.shown(str(value))} is no text", f"write {name} as one word")
     return value if value is None else str(value).strip()
 
@@ -206,6 +195,11 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     ConnectionFailed, ApiError, InvalidResponse
         Domo does not say.
 
+    Warns
+    -----
+    DomoWarning
+        No name has the text in it.
+
     Examples
     --------
     >>> streams("sales")
@@ -216,6 +210,11 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     domo = connection.current(instance)
     with interruptible(list):
         columns = listing.streams(domo, (text or "").strip(), most)
+    if text and not columns["streamId"]:
+        here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
+        warnings.warn(
+            f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}", DomoWarning, 2
+        )
     return typed(columns, listing.STREAM_KINDS)
 
 

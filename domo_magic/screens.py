@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger("domo_magic")
 
@@ -17,6 +18,29 @@ Line = tuple[str, str]
 
 _COLOURS = {"running": "#3b82c4", "good": "#2e8b57", "bad": "#c8442f", "unknown": "#b8860b"}
 _MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
+
+
+_Shown = ParamSpec("_Shown")
+
+
+def _careful(show: Callable[_Shown, None]) -> Callable[_Shown, None]:
+    """Show what can be shown: a stream that is closed or missing takes no run with it."""
+
+    @wraps(show)
+    def careful(*args: _Shown.args, **options: _Shown.kwargs) -> None:
+        try:
+            show(*args, **options)
+        except Exception:
+            logger.debug("a line could not be shown", exc_info=True)
+
+    return careful
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "replace").decode(), flush=True)  # noqa: T201
 
 
 class Screen(Protocol):
@@ -57,10 +81,12 @@ class Plain:
 
     moves = False
 
+    @_careful
     def say(self, line: Line) -> None:
         """Print it."""
-        print(line[1], flush=True)  # noqa: T201
+        _print(line[1])
 
+    @_careful
     def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
         """Print the last."""
         for line in lines if last else ():
@@ -75,11 +101,13 @@ class Terminal(Plain):
     def __init__(self) -> None:
         self._width = 0
 
+    @_careful
     def say(self, line: Line) -> None:
         """Print it, above what moves."""
         self._clear()
         super().say(line)
 
+    @_careful
     def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
         """Move the last of the lines; print them where they stay."""
         if last:
@@ -103,9 +131,10 @@ class Terminal(Plain):
 class Quiet(Plain):
     """A terminal in which a person types meanwhile: only what stays is printed, on a line of its own."""
 
+    @_careful
     def say(self, line: Line) -> None:
         """Print it at the beginning of the line, whatever stands there."""
-        print(f"\r\x1b[K{line[1]}", flush=True)  # noqa: T201
+        _print(f"\r\x1b[K{line[1]}")
 
 
 class Notebook(Plain):
@@ -116,6 +145,7 @@ class Notebook(Plain):
     def __init__(self) -> None:
         self._handle: Any = None
 
+    @_careful
     def show(self, lines: Sequence[Line], *, last: bool = False) -> None:  # noqa: ARG002
         """Put the lines into the output."""
         from IPython.display import display
@@ -144,7 +174,14 @@ def screen() -> Screen:
         return Log()
     if in_kernel():
         return Notebook()
-    return Terminal() if sys.stderr.isatty() and sys.stdout.isatty() else Plain()
+    return Terminal() if all(map(_is_terminal, (sys.stderr, sys.stdout))) else Plain()
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # None, something in its place, or closed
+        return False
 
 
 def background_screen() -> Screen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from domo_magic.words import duration_text
+from domo_magic.words import cut, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,12 +62,6 @@ class Row:
     verdict: str = ""
     says: str = ""
     label: str = ""
-
-
-def cut(text: str, most: int) -> str:
-    """Return a text on one line without what cannot be printed, at most so many letters long."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * most]).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def plain(text: str, most: int) -> str:

@@ -18,7 +18,7 @@ Meant = Literal["streams", "runs"]
 
 _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_HOW = "write a stream's id (25775), a DataSet's id, or the address of a DataSet's page in Domo"
+_HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or its page's address in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")

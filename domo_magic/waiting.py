@@ -43,9 +43,9 @@ def follow(
     patience: float | None,
     on_failure: OnFailure,
     *,
-    hurried: bool = False,
+    aborted: bool = False,
 ) -> pd.DataFrame:
-    """Wait for the runs that are unfinished, and return or raise; `hurried`: they were aborted."""
+    """Wait for the runs that are unfinished, and return or raise; `aborted`: they will end soon."""
     latest = {(run.stream_id, run.execution_id): run for run in runs}
     behind = background(domo)
 
@@ -57,11 +57,11 @@ def follow(
     def now_known() -> list[Execution]:
         return [latest[run.stream_id, run.execution_id] for run in runs]
 
-    follower = Follower(domo, seen, board.tick, hurried=hurried)
+    follower = Follower(domo, seen, board.tick)
     with interruptible(now_known, lambda: board.finish({})):
         for run, error in zip(runs, errors, strict=True):
             if run.execution_id is not None and error is None:
-                follower.add(run)
+                follower.add(run, aborted=aborted)
         follower.follow(threading.Event(), patience)
     board.finish(verdicts(domo, [run for run in board.shown() if run.execution_id is not None]))
     found = [

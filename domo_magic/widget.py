@@ -103,7 +103,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return self._state.error
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until the table is loaded and what was clicked has been answered.
+        """Wait until what was clicked has been answered; before the first click, until the table is loaded.
 
         Parameters
         ----------
@@ -133,6 +133,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _submitted(self, _field: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":
+            self.field.expect()
             self._state.begin("run", self._entered)
 
     def _entered(self) -> None:
@@ -207,9 +208,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return {**bundle, "text/plain": "", "text/html": ""}
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
-        if not in_kernel():
-            self._state.wait_for("load", _TERMINAL_PATIENCE_S)
-        return {**self.living(), **self.snapshot()}
+        if in_kernel():
+            return {**self.living(), **self.snapshot()}
+        self._state.wait_for("load", _TERMINAL_PATIENCE_S)
+        bundle = {**self.living(), **self.snapshot()}
+        return {**bundle, "text/plain": self._runs_view.in_terminal(bundle["text/plain"])}
 
     def _ipython_display_(self) -> None:
         if not in_kernel():
@@ -218,6 +221,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def close(self) -> None:
         """Take the panel away; no thread of it stays, and the runs go on."""
+        if self._state.closed:
+            return  # also where it is collected, on any thread, whatever locks that holds
         self._state.close()
         self._painter.close()
         for part in everything_in(self):

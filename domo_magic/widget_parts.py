@@ -11,8 +11,9 @@ import ipywidgets
 from domo_magic.panel_style import CSS
 from domo_magic.panel_view import NOT_CONNECTED
 
-# What is typed arrives late while the kernel is busy: the browser keeps the rest of a word back until the
-# first letter has been taken, but not a click. So a click waits until nothing has been typed for so long.
+# A text is sent when its field is left, before a click on a button; but after the Enter that ends it, and
+# late where the kernel was busy: the browser keeps a second text back until the first has been taken, but
+# not a click. So a click waits until no text has come for so long.
 _TYPING_S = 0.4
 _FULL = "100%"
 _WIDE = {"width": "auto", "margin": "0 2px", "max_width": _FULL}
@@ -21,17 +22,25 @@ _BUTTON = {"width": "96px", "margin": "2px"}
 
 
 class Field(ipywidgets.Text):  # type: ignore[misc]
-    """A text field that knows when something was last typed into it."""
+    """A text field that is sent whole, and knows when that was."""
 
     typed_at = float("-inf")
 
+    def __init__(self, **traits: Any) -> None:
+        # Letter by letter, the last ones of a word would come long after a click.
+        super().__init__(continuous_update=False, **traits)
+
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what the browser sends."""
-        self.typed_at = time.monotonic()
+        self.expect()
         super().set_state(sync_data)
 
+    def expect(self) -> None:
+        """Take note that a text is on its way."""
+        self.typed_at = time.monotonic()
+
     def settle(self) -> None:
-        """Wait until nothing has been typed for a while; never on the kernel's own thread."""
+        """Wait until no text has come for a while; never on the kernel's own thread."""
         while (pause := self.typed_at + _TYPING_S - time.monotonic()) > 0:
             threading.Event().wait(pause)
 

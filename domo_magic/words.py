@@ -15,6 +15,34 @@ METRICS = {
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
+def cut(text: str, most: int) -> str:
+    """Return a text on one line without what cannot be printed, at most so many letters long."""
+    line = text[: 4 * most]
+    if not line.isprintable():
+        line = "".join(letter if letter.isprintable() else " " for letter in line)
+    line = " ".join(line.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def encodes(value: object) -> bool:
+    """Whether it is text without halves of characters (JSON can hold them, UTF-8 cannot)."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Whether it is text with something in it.
+
+    Examples
+    --------
+    >>> [is_text(value) for value in ("nightly", " ", 7)]
+    [True, False, False]
+    """
+    return isinstance(value, str) and bool(value.strip()) and encodes(value)
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration in the words of the run's line.
 

@@ -110,8 +110,8 @@ def test_a_tick_is_called_until_it_is_over(sandbox: Sandbox, domo: Connection) -
     """An onlooker of time is called while runs are followed, and no more once it says so."""
     ticks: list[int] = []
     behind = background(domo)
-    behind.every_tick(lambda: ticks.append(1) or len(ticks) < 2)
-    behind.watch(started(domo, sandbox, 0.5), lambda _: None)
+    run = started(domo, sandbox, 0.5)
+    behind.watch(run, lambda _: None, tick=lambda: ticks.append(1) or len(ticks) < 2)
     assert gone()
     assert len(ticks) == 2
 
@@ -129,9 +129,8 @@ def test_one_onlookers_bug_is_not_the_others_end(
     def broken(*_: object) -> bool:
         raise ZeroDivisionError
 
-    behind.watch(run, broken)
+    behind.watch(run, broken, tick=broken)
     behind.watch(run, lambda look: seen.append(look.state))
-    behind.every_tick(broken)
     assert gone()
     assert seen[-1] == "SUCCESS"
     assert set(shown) == {ZeroDivisionError}

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import domo_magic
-from domo_magic.orders import DomoWarning
 from domo_magic.sandbox import faults
+from domo_magic.warned import DomoWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +91,6 @@ def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, stil
 
 
 def test_a_usual_state_that_no_run_has_is_no_surprise(still_domo: Connection) -> None:
-    """No warning where nothing was cancelled, and none where there are no runs at all."""
-    assert domo_magic.runs(25775, state="cancelled").empty
+    """No warning where nothing has failed, and none where there are no runs at all."""
+    assert domo_magic.runs(25775, state="error").empty
     assert domo_magic.runs(state="EROR", label="x").empty

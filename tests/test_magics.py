@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from domo_magic import connection, errors, options
 from domo_magic.errors import ConfigurationError, DomoError, TargetError
-from domo_magic.orders import DomoWarning
+from domo_magic.warned import DomoWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

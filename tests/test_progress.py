@@ -280,13 +280,10 @@ class Background:
         self.ticks: list[Any] = []
         self.watched: dict[str, Any] = {}
 
-    def every_tick(self, tick: Any) -> None:
-        """Remember who wants to be told the time."""
-        self.ticks.append(tick)
-
-    def watch(self, run: Execution, seen: Any, _lost: Any) -> None:
-        """Remember who wants to see the run."""
+    def watch(self, run: Execution, seen: Any, _lost: Any, tick: Any) -> None:
+        """Remember who wants to see the run, and to be told the time."""
         self.watched[run.run] = seen
+        self.ticks.append(tick)
 
 
 @pytest.mark.parametrize(
