@@ -437,6 +437,22 @@ def test_a_warning_that_is_an_error_comes_before_the_request(
     assert still_sandbox.requests == []
 
 
+def test_a_warning_that_is_an_error_never_comes_after_the_request(
+    still_sandbox: Sandbox, disk_domo: Connection, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What breaks the history while a start is under way costs no row; it is logged instead."""
+
+    def spoil(_request: object) -> None:
+        for part in file.parent.glob(f"{file.name}*"):
+            part.write_bytes(b"This is no database. " * 5_000)
+
+    still_sandbox.decide = spoil
+    (outcome,) = starting.start(disk_domo, [25775])
+    assert outcome.error is None
+    assert outcome.execution.execution_id == 201
+    assert "cannot be used" in caplog.text
+
+
 def test_memory_is_for_one_history_alone(clock: JumpClock) -> None:
     """Without a file there is no warning, and two histories know nothing of each other."""
     one, other = History(None, clock), History(None, clock)

@@ -90,7 +90,32 @@ def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, stil
     assert len(domo_magic.runs(streams, label="nightly"))
 
 
-def test_a_usual_state_that_no_run_has_is_no_surprise(still_domo: Connection) -> None:
+def test_a_name_that_finds_nothing_is_said(still_domo: Connection) -> None:
+    """An empty answer to a search says so, and where a stream's id belongs."""
+    with pytest.warns(DomoWarning, match="no connector's DataSet has 'nothinglikethis' in its name$"):
+        assert domo_magic.streams("nothinglikethis").empty
+    with pytest.warns(DomoWarning, match="the runs of stream 25775: %domo_runs 25775"):
+        assert domo_magic.streams("25775").empty
+
+
+def test_a_frame_that_holds_no_runs_is_refused(still_domo: Connection, still_sandbox: Sandbox) -> None:
+    """Comparing on a frame never asks for what the frame lacks."""
+    runs = domo_magic.runs(25775)
+    still_sandbox.requests.clear()
+    with pytest.raises(domo_magic.TargetError, match="executionId"):
+        runs[["streamId"]].domo.compare()
+    assert still_sandbox.requests == []
+
+
+@pytest.mark.parametrize("words", [{"state": "\ud800"}, {"label": "\ud800"}, {"state": " "}])
+def test_a_filter_that_is_no_text_is_refused(words: dict[str, Any], still_domo: Connection) -> None:
+    """Half a character is no state and no label."""
+    with pytest.raises(domo_magic.TargetError, match="is no text"):
+        domo_magic.runs(**words)
+
+
+def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, still_domo: Connection) -> None:
     """No warning where nothing has failed, and none where there are no runs at all."""
-    assert domo_magic.runs(25775, state="error").empty
+    steady = still_sandbox.world.add_stream(10.0, past=5)
+    assert domo_magic.runs(steady, state="error").empty
     assert domo_magic.runs(state="EROR", label="x").empty

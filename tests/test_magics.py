@@ -201,6 +201,8 @@ def test_a_bad_line_is_one_clear_error_and_no_request(
         ("%domo_run 25775/2", "write the stream alone: 25775"),
         ("%domo_run 25775 25775", "'25775' is there twice; nothing was sent"),
         ("%domo_run 25775 --unknown", "unrecognized arguments: --unknown\nexamples: %domo_run --help"),
+        ("%domo_run 25775 --wiat", "did you mean --wait? examples: %domo_run --help"),
+        ("%domo_connect --sanbox", "did you mean --sandbox?"),
         ("%domo_run 'x", "a quote is not closed"),
         ("%domo_run 25775 --timeout 10m", "add --wait"),
         ("%domo_run frame.streamId", "assign it first: ids = frame.streamId, then %domo_run ids"),
@@ -488,6 +490,31 @@ def test_where_nobody_can_be_asked_it_says_so(
 
     monkeypatch.setattr("getpass.getpass", getpass)
     assert "nobody to ask for it" in str(refused(shell, "%domo_connect mycompany"))
+
+
+def test_without_a_word_it_says_what_is_connected(
+    shell: InteractiveShell, sandbox: Sandbox, domo: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing else is known, the connection in use stays, and is named."""
+    run(shell, "%domo_connect")
+    assert capsys.readouterr().out == f"still using {sandbox.url.removeprefix('http://')}\n"
+
+
+def test_what_could_not_be_kept_is_not_asked_for(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the keyring's extra `--save` is refused before a person types a token."""
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: pytest.fail("asked for a token"))
+    assert "pip install 'domo-magic[keyring]'" in str(refused(shell, "%domo_connect mycompany --save"))
+
+
+def test_help_stands_at_the_left(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--help` prints is not indented as in the code, and holds no markup."""
+    run(shell, "%domo_run --help")
+    lines = capsys.readouterr().out.splitlines()
+    assert "::" not in lines
+    assert any(line.startswith("--wait") for line in lines)
 
 
 def test_the_sandbox_is_connected_to_by_one_line(

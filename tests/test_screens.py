@@ -44,6 +44,36 @@ class Display:
         self.updated.append(bundle)
 
 
+class Closed(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, _text: str) -> int:
+        """Refuse."""
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [Closed(), None], ids=["closed", "missing"])
+@pytest.mark.parametrize("made", [screens.Plain, screens.Terminal, screens.Quiet])
+def test_what_cannot_be_shown_is_no_error(
+    made: type[screens.Plain], stream: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that nobody can read takes no run with it."""
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    one = made()
+    one.say(("good", "25775/2 SUCCESS"))
+    one.show([("running", "25775/2 ACTIVE")])
+    one.show([("good", "25775/2 SUCCESS")], last=True)
+
+
+def test_letters_that_a_terminal_lacks_are_shown_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line comes all the same."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
+    screens.Plain().say(("good", "25775/2 SUCCESS · 3 s"))
+    assert raw.getvalue() == b"25775/2 SUCCESS ? 3 s\n"
+
+
 def test_plain_text_shows_only_what_stays(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no screen, what moves is not printed."""
     screen = screens.Plain()
@@ -128,6 +158,7 @@ def test_every_mark_is_a_sign_and_not_a_colour_alone(monkeypatch: pytest.MonkeyP
     [
         (None, io.StringIO, screens.Log),
         (SimpleNamespace(), io.StringIO, screens.Plain),
+        (SimpleNamespace(), object, screens.Plain),
         (SimpleNamespace(), Terminal, screens.Terminal),
         (SimpleNamespace(kernel=object()), io.StringIO, screens.Notebook),
     ],

@@ -42,6 +42,13 @@ def test_rows_come_in_the_order_given_and_final(still_sandbox: Sandbox, still_do
     assert rows.duration.dt.total_seconds().tolist() == pytest.approx([90, 10, 40], abs=1)
 
 
+def test_a_mistyped_run_leaves_no_trace(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """A run that Domo has never shown is not among those recorded here."""
+    with pytest.raises(NotFound):
+        domo_api.wait("25775/9999")
+    assert still_domo.history.runs(still_domo.instance) == []
+
+
 def test_the_first_failure_in_order_names_all_that_failed(
     still_sandbox: Sandbox, still_domo: Connection
 ) -> None:

@@ -14,6 +14,7 @@ from comm.base_comm import BaseComm
 
 import domo_magic
 from domo_magic import connection
+from domo_magic.background import background
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.panel_state import NAME
 from domo_magic.sandbox import faults
@@ -363,6 +364,43 @@ def test_it_stays_with_its_instance(domo: Connection, sandbox: Sandbox, make: Ma
     panel.run_button.click()
     assert panel.join(PATIENCE)
     assert panel.last["instance"].tolist() == ["sandbox"]
+
+
+def test_an_end_that_changes_once_more_is_drawn(domo: Connection, make: Make) -> None:
+    """A run that had ended and is seen in another state has its row drawn anew."""
+    panel = loaded(make(25775))
+    state, (run, *_) = panel._state, panel._state.runs()
+    state.saw(run.seen(type(run)(run.stream_id, run.execution_id, {**run.fields, "currentState": "ODD"})))
+    drawn = state.drawn
+    state.saw(run)
+    assert state.drawn == drawn + 1
+    state.saw(run)
+    assert state.drawn == drawn + 1
+
+
+def test_a_closed_panel_that_is_collected_asks_for_no_lock(domo: Connection, make: Make) -> None:
+    """The collector may come on the very thread that holds the background's lock."""
+    panel = loaded(make(25775))
+    panel.close()
+    with background(domo)._lock:  # not one that the same thread may take twice
+        panel.__del__()
+
+
+def test_join_waits_for_the_table_until_the_first_click(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """Before a click the runs are there after it; after a click its answer alone counts."""
+    gate = threading.Event()
+    panel = make(25775)
+    assert panel.join(PATIENCE)
+    assert len(panel.runs) == 100
+    sandbox.decide = lambda request: None if request.method == "POST" else gate.wait(PATIENCE) and None
+    second = make(25776)
+    assert not second.join(0)
+    second.run_button.click()
+    assert second.join(PATIENCE)
+    assert second.last["executionId"].tolist() == [201]
+    gate.set()
 
 
 def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> None:
