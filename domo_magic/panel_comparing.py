@@ -105,7 +105,7 @@ def _value(metric: str, row: Mapping[str, Any], first: Mapping[str, Any], named:
     ratio = float(value / against)
     words = "the same" if abs(ratio - 1) < 0.005 else f"{ratio_text(ratio)} {named}"
     if 0.95 <= ratio <= 1.05 and words != "the same":
-        words = f"{ratio - 1:+.1%} to {named}"
+        words = f"{100 * ratio:.1f} % of {named}"
     return f"{_text(metric, value)}<small>{words}</small>"
 
 

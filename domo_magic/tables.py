@@ -18,7 +18,7 @@ _BRACKETS = str.maketrans("<>", "\u2039\u203a")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
-_COLS = "".join(f"<col style=width:{share}%>" for share in (20, 12, 17, 12, 9, 22, 8))
+_COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12, 17, 12, 11, 21, 8))
 MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
 #: Rows that are shown before "more".
 FIRST = 50

@@ -182,7 +182,8 @@ class Notebook:
     def run(self, *cells: str, width: int = 1280, dark: bool = False) -> None:
         """Replace its cells and run them; a panel `p` of an earlier test is closed."""
         theme = f"JupyterLab {'Dark' if dark else 'Light'}"
-        self.page.set_viewport_size({"width": width, "height": 1000})
+        height = 1000 if width > 500 else 2000  # so that a narrow panel is in view as a whole
+        self.page.set_viewport_size({"width": width, "height": height})
         self.page.evaluate(
             "theme => { window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }", theme
         )
