@@ -314,7 +314,7 @@ def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sand
     assert panel.join(60)
     assert panel.selected["executionId"].tolist() == [200, 199]
     assert panel._parts.side.value.count("<th scope=col>25775/") == 2
-    assert "to 25775/199" in panel._parts.side.value
+    assert " % of 25775/199" in panel._parts.side.value
     assert "data:image/png" in panel._parts.picture.value
     panel.chooser.value = ()
     assert panel.join(PATIENCE)
