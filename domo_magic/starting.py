@@ -199,10 +199,10 @@ def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome
     run = domo.joined(newest)
     cancel = f"to cancel it: %domo_cancel {run.run}"
     if if_running == "error":
-        what = f"stream {stream_id} already has an unfinished run, {run.run} {run.state}; nothing was started"
+        what = f"stream {stream_id} already has an unfinished run, {run.run} {run.state}; none was started"
         return Outcome(run, AlreadyRunning(what, f"to wait for it: %domo_wait {run.run}; {cancel}"))
     if _stuck(run, runs, int(domo.clock.time() * 1e6 + domo.client.skew * 1e6)):
-        what = f"run {run.run} looks stuck: {run.state} for far longer than usual; nothing was started"
+        what = f"run {run.run} looks stuck: {run.state} for far longer than usual; none was started"
         return Outcome(run, AlreadyRunning(what, cancel))
     domo.history.saw(domo.instance, [run])
     return Outcome(run, adopted=True)
