@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from threading import Event
 
     from domo_magic.connection import Connection
+
+# Where the tests run in the background of a shell, an interrupt is ignored, by what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = 1_734_458_216.0
 _FOREIGN = ("DOMO_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA", "CURL_CA", "NETRC")
