@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 
 
+@pytest.fixture
+def timing(timing: Timing) -> Timing:
+    """Give a deadline that a late answer is meant to miss."""
+    return replace(timing, connect=1.0, answer=1.0)
+
+
 def posts(sandbox: Sandbox) -> int:
     """Count the starts that arrived."""
     return sum(request.method == "POST" for request in sandbox.requests)
@@ -812,7 +818,16 @@ def test_an_interrupt_ends_what_rests(sandbox: Sandbox, domo: Connection) -> Non
     """A start that was told to wait is not sent again after the person interrupts, and is closed."""
     resting, other = (sandbox.world.add_stream(500) for _ in range(2))
     domo.timing = domo.client._timing = Timing()
-    sandbox.order(faults.status(429, retry_after=3), path=f"/{resting}/")
+    left = threading.Event()
+
+    def decide(request: Request) -> Fault | None:
+        if f"/{resting}/" not in request.path:
+            left.set()
+            return None
+        left.wait(20)  # else the other one would have to rest, too
+        return faults.status(429, retry_after=3)
+
+    sandbox.decide = decide
 
     def interrupt(_outcome: Outcome) -> None:
         raise KeyboardInterrupt

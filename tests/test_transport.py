@@ -123,6 +123,12 @@ def serve() -> Iterator[Callable[..., Wire]]:
 
 
 @pytest.fixture
+def timing() -> Timing:
+    """Give every deadline divided by 100."""
+    return Timing().scaled(1 / 100)
+
+
+@pytest.fixture
 def sender(timing: Timing) -> Iterator[Callable[..., Transport]]:
     """Make transports to an address."""
     made: list[Transport] = []
