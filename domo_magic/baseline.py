@@ -11,6 +11,7 @@ from domo_magic.sentences import sentence
 from domo_magic.tidy import microseconds_of, stream_by_stream, tidy
 from domo_magic.windows import Windows, last_before
 from domo_magic.words import METRICS
+from domo_magic.worker import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,18 +159,23 @@ class _Numbers:
 
 
 def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
+    windows = _windows(table, baseline)
+    numbers = [_numbers(table, metric) for metric in METRICS]
+    usual = each(windows.medians, numbers, parallel=2)  # while numpy sorts, another thread can go on
+    return {
+        metric: _Numbers(known, *found) for metric, known, found in zip(METRICS, numbers, usual, strict=True)
+    }
+
+
+def _numbers(table: pd.DataFrame, metric: str) -> Floats:
     import numpy as np
 
-    windows = _windows(table, baseline)
-    measured = {}
-    for metric in METRICS:
-        if metric == "duration":
-            numbers = np.where(table[metric].isna(), np.nan, microseconds_of(table[metric]))
-        else:
-            numbers = table[metric].to_numpy(dtype="float64", na_value=np.nan)
-        numbers[numbers < 0] = np.nan  # there is nothing negative to count
-        measured[metric] = _Numbers(numbers, *windows.medians(numbers))
-    return measured
+    if metric == "duration":
+        numbers = np.where(table[metric].isna(), np.nan, microseconds_of(table[metric]))
+    else:
+        numbers = table[metric].to_numpy(dtype="float64", na_value=np.nan)
+    numbers[numbers < 0] = np.nan  # there is nothing negative to count
+    return numbers
 
 
 def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 #: Windows sorted at a time: small enough for the processor's caches.
-_CHUNK = 2048
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,14 @@ class Windows:
         """
         import numpy as np
 
-        member_values = values[self.runs][self.members]
-        known_until = np.append(0, np.cumsum(~np.isnan(member_values)))
-        known = known_until[self.ends] - known_until[self.ends - self.counts]
+        member_values = values[self.runs[self.members]]
+        known_until = np.zeros(len(member_values) + 1, dtype=np.int32)
+        np.cumsum(~np.isnan(member_values), out=known_until[1:])
+        known = (known_until[self.ends] - known_until[self.ends - self.counts]).astype(np.uint8)
         padded = np.concatenate([np.full(self.size, np.nan), member_values])
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.size)
         places = np.arange(self.size)
-        medians, deviations = np.full(len(values), np.nan), np.full(len(values), np.nan)
+        found = np.full((len(values), 2), np.nan)
         for number in range(self.least, self.size + 1):
             rows = np.flatnonzero(known == number)
             for start in range(0, len(rows), _CHUNK):
@@ -72,8 +73,10 @@ class Windows:
                 short = np.flatnonzero(count < self.size)
                 window[short] = np.where(places < self.size - count[short, None], np.nan, window[short])
                 window.sort(axis=1)  # NaN goes last
-                run = self.runs[part]
-                medians[run], deviations[run] = _of_sorted(window[:, :number])
+                found[part, 0], found[part, 1] = _of_sorted(window[:, :number])
+        place_of = np.empty_like(self.runs)
+        place_of[self.runs] = np.arange(len(self.runs))
+        medians, deviations = found.take(place_of, axis=0).T
         return medians, deviations
 
 

@@ -1,6 +1,7 @@
 """Comparing 1,000,000 runs of 5,000 streams, beside one rolling median of pandas per metric.
 
-The answers are checked first, against a slow loop that follows the definition word by word.
+The answers are checked first, against a slow loop that follows the definition word by word. `compare`
+sorts on two threads, pandas works on one; processor time is printed beside the time that passes.
 """
 
 from __future__ import annotations
@@ -104,11 +105,11 @@ def wrong(runs: pd.DataFrame) -> int:
     return mistakes
 
 
-def timed(work: object) -> float:
-    """Return the seconds that a call takes."""
-    start = time.perf_counter()
+def timed(work: object) -> tuple[float, float]:
+    """Return the seconds that a call takes, and those of all processors."""
+    start, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def main() -> int:
@@ -125,9 +126,10 @@ def main() -> int:
     for _ in range(ROUNDS):
         ours.append(timed(lambda: compare(runs, now=NOW)))
         theirs.append(timed(lambda: [groups[metric].rolling(20).median() for metric in METRICS]))
-    ratio = median(ours) / median(theirs)
-    print(f"compare {median(ours):.2f} s, rolling medians {median(theirs):.2f} s over {ROUNDS} rounds")
-    print(f"ratio {ratio:.2f} (target at most {TARGET:.2f})")
+    (fast, work), (slow, rival) = (np.median(rounds, axis=0) for rounds in (ours, theirs))
+    ratio = fast / slow
+    print(f"compare {fast:.2f} s, rolling medians {slow:.2f} s over {ROUNDS} rounds")
+    print(f"ratio {ratio:.2f} (target at most {TARGET:.2f}); of processor time {work / rival:.2f}")
     return int(mistakes > 0 or ratio > TARGET)
 
 
