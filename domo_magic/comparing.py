@@ -14,13 +14,13 @@ from domo_magic.waiting import interruptible, result
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from domo_magic.connection import Connection
 
-# Behind the runs that are compared: 20 successful ones, and some that were none.
+# Behind the runs that are compared, at first: 20 successful ones mostly, and some that were none.
 _BEHIND = 40
 Key = tuple[int, int | None]
 
@@ -109,16 +109,30 @@ def _recorded(domo: Connection) -> list[Key]:
 def _fetch(domo: Connection, key: Key, limit: int) -> list[Execution] | DomoError:
     """Return the runs of a stream, or up to one of its runs, with what lies behind them."""
     stream_id, execution_id = key
+
+    def enough(found: Sequence[Mapping[str, Any]]) -> bool:
+        runs = [Execution.from_json(record, stream_id) for record in found]
+        known = [run for run in runs if execution_id is None or (run.execution_id or 0) <= execution_id]
+        compared = listing.newest_first(known)[: limit if execution_id is None else 1]
+        first = min((run.started_us for run in compared if run.started_us is not None), default=None)
+        return first is not None and sum(_before(run, first) for run in known) >= pure.LONGEST
+
     try:
         if execution_id is None:
-            runs = pages.newest(domo.client, stream_id, limit + _BEHIND)
+            wanted = []
+            records = pages.back_to(domo.client, stream_id, enough, limit + _BEHIND)
         else:
-            wanted = domo.client.execution(stream_id, execution_id)
-            offset = max(0, execution_id - 1 - _BEHIND)
-            runs = [wanted, *domo.client.executions(stream_id, execution_id - offset, offset)]
+            wanted = [domo.client.execution(stream_id, execution_id)]
+            records = pages.back_to(domo.client, stream_id, enough, 1 + _BEHIND, up_to=execution_id)
+        listed = [Execution.from_json(record, stream_id) for record in records]
     except DomoError as error:
         return error
-    return [domo.known(run) for run in runs]
+    return [domo.known(run) for run in (*wanted, *listed)]
+
+
+def _before(run: Execution, first: int) -> bool:
+    """Whether a run counts for what began at `first` (epoch microseconds)."""
+    return run.succeeded and run.ended_us is not None and run.ended_us < first
 
 
 def _raise_first(

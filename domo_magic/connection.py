@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from domo_magic.execution import Execution
     from domo_magic.timing import Clock
 
-# A baseline is made of 20 successful runs; some more for those that were none.
+# A baseline is made of 20 successful runs; some more for those that had not ended before the next began.
 _PAST = 30
 #: The instance's name where `%domo_connect --sandbox` leads.
 SANDBOX = "sandbox"
@@ -48,7 +48,7 @@ class Connection:
     instance : str
         As rows show it.
     past : dict
-        ``{stream_id: executions}``, a few fields each, newest first, of streams that were followed.
+        ``{stream_id: successful runs}``, a few fields each, newest first, of streams that were followed.
     user : str or None
         Who this token belongs to, by the ``startedBy`` of its answers.
     """
@@ -99,13 +99,17 @@ class Connection:
         """Ask, once, for the stream's last runs; what cannot be had is taken for none."""
         if stream_id not in self.past:
             try:
-                self.past[stream_id] = self.client.history(stream_id, repeat=False)[:_PAST]
+                self.learned(stream_id, self.client.history(stream_id, repeat=False))
             except DomoError:
-                self.past[stream_id] = []
+                self.learned(stream_id, [])
+
+    def learned(self, stream_id: int, runs: Sequence[Execution]) -> None:
+        """Keep what a stream's runs are compared with, of all its runs, newest first."""
+        self.past[stream_id] = [run for run in runs if run.succeeded][:_PAST]
 
     def ended(self, run: Execution) -> None:
-        """Remember a run that has ended as the newest of its stream's past."""
-        if run.stream_id in self.past:
+        """Remember a run that has ended well as the newest of its stream's past."""
+        if run.succeeded and run.stream_id in self.past:
             older = [known for known in self.past[run.stream_id] if known.execution_id != run.execution_id]
             self.past[run.stream_id] = [run, *older][:_PAST]
 

@@ -270,9 +270,7 @@ class Follower:
 
 def durations(domo: Connection, stream_id: int) -> list[float]:
     """Return how long a stream's last successful runs lasted, in seconds, newest first, as far as known."""
-    past = [
-        run.duration for run in domo.past.get(stream_id, ()) if run.succeeded and run.duration is not None
-    ]
+    past = [run.duration for run in domo.past.get(stream_id, ()) if run.duration is not None]
     return past[:20] or domo.history.durations(domo.instance, stream_id)
 
 

@@ -26,8 +26,9 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     """Return a stream's newest executions, newest first, at least `count` where there are as many.
 
     Lists come oldest first as far as is known, so the newest stand at ``offset = newest - count``.
-    Where that page does not hold the newest, the order is another, or ids have gaps: then every
-    page is read. With a `deadline` (monotonic seconds) every question is asked once, and ends there.
+    Where that page does not hold the newest, or is not the last, the order is another, ids have gaps,
+    or the newest id was not: then every page is read. With a `deadline` (monotonic seconds) every
+    question is asked once, and ends there.
 
     Raises
     ------
@@ -37,13 +38,23 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     last = client.newest_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
     found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
-    if not (last and max(found, default=0) >= last and (offset == 0 or len(found) >= min(count, last))):
+    if not (_holds_newest(found, last) and (offset == 0 or len(found) >= min(count, last))):
         found |= everything(client, stream_id, deadline=deadline, texts=True)
     return [found[execution_id] for execution_id in sorted(found, reverse=True)]
 
 
+def _holds_newest(found: Mapping[int, object], last: int) -> bool:
+    """Whether what was asked for to the newest known id and a little beyond has the newest runs."""
+    return 0 < last <= max(found, default=0) < last + _OVERLAP
+
+
 def back_to(
-    client: Client, stream_id: int, enough: Callable[[Sequence[Record]], bool], count: int
+    client: Client,
+    stream_id: int,
+    enough: Callable[[Sequence[Record]], bool],
+    count: int,
+    *,
+    up_to: int | None = None,
 ) -> list[Record]:
     """Return a stream's newest executions, read back until there are `enough`; pages come side by side.
 
@@ -57,6 +68,8 @@ def back_to(
         Told what was found, says whether that will do.
     count : int
         How many are probably enough.
+    up_to : int, optional
+        The execution to begin with, in place of the newest; some newer ones may be there, too.
 
     Returns
     -------
@@ -68,7 +81,7 @@ def back_to(
     ConnectionFailed, ApiError, InvalidResponse
         As for every question to Domo.
     """
-    last = client.newest_id(stream_id)
+    last = client.newest_id(stream_id) if up_to is None else up_to
     found: dict[int, Record] = {}
     end, size = last, min(PAGE, count)
     pages = -(-count // size)
@@ -76,13 +89,11 @@ def back_to(
         offsets = [max(0, end - size * (page + 1)) for page in range(pages) if end - size * page > 0]
         found |= _side_by_side(client, stream_id, offsets, end)
         end, size, pages = offsets[-1], PAGE, THREADS
-        if max(found, default=0) < last:
-            break  # another order than known, or ids with gaps
-        if enough(list(found.values())):
+        if not (_holds_newest(found, last) if up_to is None else up_to in found):
+            break  # another order than known, ids with gaps, or not the newest id
+        if end <= 0 or enough(list(found.values())):
             return _newest_first(found)
-    if not last or max(found, default=0) < last:
-        found = {key: run.fields for key, run in everything(client, stream_id).items()}
-    return _newest_first(found)
+    return _newest_first({key: run.fields for key, run in everything(client, stream_id).items()})
 
 
 def _newest_first(found: dict[int, Record]) -> list[Record]:

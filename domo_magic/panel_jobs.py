@@ -81,7 +81,7 @@ def load(state: PanelState) -> None:
             runs = listing.of_stream(domo, stream_id, wanted, refresh=True, warn=state.say)
         except DomoError as error:
             return error
-        domo.past.setdefault(stream_id, [run for run in runs if run.finished][:30])
+        domo.learned(stream_id, runs)
         state.listed(runs)
         return None
 

@@ -45,6 +45,52 @@ def test_pages_smaller_than_asked_for_hide_no_run(
     assert len(domo_magic.runs(stream, limit=1000)) == 300
 
 
+def served(past: list[dict[str, Any]], newest: int) -> Callable[[Request], Fault | None]:
+    """Return a Domo that lists these runs, and says that this is the newest id."""
+
+    def decide(request: Request) -> Fault | None:
+        if "/streams/state/" in request.path:
+            return faults.answer(json.dumps([{"executionId": newest}]).encode())
+        if "/executions?" in request.path:
+            query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
+            offset, limit = int(query["offset"]), int(query["limit"])
+            return faults.answer(json.dumps(past[offset : offset + limit]).encode())
+        return None
+
+    return decide
+
+
+@pytest.mark.parametrize("newest", [1, 50, 290, 291, 300])
+def test_a_newest_id_that_is_not_hides_no_run(
+    still_sandbox: Sandbox, still_domo: Connection, newest: int
+) -> None:
+    """Where runs go on behind the newest id that Domo says, they are found all the same."""
+    stream = still_sandbox.world.add_stream(500, past=300)
+    still_sandbox.decide = served(still_sandbox.world.executions(stream, 10_000), newest)
+    assert domo_magic.runs(stream, limit=40)["executionId"].tolist() == list(range(300, 260, -1))
+    assert domo_magic.compare(stream, limit=3)["executionId"].tolist() == [300, 299, 298]
+
+
+@pytest.mark.parametrize("wanted", [None, 300, 290])
+def test_a_baseline_is_whole_where_most_runs_failed(
+    still_sandbox: Sandbox, still_domo: Connection, wanted: int | None
+) -> None:
+    """Runs are read back until there are 20 successful ones to compare with, however far that is."""
+    stream = still_sandbox.world.add_stream(500, past=300)
+    past = [
+        run | {"currentState": "SUCCESS" if run["executionId"] % 10 == 0 else "ERROR"}
+        for run in still_sandbox.world.executions(stream, 10_000)
+    ]
+    still_sandbox.decide = served(past, 300)
+    target = stream if wanted is None else f"{stream}/{wanted}"
+    still_sandbox.requests.clear()
+    found = domo_magic.compare(target, limit=1)
+    run = wanted or 300
+    expected = [past[number - 1]["rowsInserted"] for number in range(run - 10, run - 210, -10)]
+    assert found["rowsInsertedBaseline"].tolist() == [float(np.median(expected))]
+    assert len([1 for request in still_sandbox.requests if "/executions?" in request.path]) <= 3
+
+
 def test_a_stream_that_is_named_twice_is_listed_and_compared_once(still_domo: Connection) -> None:
     """For listing and comparing, a stream's id, its DataSet and a frame with both are one stream."""
     dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
