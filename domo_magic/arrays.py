@@ -133,7 +133,7 @@ def _numbers_to_us(numbers: Any) -> Any:
         # As a float the latest microsecond is one too late. False for nan, too.
         good = (us >= EARLIEST_US) & (us < float(LATEST_US))
     times = np.where(good, us, 0).astype("int64").view("M8[us]")
-    times[~good] = np.datetime64("NaT")
+    times[~good] = np.datetime64("NaT", "us")
     return times
 
 

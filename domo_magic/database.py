@@ -90,6 +90,10 @@ class Database:
         self._parents: sqlite3.Connection | None = None
         self._process = os.getpid()
 
+    def __del__(self) -> None:
+        if self._process == os.getpid():  # in a forked process it is the parent's
+            self.close()  # Python 3.13 tells of connections that nobody closed
+
     def write(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
         """Do `work` in one transaction; `durable`: it is on the disk when this returns."""
         self._own()
