@@ -56,6 +56,7 @@ border-bottom:1px solid var(--line)}
 .domo-runs tr>:nth-child(1),.domo-runs tr>:nth-child(6){grid-column:1/-1}
 .domo-runs tr>:nth-child(7):empty{display:none}
 .domo-runs td:nth-child(5)::after{content:" rows"}
+.domo-runs th br{display:none}
 .domo-runs th small{display:inline;margin-left:.6em}
 }
 """

@@ -113,20 +113,25 @@ def _at(us: int, zone: tzinfo | None) -> datetime:
 
 def row_html(row: Row, now: float, zone: tzinfo | None = None) -> str:
     """Return one row of a table."""
-    name = f"{safe(row.name, 60)}<small>{row.run}</small>" if row.name else row.run
+    head, *cells = _cells(row, now, zone)
+    return f"<tr><th scope=row>{head}{''.join(f'<td>{cell}' for cell in cells)}</tr>"
+
+
+def _cells(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
+    """Return what stands below each of `HEADS`, to be read without any style too."""
     started = "—"
     if row.started_us is not None:
         utc = f"{_moment(row.started_us):%Y-%m-%d %H:%M:%S} UTC"
         started = f"<span title='{utc}'>{local_time(row.started_us, now, zone)}</span>"
-    cells = (
-        f"<td><i class={row.mark} aria-hidden=true>{MARKS[row.mark]}</i>{safe(row.state, 24)}",
-        f"<td>{started}",
-        f"<td>{_lasted(row)}",
-        f"<td>{'—' if row.rows is None else f'{row.rows:,}'}",
-        f"<td>{_verdict(row)}",
-        f"<td>{safe(row.label, 40)}",
+    return (
+        f"{safe(row.name, 60)}<br><small>{row.run}</small>" if row.name else row.run,
+        f"<i class={row.mark} aria-hidden=true>{MARKS[row.mark]}\u00a0</i>{safe(row.state, 24)}",
+        started,
+        _lasted(row),
+        "—" if row.rows is None else f"{row.rows:,}",
+        _verdict(row),
+        safe(row.label, 40),
     )
-    return f"<tr><th scope=row>{name}{''.join(cells)}</tr>"
 
 
 def _lasted(row: Row) -> str:
@@ -143,7 +148,7 @@ def _lasted(row: Row) -> str:
 def _verdict(row: Row) -> str:
     quiet = row.verdict in {"", "usual", "running", "no baseline"}
     word = safe(row.verdict, 60)
-    says = f"<small>{safe(row.says, 160)}</small>" if row.says else ""
+    says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
     return f"{word if quiet else f'<em>{word}</em>'}{says}"
 
 
@@ -182,14 +187,28 @@ def ended_html(rows: Iterable[Row], now: float, zone: tzinfo | None = None) -> s
 
 
 def snapshot_html(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:
-    """Return everything as plain HTML, for notebooks that are read without a kernel."""
-    body = "".join(row_html(row, now, zone) for row in rows[:FIRST])
-    heads = "".join(f"<th scope=col>{name}" for name in HEADS)
+    """Return everything as plain HTML, for notebooks that are read without a kernel and our style."""
+    heads = "".join(f"<th scope=col>{_aligned(name, name)}</th>" for name in HEADS)
+    body = "".join(_saved_row(row, now, zone) for row in rows[:FIRST])
     rest = f"<p>{len(rows) - FIRST:,} more</p>" if len(rows) > FIRST else ""
     return (
         f"<div class=domo-snapshot><table><caption>{html.escape(line)}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
     )
+
+
+def _saved_row(row: Row, now: float, zone: tzinfo | None) -> str:
+    head, *cells = map(_aligned, HEADS, _cells(row, now, zone))
+    # Closed, for what cleans a saved notebook would nest them.
+    return f"<tr><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _aligned(head: str, cell: str) -> str:
+    """Return a cell that says itself where its text stands.
+
+    Notebooks align cells to the right, whatever the cell's own attribute says, and GitHub takes styles away.
+    """
+    return f"<div align={'right' if head == 'Rows' else 'left'}>{cell}</div>"
 
 
 def text_table(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:

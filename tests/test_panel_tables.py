@@ -36,6 +36,16 @@ def _parsed(text: str) -> _Tags:
     return found
 
 
+def _pieces(text: str) -> list[tuple[str, dict[str, str | None], str]]:
+    """Return the tags one after the other, each with its attributes and the text up to the next."""
+    found: list[tuple[str, dict[str, str | None], str]] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: found.append((tag, dict(attrs), ""))  # type: ignore[method-assign]
+    parser.handle_data = lambda data: found.append(("", {}, data))  # type: ignore[method-assign]
+    parser.feed(text)
+    return found
+
+
 def _full(**changes: object) -> Row:
     facts: dict[str, object] = {
         "run": "25775/201",
@@ -57,8 +67,8 @@ def test_a_row_has_every_fact_as_text() -> None:
     """Name, run, state, local time, UTC on hover, duration, rows, verdict and label are all there."""
     zone = timezone(timedelta(hours=1), "CET")
     row = _parsed(tables.row_html(_full(), NOW, zone))
-    for fact in ("Sales Orders", "25775/201", "✓SUCCESS", "18:56:56 CET", "3 min 12 s", "283,429", "slow",
-                 "nightly"):  # fmt: skip
+    for fact in ("Sales Orders", "25775/201", "✓\u00a0SUCCESS", "18:56:56 CET", "3 min 12 s", "283,429",
+                 "slow", "nightly"):  # fmt: skip
         assert fact in row.text
     assert ("span", {"title": "2024-12-17 17:56:56 UTC"}) in row.tags
     assert row.tags[1] == ("th", {"scope": "row"})
@@ -150,3 +160,18 @@ def test_the_snapshot_is_one_whole_table() -> None:
     tags = [tag for tag, _ in snapshot.tags]
     assert (tags.count("table"), tags.count("tr")) == (1, 51)
     assert "1 more" in snapshot.text
+
+
+def test_the_snapshot_needs_no_style() -> None:
+    """With every attribute but `align` taken away, nothing runs into another, and rows stand to the right."""
+    lines, sides = [""], []
+    for tag, attributes, text in _pieces(tables.snapshot_html([_full()], "here", NOW, UTC)):
+        if tag in {"br", "div"}:
+            lines.append("")
+            sides += [side] if (side := attributes.get("align")) else []
+        lines[-1] += text
+    assert lines[2 + len(tables.HEADS) :] == [
+        *("Sales Orders", "25775/201", "✓\u00a0SUCCESS", "17:56:56 UTC", "3 min 12 s", "283,429"),
+        *("slow", "3 min 12 s, 2.0 times the usual 1 min 36 s", "nightly"),
+    ]
+    assert sides == ["left", "left", "left", "left", "right", "left", "left"] * 2
