@@ -107,12 +107,12 @@ class Parts:
             [self.live, self.ended, self.more],
             layout={"flex": "1 1 700px", "max_width": _FULL, "min_width": "0"},
         )
+        # One box, so that both go to the next line where there is no room for them.
+        buttons = ipywidgets.Box([self.run, self.cancel], layout={"flex": "0 0 auto"})
         self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
         self.children = [
             ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}),
-            ipywidgets.Box(
-                [self.field, self.label, self.run, self.cancel], layout={**_ROW, "align_items": "center"}
-            ),
+            ipywidgets.Box([self.field, self.label, buttons], layout={**_ROW, "align_items": "center"}),
             self.found_box,
             self.line,
             self.problem,

@@ -223,6 +223,20 @@ def test_narrow_and_dark(lab: Any, domo_server: Sandbox, keep: Callable[..., Non
     keep(panel, "dark")
 
 
+def test_run_and_cancel_stay_together(lab: Any) -> None:
+    """However wide the page is, the two buttons stand side by side."""
+    lab.run("p = %domo_panel 25775", "p")
+    panel = shown(lab.page)
+    for width in (1280, 1000, 900, 700, 400):
+        lab.page.set_viewport_size({"width": width, "height": 900})
+        tops = panel.evaluate(
+            "p => [...p.querySelectorAll('button')].filter(b => ['Run', 'Cancel'].includes(b.innerText))"
+            ".map(b => b.getBoundingClientRect().top)"
+        )
+        assert len(tops) == 2
+        assert len(set(tops)) == 1
+
+
 def test_two_views_agree(lab: Any, domo_server: Sandbox) -> None:
     """The same panel in two cells is one panel: a click in one is seen in the other, and starts once."""
     stream = domo_server.world.add_stream(1.0, name="Twice shown", past=6)
