@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 _BRACKETS = str.maketrans("<>", "\u2039\u203a")
+# Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
+_JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
@@ -70,8 +73,14 @@ def plain(text: str, most: int) -> str:
 
 
 def safe(text: str, most: int) -> str:
-    """Return a text as HTML that is nothing but text."""
-    return html.escape(cut(text, most))
+    """Return a text as HTML that is nothing but text, and may break after ``_``, ``.`` and ``/``.
+
+    Examples
+    --------
+    >>> safe("R&D_LIMIT", 60)
+    'R&amp;D_<wbr>LIMIT'
+    """
+    return _JOINT.sub("<wbr>", html.escape(cut(text, most)))
 
 
 def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
