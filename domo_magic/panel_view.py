@@ -98,9 +98,11 @@ class View:
 
     def caption(self) -> str:
         """Return what stands over the table where nothing else of the panel is shown."""
-        error = self._state.error
-        problem = "" if error is None else f" · {type(error).__name__}: {plain(str(error), 500)}"
-        return f"Domo panel · {self.where()}{problem}"
+        said = ["Domo panel", self.where()]
+        if (error := self._state.error) is not None:
+            said.append(f"{type(error).__name__}: {plain(error.what, 300)}")
+            said.append(plain(error.todo, 300))
+        return " · ".join(filter(None, said))
 
     def in_terminal(self, table: str) -> str:
         """Return the table, and what to type where there are no buttons."""

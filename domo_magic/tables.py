@@ -237,7 +237,7 @@ def text_table(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None =
         for cells in lines
     ]
     rest = [f"{len(rows) - FIRST:,} more"] if len(rows) > FIRST else []
-    return "\n".join([line, *(drawn if rows else ["no runs yet"]), *rest])
+    return "\n".join([line, *(drawn if rows else []), *rest])  # that there are none, the line says
 
 
 def _plain(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:

@@ -404,12 +404,13 @@ def test_join_waits_for_the_table_until_the_first_click(
 
 
 def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> None:
-    """Where nothing but the table is shown, the error stands over it, once the table is loaded."""
+    """Where nothing but the table is shown, the error stands over it: what happened, then what to do."""
     panel = make(99999)
     assert panel.join(PATIENCE)
     text = panel._repr_mimebundle_()["text/plain"]
     assert "no runs yet · NotFound: stream 99999 was not found" in text.splitlines()[0]
-    assert "look for it: %domo_streams" in text
+    assert " · look for it: %domo_streams" in text.splitlines()[0]
+    assert text.count("no runs yet") == 1
 
 
 def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sandbox, make: Make) -> None:
