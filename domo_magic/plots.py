@@ -9,7 +9,6 @@ from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.words import METRICS, bytes_text, count_text, cut, duration_text
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -76,20 +75,20 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
     --------
     >>> plot(domo.runs(25775), "rowsInserted").set_title("Sales")
     """
+    import numpy as np
+
     shown = band(runs, metric)
     streams = [stream for _, stream in shown.groupby("group")] or [shown]
     if len(streams) > MOST_STREAMS:
-        raise TargetError(
-            f"{len(streams)} streams are too many for one picture", f"choose up to {MOST_STREAMS}"
-        )
+        raise TargetError(f"{len(streams)} streams are too many for a picture", f"take up to {MOST_STREAMS}")
     if ax is not None and len(streams) > 1:
         raise TargetError("one Axes cannot show several streams", "leave ax out to have one for each")
     _need_matplotlib()
     places = [ax] if ax is not None else _places(len(streams))
     for place, stream in zip(places, streams, strict=True):
-        _draw(place, stream.dropna(subset="startedAt"), metric, small=len(streams) > 1)
+        _draw(place, stream, metric, small=len(streams) > 1)
     _explain(places, own=ax is None)
-    return places[0] if len(places) == 1 else _array(places)
+    return places[0] if len(places) == 1 else np.array(places, dtype=object)
 
 
 def _need_matplotlib() -> None:
@@ -99,14 +98,6 @@ def _need_matplotlib() -> None:
         raise ConfigurationError(
             "pictures need matplotlib, which is not installed", "pip install 'domo-magic[plots]'"
         ) from error
-
-
-def _array(places: list[Axes]) -> np.ndarray[Any, np.dtype[np.object_]]:
-    import numpy as np
-
-    array = np.empty(len(places), dtype=object)
-    array[:] = places
-    return array
 
 
 def _plain_style() -> bool:
@@ -140,11 +131,14 @@ def _ink() -> str:
 
 def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     """Draw one stream: the band, the baseline, the runs, and words beside those that need them."""
-    ink, (top, unit) = _ink(), _scale(stream, metric)
+    ink = _ink()
     _dress(ax, ink, small=small)
     ax.set_title(_name(stream), loc="left", color=ink, fontsize="medium" if small else "large")
+    stream = stream.dropna(subset="startedAt")
+    top, unit = _scale(stream, metric)
     ax.set_ylabel(_TITLES[metric] + (f" ({unit.name})" if unit.name else ""), color=ink)
     ax.set_ylim(0, top / unit.size * 1.15)
+    ax.margins(x=0.02)
     # Drawn as UTC, whatever rcParams and the kernel's zone say.
     times = stream["startedAt"].dt.tz_localize(None).to_numpy()
     low, high, usual = ((stream[column] / unit.size).to_numpy() for column in ("low", "high", "baseline"))
@@ -158,27 +152,23 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     words = _words(stream["verdict"].tolist(), values, metric, top)
     for row, text in words.items():
         _say(ax, times[row], heights[row], text, latest=row == next(iter(words)))
-    left, right = ax.get_xlim()
-    ax.set_xlim(left, right + (0.28 if small else 0.13) * (right - left))  # room for the latest run's words
 
 
 def _words(verdicts: list[str], values: Any, metric: str, top: float) -> dict[int, str]:
     """Return what to write beside which rows: the latest run, and the one farthest beyond the edge."""
     known = [row for row, value in enumerate(values) if value >= 0]
-    farthest = sorted((row for row in known if values[row] > top), key=lambda row: -values[row])[
-        :1
-    ]  # more would run into each other
-    words = {row: _text(metric, values[row]) for row in (*known[:1], *farthest)}
+    farthest = sorted((row for row in known if values[row] > top), key=lambda row: -values[row])
+    words = {row: _text(metric, values[row]) for row in (*known[:1], *farthest[:1])}  # more would collide
     return {row: "failed" if verdicts[row] == "failed" else text for row, text in words.items()}
 
 
 def _say(ax: Axes, time: Any, height: float, text: str, *, latest: bool) -> None:
-    """Write beside a mark, and ring it if it is the latest."""
+    """Write beside a mark; if it is the latest, ring it and leave room for the words."""
     ink = _ink()
     if latest:
         ring: dict[str, Any] = {"marker": "o", "markersize": 13, "markerfacecolor": "none"}
         ax.plot(time, height, linestyle="none", clip_on=False, label="latest", markeredgecolor=ink, **ring)
-    ax.annotate(
+    words = ax.annotate(
         text,
         (time, height),
         xytext=(10 if latest else -9, 7 if height < 0.05 * ax.get_ylim()[1] else 0),  # not across the axis
@@ -189,6 +179,21 @@ def _say(ax: Axes, time: Any, height: float, text: str, *, latest: bool) -> None
         fontsize="small",
         fontweight="bold" if latest else "normal",
     )
+    if latest:
+        _make_room(ax, time, words.get_window_extent().width + 16 * ax.figure.dpi / 72)
+
+
+def _make_room(ax: Axes, latest: Any, width: float) -> None:
+    """Let the Axes end soon after the latest run, but not before what stands beside it, in pixels."""
+    from matplotlib.dates import date2num
+
+    time: float = date2num(latest)  # type: ignore[no-untyped-call]
+    left, right = ax.get_xlim()
+    if ax.dataLim.x0 == ax.dataLim.x1:  # one moment alone has its day, not its years
+        left, right = time - 0.5, time + 0.01
+    if not _lays_itself_out(ax.figure):
+        right = max(right, left + (time - left) / (1 - min(width / ax.bbox.width, 0.5)))
+    ax.set_xlim(left, right)
 
 
 def _explain(places: list[Axes], *, own: bool) -> None:
@@ -198,15 +203,20 @@ def _explain(places: list[Axes], *, own: bool) -> None:
         label: handle for ax in places for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     style: dict[str, Any] = {"frameon": False, "labelcolor": ink, "fontsize": "small", "handletextpad": 0.4}
-    if not own:
-        places[0].set_xlabel("started (UTC)", color=ink, fontsize="small")
-        places[0].legend(handles.values(), handles, **style)
-        return
     figure = cast("Figure", places[0].figure)
-    figure.supxlabel("started (UTC)", color=ink, fontsize="small")
-    figure.legend(
-        handles.values(), handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2, **style
-    )
+    (figure.supxlabel if own else places[0].set_xlabel)("started (UTC)", color=ink, fontsize="small")
+    if own or (len(figure.axes) == 1 and _lays_itself_out(figure)):
+        style |= {"loc": "outside upper right", "ncols": max(1, len(handles)), "columnspacing": 1.2}
+        figure.legend(handles.values(), handles, **style)
+    else:
+        places[0].legend(handles.values(), handles, **style)
+
+
+def _lays_itself_out(figure: Any) -> bool:
+    """Whether a figure sees to what stands beside its Axes."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
 
 
 def _scale(stream: pd.DataFrame, metric: str) -> tuple[float, _Unit]:
@@ -219,9 +229,7 @@ def _scale(stream: pd.DataFrame, metric: str) -> tuple[float, _Unit]:
     if metric == "rowsInserted":
         return top, _Unit("", 1)
     units = _TIMES if metric == "duration" else _SIZES
-    return top, max(
-        (unit for unit in units if unit.size <= top / 2), default=units[0], key=lambda unit: unit.size
-    )
+    return top, [units[0], *(unit for unit in units if unit.size <= top / 2)][-1]
 
 
 def _dress(ax: Axes, ink: str, *, small: bool) -> None:

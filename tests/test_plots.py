@@ -165,6 +165,30 @@ def test_a_run_far_off_does_not_flatten_the_others() -> None:
     assert texts(ax)[1:] == ["5 d 19 h"]
 
 
+@pytest.mark.parametrize("count", [1, 5, 30, 1000])
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_the_axis_ends_with_the_latest_run(count: int, layout: Any) -> None:
+    """No date stands right of the latest run but where its words need the room; nothing is cut off."""
+    figure = mpl.figure.Figure(figsize=(8, 3), layout=layout)
+    ax = plots.plot(runs_of(count=count), ax=figure.subplots())
+    figure.draw_without_rendering()
+    left, right = ax.get_xlim()
+    latest = lines(ax)["latest"].get_xdata(orig=False)[0]
+    words = ax.texts[0].get_window_extent()
+    share = 0.02 if layout else words.width / ax.bbox.width + 0.05
+    assert latest < right <= latest + (right - left) * share
+    assert words.x1 <= (figure if layout else ax).bbox.x1
+    assert right - left <= max(count / 20, 1.2)
+
+
+def test_a_legend_is_not_across_the_runs() -> None:
+    """Where one Axes fills a figure that lays itself out, what the marks mean stands over it."""
+    figure = mpl.figure.Figure(layout="constrained")
+    ax = plots.plot(runs_of(), ax=figure.subplots())
+    assert ax.get_legend() is None
+    assert len(figure.legends) == 1
+
+
 def test_several_streams_are_small_multiples() -> None:
     """One Axes for each in the order of the frame, one legend and one figure for all."""
     runs = pd.concat([runs_of(7), runs_of(3, currentState="ERROR"), runs_of(5)])
