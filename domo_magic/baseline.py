@@ -10,7 +10,7 @@ from domo_magic.execution import whole
 from domo_magic.sentences import sentence
 from domo_magic.tidy import microseconds_of, stream_by_stream, tidy
 from domo_magic.windows import Windows, last_before
-from domo_magic.words import METRICS
+from domo_magic.words import METRICS, cut
 from domo_magic.worker import each
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     """
     import numpy as np
 
-    if metric not in METRICS:
-        raise TargetError(f"no metric {metric!r}", f"choose one of {', '.join(METRICS)}")
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise TargetError(f"no metric {cut(repr(metric), 80)}", f"choose one of {', '.join(METRICS)}")
     table = tidy(runs)
     measured = _measure(table, "median")
     numbers = measured[metric]

@@ -28,6 +28,8 @@ _TITLES = {
 }
 # A value this many times beyond everything usual is drawn at the edge, with its number beside it.
 _FAR = 2.5
+# Outside of these a start is none, and would make all others a single spot (or is beyond what can be drawn).
+_SENSIBLE = ("1970-01-01T00:00:00Z", "2200-01-01T00:00:00Z")
 
 
 class _Unit(NamedTuple):
@@ -134,11 +136,15 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     ink = _ink()
     _dress(ax, ink, small=small)
     ax.set_title(_name(stream), loc="left", color=ink, fontsize="medium" if small else "large")
-    stream = stream.dropna(subset="startedAt")
+    stream = stream[stream["startedAt"].between(*_SENSIBLE, inclusive="neither")]
     top, unit = _scale(stream, metric)
     ax.set_ylabel(_TITLES[metric] + (f" ({unit.name})" if unit.name else ""), color=ink)
     ax.set_ylim(0, top / unit.size * 1.15)
     ax.margins(x=0.02)
+    if stream.empty:
+        ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", color=ink)
+        ax.xaxis.set_visible(False)
+        return
     # Drawn as UTC, whatever rcParams and the kernel's zone say.
     times = stream["startedAt"].dt.tz_localize(None).to_numpy()
     low, high, usual = ((stream[column] / unit.size).to_numpy() for column in ("low", "high", "baseline"))

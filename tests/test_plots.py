@@ -189,6 +189,24 @@ def test_a_legend_is_not_across_the_runs() -> None:
     assert len(figure.legends) == 1
 
 
+def test_starts_that_are_none_are_left_out(tmp_path: Any) -> None:
+    """Years 1 and 9999, and 0 for "not yet", do not flatten the others; alone they are no runs."""
+    runs = runs_of()
+    starts = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 0)
+    odd = pd.concat(
+        runs_of(count=1, executionId=90 + number, startedAt=start, endedAt=None)
+        for number, start in enumerate(starts)
+    )
+    ax = plots.plot(pd.concat([runs, odd]))
+    ax.figure.savefig(tmp_path / "odd.png")
+    assert len(lines(ax)["run"].get_xdata()) == len(runs)
+    for none in (odd, empty()):
+        ax = plots.plot(none)
+        ax.figure.savefig(tmp_path / "none.png")
+        assert texts(ax) == ["no runs"]
+    assert plots.plot(odd).get_title(loc="left") == "Sales 25775 · stream 25775"
+
+
 def test_several_streams_are_small_multiples() -> None:
     """One Axes for each in the order of the frame, one legend and one figure for all."""
     runs = pd.concat([runs_of(7), runs_of(3, currentState="ERROR"), runs_of(5)])
@@ -247,6 +265,8 @@ def test_what_cannot_be_drawn_is_one_error() -> None:
     """An unknown metric, too many streams, one Axes for several; no figure is opened."""
     with pytest.raises(TargetError, match="choose one of duration, rowsInserted"):
         plots.plot(runs_of(), "speed")
+    with pytest.raises(TargetError, match=r"no metric \['duration'\]\nchoose one of"):
+        plots.plot(runs_of(), ["duration"])  # type: ignore[arg-type]
     with pytest.raises(TargetError, match="25 streams are too many"):
         plots.plot(pd.concat([runs_of(stream, 1) for stream in range(25)]))
     with pytest.raises(TargetError, match="leave ax out"):
