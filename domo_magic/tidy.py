@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import TargetError
 from domo_magic.execution import FINAL_STATES, SUCCESS, microseconds, whole
-from domo_magic.words import METRICS
+from domo_magic.words import METRICS, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,16 +44,11 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TargetError
-        Columns are missing, twice there, or hold what cannot be converted.
+        It is no DataFrame; or columns are missing, twice there, or hold what cannot be converted.
     """
     import pandas as pd
 
-    missing = [column for column in NEEDED if column not in runs.columns]
-    if missing:
-        raise TargetError(
-            f"these are no runs to compare: {', '.join(missing)} missing",
-            "take a frame that domo.runs, domo.run or domo.wait gave",
-        )
+    _refuse_others(runs)
     columns = {
         column: _column(runs, column) for column in (*NEEDED, "name", "instance", "modifiedAt", *METRICS)
     }
@@ -67,6 +62,23 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     return _newest_first(_once(table))
 
 
+def _refuse_others(runs: Any) -> None:
+    import pandas as pd
+
+    if not isinstance(runs, pd.DataFrame):
+        article, kind = ("the class", runs) if isinstance(runs, type) else ("a", type(runs))
+        why = f"{article} {kind.__module__}.{kind.__qualname__} is not a DataFrame of pandas"
+    elif runs.columns.nlevels > 1:
+        why = f"the columns have {runs.columns.nlevels} levels"
+    elif missing := [column for column in NEEDED if column not in runs.columns]:
+        why = f"{', '.join(missing)} missing"
+    else:
+        return
+    raise TargetError(
+        f"these are no runs to compare: {why}", "take a frame that domo.runs, domo.run or domo.wait gave"
+    )
+
+
 def _column(runs: pd.DataFrame, name: str) -> Any:
     import pandas as pd
 
@@ -75,9 +87,17 @@ def _column(runs: pd.DataFrame, name: str) -> Any:
     if list(runs.columns).count(name) > 1:
         raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
     column = runs[name]
-    if column.dtype != _dtype(name):
-        column = _converted(column, name)
-    return column.array
+    if column.dtype == _dtype(name):
+        return column.array
+    try:
+        return _converted(column, name).array
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if isinstance(error, TargetError):
+            raise
+        raise TargetError(
+            f"column {name} is {column.dtype}, and cannot be converted to {_dtype(name)}: {error}",
+            "convert or leave out what it holds",
+        ) from error
 
 
 def _dtype(name: str) -> Any:
@@ -98,7 +118,9 @@ def _converted(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     dtype = _dtype(name)
     if isinstance(dtype, pd.StringDtype):
         return column.astype(dtype)
-    if name in _TIMES and pd.api.types.is_datetime64_any_dtype(column.dtype):
+    # pyarrow's days are dates, and have no zone.
+    is_time = pd.api.types.is_datetime64_any_dtype(column.dtype) and column.dtype.type is not date
+    if name in _TIMES and is_time:
         aware = column if column.dt.tz is not None else column.dt.tz_localize("UTC")
         return aware.astype(dtype)
     if name == "duration" and pd.api.types.is_timedelta64_dtype(column.dtype):
@@ -111,34 +133,33 @@ def _converted(column: pd.Series[Any], name: str) -> pd.Series[Any]:
         for value, missing in zip(column, column.isna(), strict=True)
     ]
     for given, value in zip(column.astype(object), values, strict=True):
-        if value is None and not pd.isna(given):
+        if value is None and not (pd.api.types.is_scalar(given) and pd.isna(given)):
             raise TargetError(
-                f"column {name} holds {given!r}", f"it has to be convertible to {dtype} without loss"
+                f"column {name} holds {cut(repr(given), 80)}",
+                f"it has to be convertible to {dtype} without loss",
             )
     return pd.Series(values, dtype="m8[us]" if name == "duration" else "Int64").astype(dtype)
 
 
 def _plain(value: Any) -> object:
     """Return a number of numpy's as Python's."""
-    return value.item() if type(value).__module__ == "numpy" else value
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
 def _moment(value: object) -> int | None:
     """Return epoch microseconds of a time in any shape."""
-    return microseconds(value.isoformat() if isinstance(value, datetime) else value)
+    return microseconds(value.isoformat() if isinstance(value, date) else value)
 
 
 def _duration(value: object) -> object:
     """Return a duration; numbers are none, for nobody knows their unit."""
     import pandas as pd
 
-    if isinstance(value, timedelta):
-        return pd.Timedelta(value).as_unit("us")
-    if not isinstance(value, str) or ":" not in value:
+    if not isinstance(value, timedelta) and not (isinstance(value, str) and ":" in value):
         return None
     try:
         return pd.Timedelta(value).as_unit("us")
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
 
 

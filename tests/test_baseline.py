@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from domo_magic.baseline import band, compare, sentence
@@ -391,13 +393,63 @@ def test_columns_that_are_missing_are_named() -> None:
         ("duration", 271.0),
         ("duration", "a while"),
         ("duration", "1:2:3:4"),
+        ("duration", "999999999 days 00:00:00"),
+        ("duration", timedelta.max),
+        ("streamId", [25775]),
+        ("rowsInserted", []),
+        ("startedAt", np.array([1, 2])),
+        ("endedAt", np.array([])),
     ],
 )
 def test_values_that_cannot_be_converted_are_named(column: str, value: Any) -> None:
     """Losing digits, or guessing a unit, would be a wrong verdict."""
     runs = runs_of(history())
     with pytest.raises(TargetError, match=f"column {column} holds"):
-        compare(runs.assign(**{column: value}))
+        compare(runs.assign(**{column: pd.Series([value] * len(runs), dtype=object)}))
+
+
+@pytest.mark.parametrize(
+    "column, values",
+    [
+        ("startedAt", np.array([2**50], dtype="M8[s]")),
+        ("duration", np.array([2**50], dtype="m8[s]")),
+    ],
+)
+def test_columns_that_cannot_be_converted_are_named(column: str, values: Any) -> None:
+    """Whatever pandas says of a column is one error with the column's name."""
+    runs = runs_of([run(1)])
+    with pytest.raises(TargetError, match=f"column {column} "):
+        compare(runs.assign(**{column: pd.Series(values)}))
+
+
+def test_dates_are_midnights() -> None:
+    """Days without a time, pyarrow's too, are the first moment of the day in UTC."""
+    day, dtype = date(2024, 12, 17), pd.ArrowDtype(pa.date32())
+    for days in (pd.Series([day], dtype=object), pd.Series([day], dtype=dtype)):
+        compared = compare(runs_of([run(1)]).assign(startedAt=days, endedAt=pd.NaT))
+        assert compared["startedAt"].tolist() == [pd.Timestamp("2024-12-17", tz="UTC")]
+
+
+class Foreign:
+    """A frame of another library."""
+
+    columns = COLUMNS
+
+
+@pytest.mark.parametrize(
+    "runs, words",
+    [
+        (pd.DataFrame, "the class pandas.*DataFrame is not a DataFrame of pandas"),
+        (Foreign(), "a .*Foreign is not a DataFrame of pandas"),
+        (empty()["name"], "a pandas.*Series is not a DataFrame of pandas"),
+        (pd.concat({"runs": empty()}, axis=1), "the columns have 2 levels"),
+    ],
+)
+def test_what_is_no_frame_of_runs_is_one_error(runs: Any, words: str) -> None:
+    """A class, another library's frame, one column and levels of columns are told by their names."""
+    for use in (compare, band):
+        with pytest.raises(TargetError, match=f"these are no runs to compare: {words}"):
+            use(runs)
 
 
 def test_the_frame_given_is_left_as_it_is() -> None:
