@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConfigurationError
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OURS = b"domo_magic"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets skip what is blank before a formula, and read full-width signs as the usual ones.
+_FORMULA = re.compile("[\t\r\n]|[\\s\\x00-\\x1f\u200b\ufeff]*[-=+@\uff1d\uff0b\uff0d\uff20]")
 
 
 def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -81,19 +83,25 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     frame : pandas.DataFrame
         Of runs, or any other of ours.
     path : str or path
-        Where to. A text that begins like a formula gets an apostrophe before it.
+        Where to. A text that begins like a formula gets an apostrophe before it, a column's name too.
     """
     texts = _texts(frame)
-    for name in frame.select_dtypes(["string"]).columns:
-        texts[name] = frame[name]
+    for name in frame.columns:
+        if _holds_text(frame[name].dtype):
+            texts[name] = frame[name].astype(object)
     harmless: dict[str, Any] = {name: list(map(_harmless, values)) for name, values in texts.items()}
-    frame.assign(**harmless).to_csv(path, index=False)
+    frame.assign(**harmless).rename(columns=_harmless).to_csv(path, index=False)
 
 
-def _harmless(value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    return f"'{value}" if value.startswith(_FORMULA) else value
+def _holds_text(dtype: Any) -> bool:
+    """Whether it is a dtype of text, or a category of whatever."""
+    import pandas as pd
+
+    return dtype.type is str or isinstance(dtype, pd.CategoricalDtype)
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _texts(frame: pd.DataFrame) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -60,6 +62,22 @@ def test_csv_has_no_formulas(runs: pd.DataFrame, tmp_path: Path) -> None:
     assert back["toe"].tolist() == ['\'=HYPERLINK("x")'] * 2
     assert back["odd"][0] == '{"empty": {}, "list": [1, null, {}]}'
     assert back["rowsInserted"].tolist() == [0, 283429]
+
+
+def test_no_text_begins_like_a_formula(tmp_path: Path) -> None:
+    """Behind blanks, in full width, in a category and in the head of a column a formula is none either."""
+    signs = [sign + "1+1" for sign in "=+-@\uff1d\uff0b\uff0d\uff20"]
+    formulas = [before + text for before in ("", " ", "\n", "\t \u00a0", "\ufeff") for text in signs]
+    table = pd.DataFrame({'=HYPERLINK("http://x")': pd.array(formulas, dtype="string")})
+    table["kind"] = pd.Categorical(formulas)
+    table["arrow"] = pd.array(formulas, dtype=pd.ArrowDtype(pa.string()))
+    table["number"] = pd.Categorical([-1] * len(table))
+    table["usual"] = pd.array(["a=1 - b"] * len(table), dtype="string")
+    table.domo.to_csv(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    assert head == ['\'=HYPERLINK("http://x")', "kind", "arrow", "number", "usual"]
+    assert rows == [[f"'{text}"] * 3 + ["-1", "a=1 - b"] for text in formulas]
 
 
 def test_concat_merge_and_groupby_keep_dtypes(runs: pd.DataFrame) -> None:
