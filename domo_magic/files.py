@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import ConfigurationError
+from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.execution import ExactFloat, parse_json
+from domo_magic.words import cut
 
 if TYPE_CHECKING:
-    import os
-
     import pandas as pd
 
 _OURS = b"domo_magic"
@@ -61,13 +62,25 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
         pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
     FileNotFoundError
         There is no such file.
+    TargetError
+        The file is no Parquet, or damaged.
 
     Examples
     --------
     >>> read_parquet("runs.parquet")
     """
-    _, parquet = _pyarrow()
-    table = parquet.read_table(path)
+    pa, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "no such file", os.fspath(path)) from error
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the system's: no permission, and the like
+            raise
+        raise TargetError(
+            f"{os.fspath(path)} cannot be read as Parquet: {cut(str(error), 300)}",
+            "name a file that runs.domo.to_parquet or another program wrote as Parquet",
+        ) from error
     frame: pd.DataFrame = table.to_pandas()
     for name in json.loads((table.schema.metadata or {}).get(_OURS, b"[]")):
         values = [parse_json(text) if isinstance(text, str) else None for text in frame[name]]

@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import domo_magic
+from domo_magic.errors import TargetError
 from domo_magic.execution import Execution, parse_json
 from domo_magic.frames import empty, frame
 
@@ -78,6 +79,19 @@ def test_no_text_begins_like_a_formula(tmp_path: Path) -> None:
         head, *rows = csv.reader(file)
     assert head == ['\'=HYPERLINK("http://x")', "kind", "arrow", "number", "usual"]
     assert rows == [[f"'{text}"] * 3 + ["-1", "a=1 - b"] for text in formulas]
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A file that is not there, that is no Parquet, and one that is damaged are told apart."""
+    path = tmp_path / "runs.parquet"
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*runs\.parquet"):
+        domo_magic.read_parquet(path)
+    empty().domo.to_parquet(path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"streamId,executionId", whole[:-100] + b"\xff" * 60 + whole[-40:]):
+        path.write_bytes(damaged)
+        with pytest.raises(TargetError, match=r"cannot be read as Parquet: .*\nname a file"):
+            domo_magic.read_parquet(path)
 
 
 def test_concat_merge_and_groupby_keep_dtypes(runs: pd.DataFrame) -> None:
