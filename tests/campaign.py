@@ -178,6 +178,8 @@ def client(ledger: Ledger, url: str, token: str, seed: int) -> None:
         with suppress(DomoError):
             api.run(streams, wait=waits, timeout=1 if waits else None, on_failure="return")
         ledger.end()
+        # What is asked for while Domo wants its rest does not leave, and would meet no weather.
+        threading.Event().wait(connection.current().client.quiet)
 
 
 def look(url: str, token: str) -> None:
