@@ -198,7 +198,7 @@ def wait(
         for each_run, error in zip(found, errors, strict=True):
             if error is None:
                 board.waited_for(each_run)
-        return follow(domo, found, errors, board, patience, on_failure)
+        return follow(domo, found, errors, board, patience, on_failure, stale=wanted is None)
 
 
 def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.DataFrame:  # noqa: A002

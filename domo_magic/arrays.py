@@ -167,8 +167,27 @@ def as_json(values: Column, index: pd.Index[Any] | None = None) -> Any:
     import numpy as np
     import pandas as pd
 
+    values = _encodable(values)
     # A frame made of a bare array of texts would take them for a column of text.
     return pd.Series(np.fromiter(values, object, len(values)), index=index, dtype=object, copy=False)
+
+
+def _encodable(values: Column) -> Column:
+    """Return the values with halves of characters spelled out: no kernel can send a frame that has one."""
+    try:
+        return [_spelled(value) for value in values] if "\\ud" in repr(values) else values
+    except RecursionError:
+        return values
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if isinstance(value, dict):
+        return {_spelled(key): _spelled(item) for key, item in value.items()}
+    return value
 
 
 #: What makes the array of a column, by the column's kind.

@@ -89,21 +89,24 @@ class Blanking:
 
 
 def _spellings(letter: str) -> str:
-    """Return the pattern of what a letter may be written as; each begins with a literal, which is fast."""
+    """Return the pattern of what a letter may be written as; each begins with a literal, which is fast.
+
+    Backslashes are counted up to a bound: without one, a long row of them takes time by its square.
+    """
     code = ord(letter)
     ways = []
     for each in sorted({letter, letter.lower(), letter.upper()}):
         number = ord(each)
         ways += [
             re.escape(each),
-            rf"\\\\*u00{_hex(number)}",
+            rf"\\{{1,16}}u00{_hex(number)}",
             rf"%(?:25)*{_hex(number)}",
             rf"&#0*{number};?",
             rf"&#[xX]0*{_hex(number)};?",
         ]
     ways += [f"&{name};" for name in _NAMED.get(code, [])]
     if not letter.isalnum():
-        ways.append(rf"\\\\*{re.escape(letter)}")
+        ways.append(rf"\\{{1,16}}{re.escape(letter)}")
     return f"(?:{'|'.join(ways)})"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domo_magic import pages
+from domo_magic import recent
 from domo_magic.errors import ApiError, DomoError, TargetError
-from domo_magic.words import duration_text
+from domo_magic.words import cut, duration_text
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def unfinished(domo: Connection, stream_id: int, *, every: bool) -> list[Executi
     DomoError
         Domo does not say.
     """
-    runs = pages.newest(domo.client, stream_id, RECENT)
+    runs = recent.newest(domo, stream_id, RECENT)
     going = [domo.joined(run) for run in runs if not run.finished]
     if not going:
         return [domo.joined(run) for run in runs[:1]]
@@ -60,7 +60,7 @@ def _age(run: Execution, now: float) -> str:
 
 def _starter(run: Execution) -> str:
     user = run.fields.get("startedBy")
-    return f", started by {user}" if user is not None else ", started by its schedule"
+    return f", started by {cut(str(user), 40)}" if user is not None else ", started by its schedule"
 
 
 def abort(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from domo_magic.answers import Answer
     from domo_magic.credentials import Login
+    from domo_magic.errors import RateLimited
     from domo_magic.timing import Clock, Timing
     from domo_magic.transport import Transport
 
@@ -59,6 +60,10 @@ class Client:
     def quiet(self) -> float:
         """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
         return self._patience.quiet
+
+    def unasked(self) -> RateLimited:
+        """Return the error for what Domo is not asked while it wants its rest."""
+        return self._patience.unasked()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -177,15 +182,19 @@ class Client:
             return 0  # nobody documented this call; the list itself will tell
         return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
 
-    def history(self, stream_id: int, *, repeat: bool = True) -> list[Execution]:
+    def history(
+        self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
+    ) -> list[Execution]:
         """Ask for a stream's past in one request: few fields, newest first."""
         path = f"{_STREAMS}/{stream_id}/history/aggregate"
-        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat)
-        return [Execution.from_json(item, stream_id) for item in value]
+        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        runs = [Execution.from_json(item, stream_id) for item in value]
+        return [run for run in runs if run.execution_id is not None]
 
-    def stream(self, stream_id: int) -> Mapping[str, Any]:
-        """Ask for a stream: its DataSet, provider, schedule, and last executions."""
-        return self._ask("GET", f"{_STREAMS}/{stream_id}?fields=all", f"stream {stream_id}", dict)[1]
+    def stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
+        """Ask for a stream: its DataSet, provider, schedule, and last executions; with a deadline once."""
+        path = f"{_STREAMS}/{stream_id}?fields=all"
+        return self._ask("GET", path, f"stream {stream_id}", dict, deadline=deadline)[1]
 
     def dataset(self, dataset_id: str) -> Mapping[str, Any]:
         """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
@@ -197,11 +206,11 @@ class Client:
         _, value = self._ask("GET", path, f"DataSet {dataset_id}", list)
         return whole(value[0].get("id")) if value and isinstance(value[0], dict) else None
 
-    def search(self, text: str, limit: int, offset: int) -> Mapping[str, Any]:
+    def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Search for DataSets whose name contains `text`; everything where it is empty."""
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
-            return self._ask("GET", path, "the list of DataSets", dict)[1]
+            return _data_sources(*self._ask("GET", path, "the list of DataSets", dict))
         body = {
             "entities": ["DATASET"],
             "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
@@ -210,7 +219,8 @@ class Client:
             "count": limit,
             "offset": offset,
         }
-        return self._ask("POST", "/api/data/ui/v3/datasources/search", "the search", dict, body)[1]
+        path = "/api/data/ui/v3/datasources/search"
+        return _data_sources(*self._ask("POST", path, "the search", dict, body))
 
     def abort(self, stream_id: int, execution_id: int) -> None:
         """Ask Domo to abort a run; its state tells later whether it was."""
@@ -263,6 +273,13 @@ class Client:
 
     def _refusal(self, answer: Answer, what: str) -> ApiError:
         return refusal(answer, what, self._login.address.host, self._login.source)
+
+
+def _data_sources(answer: Answer, value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = value.get("dataSources") or []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise senseless(answer, "the list of DataSets")
+    return found
 
 
 def _unknown(stream_id: int, why: str) -> tuple[str, str]:

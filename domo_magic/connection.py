@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 from functools import cache
@@ -95,11 +96,12 @@ class Connection:
         for stream_id, _, _ in streams:
             self._names.pop(stream_id, None)
 
-    def learn(self, stream_id: int) -> None:
-        """Ask, once, for the stream's last runs; what cannot be had is taken for none."""
+    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
+        """Ask, once, for the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
         if stream_id not in self.past:
+            deadline = self.clock.monotonic() + self.timing.aside if hurry else None
             try:
-                self.learned(stream_id, self.client.history(stream_id, repeat=False))
+                self.learned(stream_id, self.client.history(stream_id, repeat=False, deadline=deadline))
             except DomoError:
                 self.learned(stream_id, [])
 
@@ -123,11 +125,12 @@ class Connection:
 
     def _ask_dataset(self, stream_id: int) -> str | None:
         try:
-            source = self.client.stream(stream_id).get("dataSource")
+            deadline = self.clock.monotonic() + self.timing.aside
+            source = self.client.stream(stream_id, deadline=deadline).get("dataSource")
         except DomoError:
             return None
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
-        if not isinstance(dataset, str):
+        if not isinstance(dataset, str) or not re.fullmatch(r"[\w-]{1,64}", dataset):
             return None
         self.remember(stream_id, dataset, name if isinstance(name, str) else None)
         return dataset

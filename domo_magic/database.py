@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from domo_magic.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,16 +63,6 @@ class HistoryWarning(UserWarning):
     """The history cannot be written; what is known of runs lives as long as the kernel."""
 
 
-def _warn(text: str, *, sent: bool) -> None:
-    """Warn; where a person's filter makes that an error, only before anything was `sent`."""
-    try:
-        warnings.warn(text, HistoryWarning, stacklevel=4)
-    except HistoryWarning:
-        if not sent:
-            raise
-        logging.getLogger("domo_magic").warning(text)
-
-
 class Database:
     """The file, or memory.
 
@@ -105,7 +95,7 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
                 result = _commit(self._opened(), work, durable=False)
-        _warn(warning, sent=not durable)  # durable: before a request leaves
+        warn(warning, HistoryWarning, sent=not durable)  # durable: before a request leaves
         return result
 
     def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -117,7 +107,7 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
                 rows = self._opened().execute(query, arguments).fetchall()
-        _warn(warning, sent=True)
+        warn(warning, HistoryWarning, sent=True)
         return rows
 
     def _opened(self) -> sqlite3.Connection:

@@ -41,7 +41,9 @@ class _Told:
     executions: tuple[Execution, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.what}\n{self.todo}" if self.todo else self.what
+        text = f"{self.what}\n{self.todo}" if self.todo else self.what
+        # Whatever a server said: no terminal is told anything by it, and every kernel can send it.
+        return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
     @property
     def rows(self) -> pd.DataFrame:

@@ -144,12 +144,10 @@ def microseconds(value: object) -> int | None:
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        number = float(value)
+        number = float(value) * (1e3 if abs(value) >= MILLISECONDS_FROM else 1e6)
     except OverflowError:
         return None
-    if not math.isfinite(number):
-        return None
-    us = round(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
+    us = round(number) if math.isfinite(number) else LATEST_US + 1
     return us if EARLIEST_US <= us <= LATEST_US else None
 
 

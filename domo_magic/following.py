@@ -32,6 +32,7 @@ class _Stream:
     durations: list[float] = field(default_factory=list)
     due: float = 0.0
     asked: bool = False
+    stale: bool = False
     aborted_at: float | None = None
     failing_since: float | None = None
     failures: int = 0
@@ -49,6 +50,7 @@ class _News:
     durations: Sequence[float] | None = None
     added: bool = False
     aborted: bool = False
+    stale: bool = False
     left: int | None = None
 
 
@@ -89,9 +91,12 @@ class Follower:
         self._something = threading.Event()
         self.problems: dict[tuple[int, int | None], DomoError] = {}
 
-    def add(self, run: Execution, *, aborted: bool = False) -> None:
-        """Follow a run too, from any thread; one that was aborted will end soon."""
-        self._tell(_News(run.stream_id, [run], added=True, aborted=aborted))
+    def add(self, run: Execution, *, aborted: bool = False, stale: bool = False) -> None:
+        """Follow a run too, from any thread.
+
+        One that was `aborted` will end soon; one seen some time ago, `stale`, is asked about at once.
+        """
+        self._tell(_News(run.stream_id, [run], added=True, aborted=aborted, stale=stale))
 
     def leave(self, stream_id: int, execution_id: int) -> None:
         """Do not follow this run any more, from any thread; it goes on at Domo."""
@@ -136,8 +141,11 @@ class Follower:
 
     def _ask_due(self, now: float) -> None:
         quiet = self._domo.client.quiet
-        for stream_id, stream in self._streams.items():
-            if stream.asked or stream.due > now:
+        for stream_id, stream in list(self._streams.items()):
+            if stream.asked or (stream.due > now and quiet <= self._domo.timing.asking_budget):
+                continue
+            if quiet > self._domo.timing.asking_budget:
+                self._failed(stream_id, stream, self._domo.client.unasked())
                 continue
             if quiet:
                 stream.due = now + quiet
@@ -178,6 +186,7 @@ class Follower:
             self._learn(news.stream_id, stream)
         if news.aborted:
             stream.aborted_at = self._domo.clock.time()
+        stream.stale |= news.stale
         if news.left is not None:
             stream.runs.pop(news.left, None)
         if news.durations is not None:
@@ -188,7 +197,7 @@ class Follower:
             self._failed(news.stream_id, stream, news.error)
             return ()
         if not news.added and news.left is None:
-            stream.failing_since, stream.failures, stream.asked = None, 0, False
+            stream.failing_since, stream.failures, stream.asked, stream.stale = None, 0, False, False
         wanted = [run for run in news.runs if news.added or (run.execution_id or 0) in stream.runs]
         seen = [self._saw(stream, run) for run in wanted]
         for execution_id, error in news.missing.items():
@@ -227,8 +236,8 @@ class Follower:
         timing, clock = self._domo.timing, self._domo.clock
         delays = []
         for run in stream.runs.values():
-            if not run.fields:
-                delays.append(0.0)  # never seen yet
+            if stream.stale or not run.fields:
+                delays.append(0.0)  # never seen yet, or some time ago
                 continue
             if run.finished or run.started_us is None:
                 delays.append(timing.ask_shortest)
@@ -248,7 +257,9 @@ class Follower:
         stream.failing_since = stream.failing_since or now
         stream.failures += 1
         patience = timing.asking_budget
-        if isinstance(error, NotFound):
+        if self._domo.client.quiet > patience:
+            patience = 0.0  # nobody wants to wait for that without a word
+        elif isinstance(error, NotFound):
             patience = timing.look  # a run that was just started may not be listed yet
         elif isinstance(error, ApiError) and error.status < 500 and error.status != 429:
             patience = 0.0

@@ -77,14 +77,14 @@ class History:
         )
         return moved
 
-    def ahead(self, instance: str, intent: Intent, since: int) -> set[str]:
-        """Return what became of the stream's starts recorded before this one, `since` (epoch ms)."""
+    def ahead(self, instance: str, intent: Intent, since: int) -> dict[int, int | None]:
+        """Return the stream's starts recorded before this one, `since` (epoch ms): when, where still open."""
         rows = self._database.read(
-            "SELECT DISTINCT outcome FROM run WHERE instance = ? AND stream_id = ? AND requested_at >= ?"
-            " AND id < ? AND outcome IS NOT 'refused'",
+            "SELECT id, CASE outcome WHEN 'open' THEN requested_at END FROM run WHERE instance = ?"
+            " AND stream_id = ? AND requested_at >= ? AND id < ? AND outcome IS NOT 'refused'",
             (instance, intent.stream_id, since, intent.id),
         )
-        return {row[0] for row in rows}
+        return dict(rows)
 
     def user(self, instance: str) -> str | None:
         """Return whose token started the newest run whose start was answered here, as far as it is known."""
@@ -118,7 +118,7 @@ class History:
                 " AND outcome = 'started'",
                 key,
             )
-            records.take(db, instance, intent.id, execution, "started", self._now_ms())
+            records.take(db, instance, intent, execution, "started", self._now_ms())
 
         self._database.write(work)
 
@@ -134,7 +134,7 @@ class History:
             ).fetchone()
             if taken:
                 return False
-            records.take(db, instance, intent.id, execution, "adopted", self._now_ms())
+            records.take(db, instance, intent, execution, "adopted", self._now_ms())
             return True
 
         return self._database.write(work)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import pages
+from domo_magic import pages, recent
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse
 from domo_magic.execution import Execution, whole
 from domo_magic.looking import settle
@@ -153,14 +153,32 @@ def listed(
         execution_id = whole(record.get("executionId"))
         label, requested_at = ours.get(execution_id, _NOT_OURS)
         known.append((stream_id, execution_id, name, domo.instance, label, requested_at))
-    if None in ours:
-        unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
-        opened = _as_listed([run for run in unfinished if run.execution_id is None])
-        records, known = [*opened[0], *records], [*opened[1], *known]
+    if unfinished := domo.history.runs(domo.instance, [stream_id], finished=False):
+        _record_ends(domo, unfinished, records)
+        newest = max((whole(record.get("executionId")) or 0 for record in records), default=0)
+        opened = [run for run in unfinished if run.execution_id is None]
+        late = [domo.joined(run) for run in recent.late(domo, stream_id, newest)]
+        missing = _as_listed([*opened, *late])
+        records, known = [*missing[0], *records], [*missing[1], *known]
     if not wanted.everything:
         runs = [run for run in map(_run, records, known) if wanted.fits(run)]
         return _as_listed(runs)
     return records, known
+
+
+def _record_ends(domo: Connection, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
+    """Record the ends of runs that were recorded here while they were unfinished, and are listed as ended."""
+    by_id = {run.execution_id: run for run in unfinished if run.execution_id is not None}
+    listed = [Execution(0, whole(record.get("executionId")), record) for record in records if by_id]
+    ended = [by_id[run.execution_id] for run in listed if run.finished and run.execution_id in by_id]
+
+    def ask(run: Execution) -> Execution | None:
+        try:  # the whole answer, as it is kept: a list may leave out what went wrong
+            return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0, repeat=False))
+        except DomoError:
+            return None
+
+    domo.history.saw(domo.instance, [run for run in each(ask, ended, parallel=THREADS) if run])
 
 
 def _run(record: Record, known: Known) -> Execution:
@@ -228,13 +246,15 @@ def streams(domo: Connection, text: str, limit: int) -> dict[str, list[object]]:
         Domo does not say.
     """
     found: list[tuple[object, ...]] = []
+    known: set[str] = set()
     offset = 0
     while len(found) < limit:
-        answer = domo.client.search(text, _SEARCH_PAGE, offset)
-        items = [item for item in answer.get("dataSources") or [] if isinstance(item, dict)]
+        listed = domo.client.search(text, _SEARCH_PAGE, offset)
+        items = [item for item in listed if str(item.get("id")) not in known]
         found += [row for row in each(lambda item: _stream_row(domo, item), items, parallel=THREADS) if row]
+        known |= {str(item.get("id")) for item in items}
         offset += _SEARCH_PAGE
-        if len(items) < _SEARCH_PAGE:
+        if len(listed) < _SEARCH_PAGE or not items:  # the last page, or the same one again
             break
     found = found[:limit]
     domo.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from IPython.core.magic import Magics, magics_class
 from traitlets import Any as AnyTrait
 
-from domo_magic import options, targets
+from domo_magic import options, targets, times
 from domo_magic.errors import ConfigurationError, TargetError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class LineMagics(Magics):
         if asked.timeout is not None or self.timeout is None:
             return asked.timeout
         try:
-            return targets.seconds(self.timeout)
+            return times.seconds(self.timeout)
         except TargetError:
             raise ConfigurationError(
                 f"the setting DomoMagics.timeout is {self.timeout!r}", "%config DomoMagics.timeout = '10m'"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, starting, targets
+from domo_magic import connection, starting, targets, times
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import Execution
 from domo_magic.progress import Board
 from domo_magic.resolving import stream_ids
 from domo_magic.screens import background_screen
 from domo_magic.waiting import interruptible, result
-from domo_magic.warned import DomoWarning
+from domo_magic.warned import warn
 from domo_magic.words import is_text
 from domo_magic.worker import THREADS
 
@@ -82,7 +81,7 @@ def start(
         )
     for outcome in outcomes.values():
         if outcome.warning:
-            warnings.warn(outcome.warning, DomoWarning, stacklevel=3)
+            warn(outcome.warning, sent=True)
     found = [outcomes[stream_id] for stream_id in ids]
     return [outcome.execution for outcome in found], [outcome.error for outcome in found]
 
@@ -97,8 +96,11 @@ def run_in_background(streams: Any, order: Order, instance: str | None = None) -
     """
     domo = connection.current(instance)
     board = Board(domo, background_screen(), moving=True)
-    started, errors = start(domo, stream_ids(domo, targets.understood(streams, "streams")), order, board)
-    board.keep_up([run for run, error in zip(started, errors, strict=True) if error is None])
+    known: list[Execution] = []
+    with interruptible(lambda: known, lambda: board.finish({})):
+        ids = stream_ids(domo, targets.understood(streams, "streams"))
+        started, errors = start(domo, ids, order, board, known)
+        board.keep_up([run for run, error in zip(started, errors, strict=True) if error is None])
     return result(started, errors)
 
 
@@ -119,7 +121,7 @@ def patience_of(timeout: float | str | None, *, wait: bool) -> float | None:
         return None
     if not wait:
         raise TargetError("a timeout limits waiting, and nothing is waited for", "add --wait (wait=True)")
-    return targets.seconds(timeout)
+    return times.seconds(timeout)
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

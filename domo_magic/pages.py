@@ -87,9 +87,11 @@ def back_to(
     pages = -(-count // size)
     while end > 0:
         offsets = [max(0, end - size * (page + 1)) for page in range(pages) if end - size * page > 0]
-        found |= _side_by_side(client, stream_id, offsets, end)
+        more = _side_by_side(client, stream_id, offsets, end)
+        nothing_new = more.keys() <= found.keys()  # ids go on from much earlier, or offsets are passed over
+        found |= more
         end, size, pages = offsets[-1], PAGE, THREADS
-        if not (_holds_newest(found, last) if up_to is None else up_to in found):
+        if nothing_new or not (_holds_newest(found, last) if up_to is None else up_to in found):
             break  # another order than known, ids with gaps, or not the newest id
         if end <= 0 or enough(list(found.values())):
             return _newest_first(found)

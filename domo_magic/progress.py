@@ -120,7 +120,8 @@ class Board:
         with self._lock:
             self._runs.pop(key := (run.stream_id, run.execution_id), None)
             self._unfinished.discard(key)
-            self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.what}")
+            if run.fields:  # else it was never there, and the error says so
+                self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.what}")
             self._changed = True
 
     def keep_up(self, runs: Sequence[Execution]) -> None:
@@ -210,9 +211,10 @@ def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
     wanted = {(run.stream_id, run.execution_id) for run in runs if run.finished}
     if not wanted:
         return {}
-    each(domo.learn, sorted({stream for stream, _ in wanted}), parallel=THREADS)
+    streams = sorted({stream for stream, _ in wanted})
+    each(lambda stream_id: domo.learn(stream_id, hurry=True), streams, parallel=THREADS)
     known: dict[Key, Execution] = {}
-    for stream_id in {stream for stream, _ in wanted}:
+    for stream_id in streams:
         past = domo.past.get(stream_id, ())
         known |= {(stream_id, run.execution_id): run.known_as(instance=domo.instance) for run in past}
     known |= {(run.stream_id, run.execution_id): run for run in runs}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, listing, targets
+from domo_magic import connection, listing, targets, times
 from domo_magic.bulk import no_collecting
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import SUCCESS, Execution
 from domo_magic.frames import frame, newest_first, table, typed
 from domo_magic.resolving import stream_ids
 from domo_magic.waiting import interruptible, result
-from domo_magic.warned import DomoWarning, Warn
+from domo_magic.warned import Warn, warn
 from domo_magic.words import is_text
 from domo_magic.worker import THREADS, each
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
 # Of so many runs the states and labels are looked at, and so many of them named.
 _LOOKED_AT = 100
+_MOST = 10**9
 _NAMED = 10
 
 
@@ -85,7 +85,7 @@ def runs(
     """
     domo_targets = None if streams is None else targets.understood(streams, "streams", repeats=True)
     domo = connection.current(instance)
-    began = 0 if since is None else int(targets.since(since, domo.clock.time()) * 1e6)
+    began = 0 if since is None else int(times.since(since, domo.clock.time()) * 1e6)
     wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
     warn = Warn()
     with interruptible(list):
@@ -161,7 +161,7 @@ def limit_of(limit: object) -> int:
     text = str(limit)
     if isinstance(limit, bool) or not text.isascii() or not text.isdigit() or int(text[:19]) < 1:
         raise TargetError(f"limit {targets.shown(text)} is no number from 1 on", "write --limit 100")
-    return int(text[:9])
+    return min(int(text[:19]), _MOST)
 
 
 def _text(name: str, value: object) -> str | None:
@@ -212,9 +212,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
         columns = listing.streams(domo, (text or "").strip(), most)
     if text and not columns["streamId"]:
         here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-        warnings.warn(
-            f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}", DomoWarning, 2
-        )
+        warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
     return typed(columns, listing.STREAM_KINDS)
 
 

@@ -85,7 +85,7 @@ def parsed(answer: str | None) -> object:
 
 
 def take(
-    db: sqlite3.Connection, instance: str, intent_id: int, execution: Execution, outcome: str, now: int
+    db: sqlite3.Connection, instance: str, intent: Intent, execution: Execution, outcome: str, now: int
 ) -> None:
     """Give a run to an intent; a row that only saw the run becomes part of it."""
     key = (instance, execution.stream_id, execution.execution_id)
@@ -94,12 +94,26 @@ def take(
         key,
     ).fetchone()
     if seen:
-        db.execute("UPDATE change SET run = ? WHERE run = ?", (intent_id, seen[0]))
+        db.execute("UPDATE change SET run = ? WHERE run = ?", (intent.id, seen[0]))
         db.execute("DELETE FROM run WHERE id = ?", seen)
+    # Where the file broke after the intent, and memory has taken its place, the intent is not there.
+    db.execute(
+        "INSERT OR IGNORE INTO run (id, instance, stream_id, requested_at, known_before, label, sorted_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            intent.id,
+            instance,
+            intent.stream_id,
+            intent.requested_at,
+            intent.known_before,
+            intent.label,
+            intent.requested_at * 1000,
+        ),
+    )
     db.execute(
         "UPDATE run SET execution_id = ?1, outcome = ?2, finished = finished AND execution_id IS ?1"
         " WHERE id = ?3",
-        (execution.execution_id, outcome, intent_id),
+        (execution.execution_id, outcome, intent.id),
     )
     record(db, instance, execution, now)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domo_magic import pages
+from domo_magic import recent
 from domo_magic.addresses import address
 from domo_magic.errors import ConfigurationError, DomoError, TargetError
 from domo_magic.execution import whole
 from domo_magic.targets import refuse_twice, shown
+from domo_magic.words import cut
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
@@ -31,13 +32,7 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
     DomoError
         Domo could not be asked.
     """
-    for target in targets:
-        if target.host is not None and target.host != domo.login.address.host:
-            here = domo.login.address.host
-            raise TargetError(
-                f"{shown(target.text)} is at {target.host}, but what is connected is {here}",
-                _connecting(target.host),
-            )
+    _refuse_elsewhere(domo, targets)
 
     def ask(target: Target) -> int | DomoError:
         if target.stream_id is not None:
@@ -62,6 +57,22 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
     return found
 
 
+def _refuse_elsewhere(domo: Connection, targets: Sequence[Target]) -> None:
+    """Refuse an address at another host, and a frame's row of another instance."""
+    here = domo.login.address.host
+    for target in targets:
+        if target.host is not None and target.host != here:
+            raise TargetError(
+                f"{shown(target.text)} is at {target.host}, but what is connected is {here}",
+                _connecting(target.host),
+            )
+        if target.instance is not None and target.instance != domo.instance:
+            raise TargetError(
+                f"{shown(target.text)} is a row of {target.instance}, but connected is {domo.instance}",
+                f"add --instance {target.instance} (instance={target.instance!r})",
+            )
+
+
 def _connecting(host: str) -> str:
     """Return the advice for a page of another host: a pasted address must lead no token astray."""
     try:
@@ -76,9 +87,9 @@ def _connecting(host: str) -> str:
 def _stream_of(domo: Connection, dataset_id: str) -> int:
     dataset = domo.client.dataset(dataset_id)
     name = dataset.get("name")
-    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id)
-    if stream_id is None:
-        called = f" ({name})" if isinstance(name, str) else ""
+    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id) or 0
+    if stream_id < 1:
+        called = f" ({cut(name, 100)})" if isinstance(name, str) else ""
         raise TargetError(
             f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
             "to find one that is: %domo_streams PART_OF_ITS_NAME",
@@ -99,6 +110,7 @@ def targets_of(
     DomoError
         Domo could not be asked.
     """
+    _refuse_elsewhere(domo, wanted)
     streams = [target for target in wanted if target.execution_id is None]
     ids = dict(zip(streams, stream_ids(domo, streams, repeats=repeats), strict=True))
     return [
@@ -117,10 +129,10 @@ def newest_run(domo: Connection, stream_id: int) -> Execution:
     DomoError
         Domo could not be asked.
     """
-    newest = domo.client.newest_id(stream_id)
-    if newest:
-        return domo.joined(domo.client.execution(stream_id, newest))
-    runs = pages.newest(domo.client, stream_id, 1)
+    runs = recent.newest(domo, stream_id, 1)
     if not runs:
         raise TargetError(f"stream {stream_id} has never run", f"to start it: %domo_run {stream_id}")
-    return domo.joined(runs[0])
+    run = runs[0]
+    if run.finished and not run.succeeded:  # a list may leave out what went wrong
+        run = domo.client.execution(stream_id, run.execution_id or 0)
+    return domo.joined(run)

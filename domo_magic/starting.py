@@ -6,15 +6,16 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from domo_magic import pages
+from domo_magic import recent
 from domo_magic.client import Uncertain
 from domo_magic.errors import AlreadyRunning, DomoError, TriggerOutcomeUnknown
 from domo_magic.execution import Execution
 from domo_magic.looking import look, settle
+from domo_magic.words import cut
 from domo_magic.worker import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from domo_magic.connection import Connection
     from domo_magic.records import Intent
@@ -174,35 +175,48 @@ def _given_way(
     domo: Connection, intent: Intent, if_running: IfRunning, stop: threading.Event
 ) -> Intent | Outcome:
     """Return the intent to be sent, or, where another kernel is starting the stream just now, its run."""
-    since = intent.requested_at - int(domo.timing.connect * 1000)
-    if not domo.history.ahead(domo.instance, intent, since):
-        return intent
-    domo.history.refused(intent)
-    deadline = domo.clock.monotonic() + domo.timing.look
-    while "open" in domo.history.ahead(domo.instance, intent, since):
-        if domo.clock.monotonic() > deadline or domo.clock.wait(stop, domo.timing.look_pause):
-            break
-    present = _present(domo, intent.stream_id, if_running)
-    return present or domo.history.intend(domo.instance, [intent.stream_id], intent.label)[0]
+    passed: set[int] = set()
+    while True:
+        ahead = _ahead(domo, intent)
+        if ahead.keys() <= passed:
+            return intent
+        domo.history.refused(intent)
+        while _under_way(domo, ahead) and not domo.clock.wait(stop, domo.timing.look_pause):
+            ahead = _ahead(domo, intent)
+        if present := _present(domo, intent.stream_id, if_running):
+            return present
+        # Whoever waited beside us begins anew, too: of these, one goes first.
+        passed |= ahead.keys()
+        intent = domo.history.intend(domo.instance, [intent.stream_id], intent.label)[0]
+
+
+def _ahead(domo: Connection, intent: Intent) -> dict[int, int | None]:
+    return domo.history.ahead(domo.instance, intent, intent.requested_at - int(domo.timing.connect * 1000))
+
+
+def _under_way(domo: Connection, ahead: Mapping[int, int | None]) -> bool:
+    """Whether one of these starts may still be answered or looked into; a killed kernel's not for ever."""
+    oldest = (domo.clock.time() - domo.timing.answer - domo.timing.look) * 1000
+    return any(requested_at is not None and requested_at > oldest for requested_at in ahead.values())
 
 
 def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome | None:
     """Return the unfinished run that a stream already has, taken up or refused."""
     try:
         settle(domo, stream_id)
-        runs = pages.newest(domo.client, stream_id, _RECENT)
+        runs = recent.newest(domo, stream_id, _RECENT)
     except DomoError as error:
         return Outcome(domo.known(Execution(stream_id)), error)
     newest = next((run for run in runs if not run.finished), None)
     if newest is None:
         return None
     run = domo.joined(newest)
-    cancel = f"to cancel it: %domo_cancel {run.run}"
+    cancel, state = f"to cancel it: %domo_cancel {run.run}", cut(run.state or "unfinished", 60)
     if if_running == "error":
-        what = f"stream {stream_id} already has an unfinished run, {run.run} {run.state}; none was started"
+        what = f"stream {stream_id} already has an unfinished run, {run.run} {state}; none was started"
         return Outcome(run, AlreadyRunning(what, f"to wait for it: %domo_wait {run.run}; {cancel}"))
     if _stuck(run, runs, int(domo.clock.time() * 1e6 + domo.client.skew * 1e6)):
-        what = f"run {run.run} looks stuck: {run.state} for far longer than usual; none was started"
+        what = f"run {run.run} looks stuck: {state} for far longer than usual; none was started"
         return Outcome(run, AlreadyRunning(what, cancel))
     domo.history.saw(domo.instance, [run])
     return Outcome(run, adopted=True)

@@ -1,10 +1,9 @@
-"""What people write for a stream, a run, a time: words and Python values to targets. Pure."""
+"""What people write for a stream or a run: words and Python values to targets. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -22,7 +21,6 @@ _HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,8 @@ class Target:
         The DataSet (a UUID), where that was written and the stream is yet to be asked for.
     host : str or None
         The host (and port) of an address, which must be the instance's.
+    instance : str or None
+        What a frame's row says that it is of, which must be the instance.
     """
 
     text: str
@@ -46,6 +46,7 @@ class Target:
     execution_id: int | None = None
     dataset_id: str | None = None
     host: str | None = None
+    instance: str | None = None
 
 
 def parse(value: object, meant: Meant = "streams", *, repeats: bool = False) -> tuple[Target, ...]:
@@ -168,18 +169,23 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
             raise TargetError(
                 f"the frame has {many} {name}", "give a frame from domo_magic, or a list of ids"
             )
-    streams = table["streamId"].tolist()
+    streams = [_item(stream, meant) for stream in table["streamId"].tolist()]
+    if names.count("instance") == 1:
+        instances = [value if isinstance(value, str) else None for value in table["instance"].tolist()]
+        streams = [
+            replace(target, instance=instance) for target, instance in zip(streams, instances, strict=True)
+        ]
     if meant == "streams" or "executionId" not in names:
-        yield from (_item(stream, meant) for stream in streams)
+        yield from streams
         return
-    for stream, execution in zip(streams, table["executionId"].tolist(), strict=True):
-        target = _item(stream, meant)
+    for target, execution in zip(streams, table["executionId"].tolist(), strict=True):
         if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
             raise TargetError(
                 f"a row of stream {target.text} has no executionId",
                 f"%domo_runs {target.text} shows its runs",
             )
-        yield word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
+        run = word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
+        yield replace(run, instance=target.instance)
 
 
 def _item(value: object, meant: Meant) -> Target:
@@ -242,57 +248,3 @@ def _address(text: str) -> Target:
 def shown(text: str) -> str:
     """Return `text` as an error shows it: quoted, on one line, cut after 60 characters."""
     return repr(text if len(text) <= 60 else text[:59] + "…")
-
-
-def seconds(value: object, option: str = "timeout") -> float:
-    """Understand a length of time: ``90``, ``90s``, ``10m``, ``2h``, ``7d``, or a number of seconds.
-
-    Raises
-    ------
-    TargetError
-        It is none of these, or negative.
-
-    Examples
-    --------
-    >>> seconds("10m")
-    600.0
-    """
-    text = str(value).strip()
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
-    if isinstance(value, bool) or match is None:
-        raise TargetError(f"{option} {shown(text)} is no length of time", "write 90, 90s, 10m, 2h or 7d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def since(value: object, now: float) -> float:
-    """Understand the beginning of a listing: a length of time before `now`, or a date.
-
-    Parameters
-    ----------
-    value : object
-        As for `seconds`, or an ISO 8601 date or time as text, `datetime.datetime` or `pandas.Timestamp`;
-        without a zone it is local time.
-    now : float
-        Epoch seconds.
-
-    Returns
-    -------
-    float
-        Epoch seconds.
-
-    Raises
-    ------
-    TargetError
-        It is neither.
-    """
-    if isinstance(value, datetime):
-        return value.timestamp()
-    text = str(value).strip()
-    try:
-        return now - seconds(value, "since")
-    except TargetError:
-        try:
-            return datetime.fromisoformat(text).timestamp()
-        except (ValueError, OverflowError, OSError):
-            pass
-    raise TargetError(f"since {shown(text)} is no time", "write 90m, 24h, 7d or a date as 2026-01-31")

@@ -17,7 +17,7 @@ from domo_magic.looking import settle
 from domo_magic.progress import verdicts
 from domo_magic.resolving import newest_run, targets_of
 from domo_magic.screens import screen
-from domo_magic.words import duration_text
+from domo_magic.words import cut, duration_text
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["raise", "return"]
 _DAY = 86_400.0
-#: Runs that a message names.
-_NAMED = 20
+#: Runs that a message names, and letters of a state that it shows.
+_NAMED, _STATE = 20, 60
 
 
 def follow(
@@ -42,10 +42,9 @@ def follow(
     board: Board,
     patience: float | None,
     on_failure: OnFailure,
-    *,
-    aborted: bool = False,
+    **hints: bool,
 ) -> pd.DataFrame:
-    """Wait for the runs that are unfinished, and return or raise; `aborted`: they will end soon."""
+    """Wait for the runs that are unfinished, and return or raise; hints are for `Follower.add`."""
     latest = {(run.stream_id, run.execution_id): run for run in runs}
     behind = background(domo)
 
@@ -57,11 +56,11 @@ def follow(
     def now_known() -> list[Execution]:
         return [latest[run.stream_id, run.execution_id] for run in runs]
 
-    follower = Follower(domo, seen, board.tick)
+    follower = Follower(domo, seen, board.tick, lost=board.lost)
     with interruptible(now_known, lambda: board.finish({})):
         for run, error in zip(runs, errors, strict=True):
             if run.execution_id is not None and error is None:
-                follower.add(run, aborted=aborted)
+                follower.add(run, **hints)
         follower.follow(threading.Event(), patience)
     board.finish(verdicts(domo, [run for run in board.shown() if run.execution_id is not None]))
     found = [
@@ -82,12 +81,14 @@ def _shortcoming(run: Execution, patience: float | None, on_failure: OnFailure) 
         return None
     if not run.finished:
         after = "" if patience is None else f" after {duration_text(patience)}"
-        state = f": {run.state}" if run.state else ""
+        state = f": {cut(run.state, _STATE)}" if run.state else ""
         return RunTimeout(f"run {run.run} had not ended{after}{state}; it goes on at Domo")
     if run.succeeded or on_failure == "return":
         return None
     said = errors_of(run)
-    return RunFailed(f"run {run.run} ended in {run.state}" + (f": {said}" if said else ""))
+    return RunFailed(
+        f"run {run.run} ended in {cut(run.state or '?', _STATE)}" + (f": {said}" if said else "")
+    )
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

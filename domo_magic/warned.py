@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 
 class DomoWarning(UserWarning):
     """Something that a person should know although what was asked for was done."""
+
+
+def warn(text: str, kind: type[UserWarning] = DomoWarning, *, sent: bool = False) -> None:
+    """Warn without a line of code beside it: what was written is right.
+
+    Where a person's filter makes an error of it, that is raised only before anything was `sent`.
+    """
+    try:
+        warnings.warn_explicit(text, kind, "domo_magic", 1)
+    except kind:
+        if not sent:
+            raise
+        logging.getLogger("domo_magic").warning(text)
 
 
 class Warn:
@@ -20,6 +34,6 @@ class Warn:
         self._said[text] = None
 
     def now(self) -> None:
-        """Say it, as if by the caller's caller."""
+        """Say it."""
         for text in self._said:
-            warnings.warn(text, DomoWarning, stacklevel=3)
+            warn(text)

@@ -98,13 +98,12 @@ def test_streams_and_datasets_lead_to_each_other(client: Client) -> None:
 def test_datasets_are_found_by_name(client: Client, text: str, names: list[str]) -> None:
     """The search looks for a part of the name."""
     found = client.search(text, 50, 0)
-    assert [source["name"] for source in found["dataSources"]] == names
+    assert [source["name"] for source in found] == names
 
 
 def test_an_empty_search_lists_all(client: Client) -> None:
     """Without a text everything is listed, by the page."""
-    assert len(client.search("", 3, 0)["dataSources"]) == 3
-    assert client.search("", 3, 0)["_metaData"]["totalCount"] == 7
+    assert len(client.search("", 3, 0)) == 3
 
 
 def test_a_run_is_aborted(client: Client, still_sandbox: Sandbox) -> None:

@@ -87,7 +87,7 @@ class Domo:
 
     instance = "mycompany"
 
-    def learn(self, stream_id: int) -> None:
+    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
         """Know the past already."""
 
     def ended(self, run: Execution) -> None:

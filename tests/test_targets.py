@@ -14,11 +14,10 @@ from domo_magic.targets import (
     Target,
     parse,
     refuse_twice,
-    seconds,
     shown,
-    since,
     understood,
 )
+from domo_magic.times import seconds, since
 
 DATASET = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
 PAGE = f"https://mycompany.domo.com/datasources/{DATASET}/details/overview"
