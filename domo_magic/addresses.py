@@ -37,6 +37,11 @@ class Address:
         return self.url.partition("://")[2]
 
     @property
+    def written(self) -> str:
+        """What a person writes for it."""
+        return self.instance if self.host == f"{self.instance}{_DOMO}" else self.url
+
+    @property
     def trusted(self) -> bool:
         """Whether a token meant for no particular instance may go there: Domo's hosts and loopback."""
         name = urlsplit(self.url).hostname or ""
@@ -75,7 +80,8 @@ def _short_address(word: str) -> Address:
     name = where.removesuffix(_DOMO)
     if not _COMPANY.fullmatch(name):
         _refuse(
-            word, "it is no instance's name, and a host other than *.domo.com needs its full https:// address"
+            word,
+            "it is no instance's name, and a host other than NAME.domo.com needs its full https:// address",
         )
     return Address(name, f"https://{name}{_DOMO}")
 

@@ -90,7 +90,10 @@ def _words(answer: Answer, what: str, host: str, source: str) -> tuple[type[ApiE
     status = answer.status
     if status in {401, 403}:
         how = "is wrong or expired" if status == 401 else "may not do this"
-        todo = f"the token from {source} {how}; make one in Domo: Admin > Authentication > Access Tokens"
+        todo = (
+            f"the token from {source} {how}; make one in Domo (Admin > Authentication > Access Tokens),"
+            " then %domo_connect again"
+        )
         return AuthenticationError, f"{host} refused {what}: {title(answer)}", todo
     if status == 404:
         run = re.fullmatch(r"run ([0-9]+)/[0-9]+", what)
@@ -159,4 +162,8 @@ def kind_of_body(answer: Answer) -> str:
         return "an HTML page"
     if not head:
         return "nothing in it"
-    return "JSON of another shape" if head.startswith((b"{", b"[")) else "something that is not JSON"
+    try:
+        parse_json(answer.body)
+    except InvalidResponse:
+        return "broken JSON" if head.startswith((b"{", b"[")) else "something that is not JSON"
+    return "JSON of another shape"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import cancelling, connection, targets
-from domo_magic.errors import DomoError, TargetError
+from domo_magic.errors import TargetError
 from domo_magic.execution import Execution
 from domo_magic.orders import Order, one_of, patience_of, start
 from domo_magic.progress import Board
@@ -224,6 +224,8 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
         A stream has several unfinished runs and `all` is not set: lists them; nothing was aborted.
     ApiError, ConnectionFailed, InvalidResponse
         A run could not be aborted.
+    RunTimeout
+        Domo took the order, but after two minutes the run had not ended.
     RunInterrupted
         The person interrupted.
 
@@ -245,19 +247,15 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
             if not of_target:
                 shown.say(("good", f"stream {stream_id} has never run; nothing was cancelled"))
-        found = cancelling.abort(
+        seen, errors = cancelling.abort(
             domo,
             list(meant.values()),
             lambda run: shown.say(("good", f"{run.run} had already ended: {run.state}")),
         )
-    seen = [
-        was if isinstance(now, DomoError) else now for was, now in zip(meant.values(), found, strict=True)
-    ]
-    errors = [now if isinstance(now, DomoError) else None for now in found]
     board = Board(domo, shown, moving=True, aborting=True)
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
     for run in going:
         shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
     for run in going:
         board.waited_for(run)
-    return follow(domo, seen, errors, board, None, "return", aborted=True)
+    return follow(domo, seen, errors, board, domo.timing.abort, "return", aborted=True)

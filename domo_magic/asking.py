@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from domo_magic import api, credentials
 from domo_magic.connection import latest
-from domo_magic.credentials import Login, check_token, find_token, resolve_address
-from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.credentials import Login, check_token, find_token, own_variable, resolve_address
+from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError
 from domo_magic.screens import screen
 
 if TYPE_CHECKING:
@@ -68,8 +68,13 @@ def _prompt(where: Address) -> Login:
     ) as error:  # RuntimeError: nobody is there to be asked (nbconvert, papermill)
         raise ConfigurationError(
             f"no token for {where.host}, and nobody to ask for it",
-            "set DOMO_DEVELOPER_TOKEN in the environment",
+            f"set {own_variable(where)} in the environment",
         ) from error
+    except KeyboardInterrupt:
+        raise RunInterrupted(
+            "the question for a token was interrupted; nothing has changed",
+            f"to be asked again: %domo_connect {where.written}",
+        ) from None
     return Login(where, check_token(typed, "the prompt"), "the prompt")
 
 

@@ -51,7 +51,7 @@ def unfinished(domo: Connection, stream_id: int, *, every: bool) -> list[Executi
     raise TargetError(
         f"stream {stream_id} has {len(going)} unfinished runs; none was cancelled",
         f"cancel the one that is meant, or all of them: %domo_cancel {stream_id} --all\n{listed}",
-    )
+    ).about(going)
 
 
 def _age(run: Execution, now: float) -> str:
@@ -65,43 +65,41 @@ def _starter(run: Execution) -> str:
 
 def abort(
     domo: Connection, runs: Sequence[Execution], ended: Callable[[Execution], None]
-) -> list[Execution | DomoError]:
+) -> tuple[list[Execution], list[DomoError | None]]:
     """Ask Domo to abort these runs; one that has already ended is told to `ended`, and is no error.
 
     Returns
     -------
-    list of Execution or DomoError
-        Each run as it was last seen, or why it could not be aborted.
+    list of Execution
+        Each run as it was last seen.
+    list of DomoError or None
+        Why it could not be aborted.
     """
-
-    def one(run: Execution) -> Execution | DomoError:
-        try:
-            return _abort(domo, run)
-        except DomoError as error:
-            return error
-
-    found = each(one, runs, parallel=THREADS)
-    seen = [run for run in found if not isinstance(run, DomoError)]
+    found = each(lambda run: _abort(domo, run), runs, parallel=THREADS)
+    seen = [run for run, error in found if error is None]
     domo.history.saw(domo.instance, seen)
     for run in seen:
         if run.finished:
             ended(run)
-    return found
+    return [run for run, _ in found], [error for _, error in found]
 
 
-def _abort(domo: Connection, run: Execution) -> Execution:
-    now = run.seen(_look(domo, run))
-    if now.finished:
-        return now
+def _abort(domo: Connection, run: Execution) -> tuple[Execution, DomoError | None]:
     try:
-        domo.client.abort(run.stream_id, run.execution_id or 0)
-    except ApiError:
-        # It may have ended in the meantime, which Domo refuses to abort.
-        now = run.seen(_look(domo, run))
-        if not now.finished:
-            raise
-    return now
+        run = _look(domo, run)
+        if run.finished:
+            return run, None
+        try:
+            domo.client.abort(run.stream_id, run.execution_id or 0)
+        except ApiError:
+            # It may have ended in the meantime, which Domo refuses to abort.
+            run = _look(domo, run)
+            if not run.finished:
+                raise
+    except DomoError as error:
+        return run, error
+    return run, None
 
 
 def _look(domo: Connection, run: Execution) -> Execution:
-    return domo.client.execution(run.stream_id, run.execution_id or 0)
+    return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0))

@@ -33,6 +33,8 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
     TargetError, DomoError
         As there.
     """
+    import numpy as np
+
     if hasattr(runs, "columns") and "currentState" in runs.columns:
         return of_frame(runs, baseline)
     against = _baseline(baseline)
@@ -62,7 +64,7 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
     chosen = [
         key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
     ]
-    return table[chosen].reset_index(drop=True)
+    return table.loc[np.array(chosen, dtype=bool)].reset_index(drop=True)
 
 
 def of_frame(runs: pd.DataFrame, baseline: Any) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def resolve(instance: str | None, token: str | None, environ: Mapping[str, str] 
     where = resolve_address(instance, environ)
     found = find_token(where, token, environ)
     if found is None:
-        raise ConfigurationError(f"no token for {where.host}", _missing_token(where))
+        raise ConfigurationError(f"no token for {where.host}", _missing_token(where, environ))
     return found
 
 
@@ -133,13 +133,10 @@ def own_variable(where: Address) -> str:
     return f"DOMO_{re.sub('[^A-Z0-9]', '_', where.instance.upper())}_DEVELOPER_TOKEN"
 
 
-def _missing_token(where: Address) -> str:
-    ways = f"%domo_connect {where.instance} asks for it; or set {own_variable(where)}"
-    return (
-        ways
-        if not where.trusted
-        else f"{ways} or DOMO_DEVELOPER_TOKEN; or %domo_connect --sandbox to try without"
-    )
+def _missing_token(where: Address, environ: Mapping[str, str]) -> str:
+    shared = f" or {_ANY_INSTANCE[0]}" if _shared_allowed(where, environ) else ""
+    ways = f"%domo_connect {where.written} asks for it; or set {own_variable(where)}{shared}"
+    return f"{ways}; or %domo_connect --sandbox to try without" if where.trusted else ways
 
 
 def _environment_instance(environ: Mapping[str, str]) -> str | None:
@@ -174,12 +171,14 @@ def check_keyring() -> None:
     Raises
     ------
     ConfigurationError
-        The system's keyring is an extra that is not installed.
+        The package for the system's keyring is not installed.
     """
     try:
         import keyring  # noqa: F401
     except ImportError:
-        raise ConfigurationError("the keyring is an extra", "pip install 'domo-magic[keyring]'") from None
+        raise ConfigurationError(
+            "the package keyring, which keeps tokens, is not installed", "pip install 'domo-magic[keyring]'"
+        ) from None
 
 
 def save(login: Login) -> None:

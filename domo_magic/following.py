@@ -115,7 +115,7 @@ class Follower:
         stop : Event
             Set to let go.
         patience : float, optional
-            Seconds after which to let go.
+            Seconds after which to let go: every run is asked about once more then.
 
         Returns
         -------
@@ -124,16 +124,23 @@ class Follower:
         """
         clock = self._domo.clock
         deadline = None if patience is None else clock.monotonic() + patience
+        asked_last = False
         self._collect()
         while self._streams and not stop.is_set():
             now = clock.monotonic()
             if deadline is not None and now >= deadline:
-                return False
+                asking = any(stream.asked for stream in self._streams.values())
+                if asked_last and (not asking or now >= deadline + self._domo.timing.aside):
+                    return False
+                for stream in self._streams.values() if not asked_last else ():
+                    stream.due = now
+                asked_last = True
             self._ask_due(now)
             due = min(
                 (stream.due for stream in self._streams.values() if not stream.asked), default=now + TICK
             )
-            clock.wait(self._something, min(due - now, TICK, *([] if deadline is None else [deadline - now])))
+            left = TICK if deadline is None or asked_last else deadline - now
+            clock.wait(self._something, min(due - now, TICK, left))
             self._something.clear()
             self._collect()
             self._tick()

@@ -254,11 +254,13 @@ class History:
         ]
 
     def find_streams(self, instance: str, text: str, limit: int) -> list[tuple[int, str | None]]:
-        """Return known streams whose id begins with `text`, or whose name has it: ``(stream_id, name)``."""
+        """Return known streams whose id begins with `text`, or whose name has it; none that was refused."""
         escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in text)
         return self._database.read(
             "SELECT stream_id, name FROM stream WHERE instance = ?"
-            " AND (stream_id LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!') ORDER BY stream_id LIMIT ?",
+            " AND (stream_id LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!')"
+            " AND (name IS NOT NULL OR EXISTS (SELECT 1 FROM run WHERE run.instance = stream.instance"
+            " AND run.stream_id = stream.stream_id AND outcome IS NOT 'refused')) ORDER BY stream_id LIMIT ?",
             (instance, f"{escaped}%", f"%{escaped}%", limit),
         )
 

@@ -28,6 +28,19 @@ def started(run: Execution) -> str:
     return _joined(state, run.name, run.instance, f"follow: %domo_wait {run.run}")
 
 
+def adopted(run: Execution, elapsed: float | None) -> str:
+    """Return what is said of a run that was there already.
+
+    Examples
+    --------
+    >>> from domo_magic.execution import Execution
+    >>> adopted(Execution(25775, 2, {"currentState": "ACTIVE"}), 192.0)
+    '25775/2 has been running for 3 min 12 s; it is taken up, none was started'
+    """
+    since = "was there already" if elapsed is None else f"has been running for {duration_text(elapsed)}"
+    return f"{run.run} {since}; it is taken up, none was started"
+
+
 def running(run: Execution, elapsed: float | None, usual: float | None, left: float | None) -> str:
     """Return the line of a run that is waited for.
 
@@ -68,9 +81,12 @@ def aborting(run: Execution, elapsed: float | None) -> str:
 def _expected(elapsed: float | None, usual: float | None, left: float | None) -> str | None:
     if usual is None or elapsed is None:
         return None
+    as_rule = (
+        f"usually {duration_text(usual)}" if elapsed <= usual else f"over the usual {duration_text(usual)}"
+    )
     if left is not None and left >= 1:
-        return f"usually {duration_text(usual)}, about {duration_text(left)} left"
-    return f"usually {duration_text(usual)}"
+        return f"{as_rule}, about {duration_text(left)} left"
+    return as_rule
 
 
 def ended(run: Execution, verdict: str) -> str:

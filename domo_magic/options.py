@@ -138,6 +138,8 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
     try:
         words = shlex.split(bare(line))
     except ValueError:
+        if magic == "domo_streams":  # an apostrophe in a name; it is the rest of the line
+            return parser(magic).parse_intermixed_args(bare(line).split())
         raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
     refuse_unexpanded(words, known)
     return parser(magic).parse_intermixed_args(words)
@@ -157,7 +159,8 @@ def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
         if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside))
     ]
     if raw:
-        name = next((name for name in raw if name not in known), raw[0])
+        named = {each: found[0] if (found := _NAME.match(each)) else each for each in raw}
+        name = next((each for each in raw if named[each] not in known), raw[0])
         raise TargetError(f"no variable {targets.shown(name)}", "write the name of a variable that exists")
 
 

@@ -63,7 +63,9 @@ def start(
         if known is not None:
             known.append(outcome.execution)
         outcomes[outcome.execution.stream_id] = outcome
-        if outcome.error is None:
+        if outcome.adopted:
+            board.adopted(outcome.execution)
+        elif outcome.error is None:
             board.started(outcome.execution)
 
     def so_far() -> list[Execution]:

@@ -154,11 +154,11 @@ def cancel(state: PanelState, text: str) -> None:
         ids = stream_ids(domo, targets.parse(text))
         going = [run for stream in ids for run in cancelling.unfinished(domo, stream, every=False)]
     over: list[str] = []
-    answers = cancelling.abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
-    state.follow([run for run in answers if not isinstance(run, DomoError)], aborted=True)
+    seen, errors = cancelling.abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
+    state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
     state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
-    if problem := next((error for error in answers if isinstance(error, DomoError)), None):
-        raise problem.about(going)
+    if problem := next(filter(None, errors), None):
+        raise problem.about(seen)
 
 
 def search(state: PanelState, text: str) -> None:

@@ -52,6 +52,7 @@ class Board:
         self._runs: dict[Key, Execution] = {}
         self._unfinished: set[Key] = set()
         self._announced: set[Key] = set()
+        self._fresh: set[Key] = set()
         self._notes: dict[Key, Line] = {}
         self._verdicts: dict[Key, str] = {}
         self._drawn_at = float("-inf")
@@ -66,8 +67,15 @@ class Board:
             if not self._moving or not self._screen.moves or run.execution_id is None:
                 self._screen.say((lines.mark(run), lines.started(run)))
             else:
+                self._fresh.add((run.stream_id, run.execution_id))
                 self._changed = True
                 self.tick()
+
+    def adopted(self, run: Execution) -> None:
+        """Say that a run was there already, and show it."""
+        with self._lock:
+            self._screen.say((lines.mark(run), lines.adopted(run, elapsed_of(self._domo, run))))
+            self.started(run)
 
     def waited_for(self, run: Execution) -> None:
         """Show a run that was there before."""
@@ -113,6 +121,7 @@ class Board:
             ):
                 self._drawn_at, self._changed = now, False
                 self._screen.show(self._lines())
+                self._fresh.clear()
             return unfinished
 
     def lost(self, run: Execution, error: DomoError) -> None:
@@ -170,6 +179,8 @@ class Board:
     def _line(self, run: Execution) -> str:
         if run.finished:
             return lines.ended(run, self._verdicts.get((run.stream_id, run.execution_id), ""))
+        if (run.stream_id, run.execution_id) in self._fresh:
+            return lines.started(run)  # the line that waiting moves
         elapsed = elapsed_of(self._domo, run)
         if self._aborting:
             return lines.aborting(run, elapsed)

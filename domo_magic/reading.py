@@ -86,7 +86,9 @@ def runs(
     domo_targets = None if streams is None else targets.understood(streams, "streams", repeats=True)
     domo = connection.current(instance)
     began = 0 if since is None else int(times.since(since, domo.clock.time()) * 1e6)
-    wanted = listing.Wanted(limit_of(limit), began, _text("state", state), _text("label", label))
+    most = limit_of(limit)
+    # One more than is shown tells whether there are more.
+    wanted = listing.Wanted(most + 1 if began else most, began, _text("state", state), _text("label", label))
     warn = Warn()
     with interruptible(list):
         ids: list[int] | None = None
@@ -96,6 +98,9 @@ def runs(
         if found.empty and not (wanted.label is None and (state or SUCCESS).upper() in _OFTEN):
             there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
             _tell(wanted, _listed(domo, ids, there, refresh=refresh, warn=warn), warn)
+    if len(found) > most:
+        warn(f"the newest {most:,} runs since then are shown, and there are more; to see them: --limit N")
+        found = found.head(most)
     warn.now()
     return found
 
@@ -160,7 +165,7 @@ def limit_of(limit: object) -> int:
     """
     text = str(limit)
     if isinstance(limit, bool) or not text.isascii() or not text.isdigit() or int(text[:19]) < 1:
-        raise TargetError(f"limit {targets.shown(text)} is no number from 1 on", "write --limit 100")
+        raise TargetError(f"limit {targets.shown(text)} is no number from 1 on", "write how many, as 100")
     return min(int(text[:19]), _MOST)
 
 

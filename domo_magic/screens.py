@@ -116,7 +116,9 @@ class Terminal(Plain):
             return
         import shutil
 
-        text = lines[-1][1][: shutil.get_terminal_size().columns - 1]
+        # The total, and of its runs the most interesting one.
+        text = " · ".join(text for _, text in dict.fromkeys((lines[-1], lines[0])))
+        text = text[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write("\r" + text.ljust(self._width))
         sys.stderr.flush()
         self._width = len(text)

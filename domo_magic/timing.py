@@ -60,6 +60,8 @@ class Timing:
         Between two questions whether a run has ended.
     asking_budget : float
         How long asking may fail without a single answer before waiting gives up.
+    abort : float
+        How long the end of a run that was aborted is waited for.
     aside : float
         How long what is only nice to know is waited for, once a run has ended.
     skew : float
@@ -82,6 +84,7 @@ class Timing:
     ask_shortest: float = 1.0
     ask_longest: float = 60.0
     asking_budget: float = 300.0
+    abort: float = 120.0
     aside: float = 5.0
     skew: float = 2.0
 

@@ -150,13 +150,16 @@ class Transport:
         if within is not None:
             connect, patience = min(connect, within), min(patience, within)
         options = {**self._options(), "timeout": (connect, patience)}
+        lost: tuple[Lost, BaseException]
         try:
             with self._session.send(self._prepare(method, path, body), **options) as response:
                 text, flaw = self._read(response, patience)
                 headers = {name: self._blanking.text(value) for name, value in response.headers.items()}
                 return Answer(response.status_code, headers, self._blanking.body(text), flaw)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise self._lost(error) from self._harmless(error)
+            lost = self._lost(error), self._harmless(error)
+        # Raised out here, it does not carry along what carries the request, and the token with it.
+        raise lost[0] from lost[1]
 
     def close(self) -> None:
         """Close the idle connections."""

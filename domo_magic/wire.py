@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 _this_thread = threading.local()
+_LONGEST_HEADER = 65_536
 
 
 def begin() -> None:
@@ -70,6 +71,15 @@ class _TimedResponse(HTTPResponse):
     def __init__(self, sock: socket, *args: Any, **options: Any) -> None:
         self._reader = _TimedReader(sock)
         super().__init__(_TimedSocket(self._reader), *args, **options)  # type: ignore[arg-type]
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # `http.client` reads on after a 100 alone; 102 and 103 are no answers either.
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        while 101 < status < 200:
+            while self.fp.readline(_LONGEST_HEADER).strip():
+                pass
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, status, reason
 
     def begin(self) -> None:
         super().begin()

@@ -44,8 +44,8 @@ def test_a_run_without_an_id_says_so() -> None:
             150.0,
             "25775/2 ACTIVE · Sales Orders · 42 s · usually 3 min 12 s, about 2 min 30 s left",
         ),
-        (400.0, 192.0, 0.0, "25775/2 ACTIVE · Sales Orders · 6 min 40 s · usually 3 min 12 s"),
-        (400.0, 192.0, None, "25775/2 ACTIVE · Sales Orders · 6 min 40 s · usually 3 min 12 s"),
+        (400.0, 192.0, 0.0, "25775/2 ACTIVE · Sales Orders · 6 min 40 s · over the usual 3 min 12 s"),
+        (400.0, 192.0, None, "25775/2 ACTIVE · Sales Orders · 6 min 40 s · over the usual 3 min 12 s"),
         (None, 192.0, None, "25775/2 ACTIVE · Sales Orders"),
     ],
 )

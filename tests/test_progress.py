@@ -155,10 +155,10 @@ def test_where_nothing_moves_there_are_first_and_last(domo: Any) -> None:
 
 
 def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(domo: Any, screen: Screen) -> None:
-    """The line shows the time that has passed, and what Domo said last."""
+    """The line that says what was started moves: the time that has passed, and what Domo said last."""
     board = Board(domo, screen, moving=True)
     board.started(active())
-    assert screen.now == ["25775/2 ACTIVE · Sales Orders · 0.0 s"]
+    assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
     domo.clock.now = 42
     board.seen(active(rowsInserted=500))
     assert board.tick()
@@ -169,7 +169,10 @@ def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(domo: Any, scr
 def test_the_line_says_what_is_usual_and_what_is_left(domo: Any, screen: Screen) -> None:
     """Durations of earlier runs make the usual duration and the time left."""
     domo.durations[25775] = [100.0] * 5
-    Board(domo, screen, moving=True).started(active(since=40))
+    board = Board(domo, screen, moving=True)
+    board.started(active(since=39))
+    domo.clock.now = 1
+    board.tick()
     (line,) = screen.now
     assert line.startswith("25775/2 ACTIVE · Sales Orders · 40 s · usually 1 min 40 s, about ")
     assert line.endswith("left")
@@ -241,7 +244,7 @@ def test_looking_for_an_uncertain_start_is_said_and_ends(domo: Any, screen: Scre
     assert screen.drawn[-1] == [("unknown", "25775 looking whether it started: the connection was reset")]
     domo.clock.now += 1
     board.started(active())
-    assert screen.now == ["25775/2 ACTIVE · Sales Orders · 1.0 s"]
+    assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
 
 
 @pytest.mark.parametrize("moving, moves", [(False, True), (True, False), (False, False)])

@@ -102,7 +102,7 @@ def test_a_script_logs_and_prints_nothing(
 def test_a_terminal_has_one_line_that_moves(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last line (of many: the total) is drawn over and wiped away before what stays."""
+    """The last line (of many: the total and the first) is drawn over and wiped away before what stays."""
     monkeypatch.setenv("COLUMNS", "80")
     screen = screens.Terminal()
     screen.show(RUNNING)
@@ -112,7 +112,7 @@ def test_a_terminal_has_one_line_that_moves(
     screen.show(ENDED, last=True)
     out, err = capsys.readouterr()
     assert out == "stays\none\ntotal\n"
-    assert err == "\rtwo of two\rshort     \r     \r\ragain\r     \r"
+    assert err == "\rtwo of two · one\rshort           \r     \r\ragain\r     \r"
 
 
 def test_a_terminals_line_is_never_wider_than_the_terminal(
