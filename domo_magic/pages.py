@@ -115,12 +115,15 @@ def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -
     """Return the executions of one window, read on where Domo gives fewer at a time than it was asked for."""
     overlap = _OVERLAP if until == end else 0
     found: list[dict[str, Any]] = []
+    seen: set[str] = set()
     while offset + len(found) < until:
         size = min(PAGE, until + overlap - offset - len(found))
         page = client.page(stream_id, size, offset + len(found))
-        if not page:
+        ids = {str(record.get("executionId")) for record in page}
+        if ids <= seen:  # nothing more, or the same again
             break
         found += page
+        seen |= ids
     return found
 
 

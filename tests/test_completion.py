@@ -43,6 +43,8 @@ def test_values_of_an_option_are_offered() -> None:
     """After an option with fixed values these are offered."""
     assert _tab("%domo_run 25775 --if-running a") == {"adopt": "value"}
     assert _tab("%domo_run 25775 --timeout ") == {}
+    assert _tab("%domo_compare 25775 --baseline ") == {"median": "value", "previous": "value"}
+    assert "ABORTED" in _tab("%domo_runs 25775 --state A")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,12 @@ def test_streams_and_runs_are_offered(
     """Streams are found by id and name, unfinished runs where runs are meant, and nothing is asked."""
     assert _tab(line) == offered
     assert sandbox.requests == []
+
+
+def test_what_was_refused_is_not_offered(known: Connection) -> None:
+    """A stream that Domo does not know is not offered once it was tried."""
+    known.history.refused(*known.history.intend(known.instance, [4711], None))
+    assert _tab("%domo_run 47") == {}
 
 
 @pytest.mark.parametrize("line", ["print(domo_run ", "%other 25", "domo_running 1 "])

@@ -356,3 +356,23 @@ def test_a_bad_token_in_the_keyring_is_named(keyring: Keyring) -> None:
     keyring.kept["domo_magic", "mycompany"] = f"{SECRET} x"
     with pytest.raises(ConfigurationError, match="the token from the keyring has characters"):
         credentials.resolve("mycompany", None, {})
+
+
+@pytest.mark.parametrize(
+    "instance, environ, advised",
+    [
+        (
+            "https://domo.corp.example",
+            {},
+            "%domo_connect https://domo.corp.example asks for it",
+        ),
+        ("http://127.0.0.1:39121", {}, "%domo_connect http://127.0.0.1:39121 asks for it"),
+        ("acme", {}, "set DOMO_ACME_DEVELOPER_TOKEN or DOMO_DEVELOPER_TOKEN; or %domo_connect --sandbox"),
+        ("other", {"DOMO_INSTANCE": "acme"}, "or set DOMO_OTHER_DEVELOPER_TOKEN; or %domo_connect --sandbox"),
+    ],
+)
+def test_what_is_advised_works(instance: str, environ: dict[str, str], advised: str) -> None:
+    """A missing token names the instance as it is written, and only variables that would be read for it."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(instance, None, environ)
+    assert advised in str(caught.value)

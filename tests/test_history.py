@@ -451,6 +451,8 @@ def test_a_warning_that_is_an_error_never_comes_after_the_request(
     assert outcome.error is None
     assert outcome.execution.execution_id == 201
     assert "cannot be used" in caplog.text
+    (going,) = disk_domo.history.unfinished(disk_domo.instance)
+    assert (going.run, going.requested_at is None) == ("25775/201", False)
 
 
 def test_memory_is_for_one_history_alone(clock: JumpClock) -> None:

@@ -165,3 +165,91 @@ def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, st
     steady = still_sandbox.world.add_stream(10.0, past=5)
     assert domo_magic.runs(steady, state="error").empty
     assert domo_magic.runs(state="EROR", label="x").empty
+
+
+def test_a_domo_that_passes_over_offsets_is_asked_a_few_times_only(
+    still_sandbox: Sandbox, still_domo: Connection
+) -> None:
+    """Five runs with ids in the millions, the same page whatever is asked: listing ends, and has them all."""
+    runs = [{"streamId": 1, "executionId": 5_000_000 + number, "startedAt": number} for number in range(5)]
+    body = json.dumps(runs).encode()
+    still_sandbox.order(faults.answer(b'[{"executionId": 5000004}]'), method="GET", path="/streams/state/")
+    still_sandbox.order(faults.answer(body), method="GET", path=r"/executions\?", times=999)
+    assert len(domo_magic.runs(1)) == 5
+    assert len(still_sandbox.requests) < 50
+
+
+def test_a_search_that_never_turns_the_page_ends(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """Fifty DataSets without a connector, over and over, are no reason to ask for ever."""
+    found = [{"id": f"{number:08d}-0000-0000-0000-000000000000", "streamId": None} for number in range(50)]
+    body = json.dumps({"dataSources": found}).encode()
+    still_sandbox.order(faults.answer(body), path="/datasources/search", times=999)
+    with pytest.warns(DomoWarning, match="no connector's DataSet"):
+        assert domo_magic.streams("n").empty
+    assert len(still_sandbox.requests) == 2
+
+
+@pytest.mark.parametrize("listed", [b'{"dataSources": 5}', b'{"dataSources": [7]}', b'{"dataSources": true}'])
+def test_a_search_that_makes_no_sense_is_said(
+    still_sandbox: Sandbox, still_domo: Connection, listed: bytes
+) -> None:
+    """A list of DataSets that is none is an answer without sense."""
+    still_sandbox.order(faults.answer(listed), path="/datasources/search")
+    with pytest.raises(domo_magic.InvalidResponse, match="makes no sense"):
+        domo_magic.streams("n")
+
+
+@pytest.mark.parametrize("since", ["999999999d", "1970-01-02"])
+def test_a_beginning_before_all_runs_leaves_nothing_out(still_domo: Connection, since: str) -> None:
+    """However long ago, all runs began after it."""
+    assert len(domo_magic.runs(25775, since=since, limit=500)) == 200
+
+
+@pytest.mark.parametrize("since", [pd.NaT, "2026-13-01"])
+def test_a_beginning_that_no_clock_has_is_refused(still_domo: Connection, since: Any) -> None:
+    """What is no moment is no time."""
+    with pytest.raises(domo_magic.TargetError, match="is no time"):
+        domo_magic.runs(25775, since=since)
+
+
+def test_what_since_leaves_out_is_said(still_domo: Connection) -> None:
+    """A limit that cuts what began after a time says so; one that cuts nothing does not."""
+    with pytest.warns(DomoWarning, match="the newest 100 runs since then are shown, and there are more"):
+        assert len(domo_magic.runs(25775, since="3650d")) == 100
+    assert len(domo_magic.runs(25775, since="3650d", limit=200)) == 200
+
+
+def test_a_limit_of_many_digits_is_the_number_it_is(still_domo: Connection) -> None:
+    """Zeros before it change nothing, and more than there are runs is all of them."""
+    assert len(domo_magic.runs(25775, limit="0000000000007")) == 7  # type: ignore[arg-type]
+    assert len(domo_magic.runs(25775, limit=10**18)) == 200
+
+
+def test_a_comparison_of_nothing_has_its_columns(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """A stream that never ran, or no stream at all, is a frame of 18 columns without rows."""
+    for compared in (domo_magic.compare(still_sandbox.world.add_stream(5)), domo_magic.compare()):
+        assert compared.shape == (0, 18)
+
+
+def test_a_past_without_ids_costs_no_verdict(
+    still_sandbox: Sandbox, still_domo: Connection, inline: None
+) -> None:
+    """What Domo's history lists without an execution id is no run to compare with."""
+    body = b'[{"currentState": "SUCCESS", "startedAt": 1734458216, "endedAt": 1734458220}]'
+    still_sandbox.order(faults.answer(body), method="GET", path="/history/aggregate", times=9)
+    assert domo_magic.run(still_sandbox.world.add_stream(5), wait=True)["currentState"].tolist() == [
+        "SUCCESS"
+    ]
+
+
+def test_a_dataset_with_no_stream_of_a_possible_id_is_not_started(
+    still_sandbox: Sandbox, still_domo: Connection
+) -> None:
+    """A streamId below 1 is none."""
+    dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
+    still_sandbox.order(
+        faults.answer(b'{"name": "x", "streamId": -5}'), method="GET", path=f"/datasources/{dataset}"
+    )
+    with pytest.raises(domo_magic.TargetError, match="not fed by a connector"):
+        domo_magic.run(dataset)
+    assert not any(request.method == "POST" for request in still_sandbox.requests)

@@ -6,6 +6,7 @@ import builtins
 import copy
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -587,3 +588,40 @@ def test_an_answer_without_an_id_is_a_row_and_a_warning(
             row = run(shell, "%domo_run 25775").result.iloc[0]
     assert row["streamId"] == 25775
     assert row["executionId"] is pd.NA
+
+
+def test_an_apostrophe_is_part_of_a_name(shell: InteractiveShell, sandbox: Sandbox, domo: Connection) -> None:
+    """The text to search for is the rest of the line, whatever is in it."""
+    with pytest.warns(DomoWarning, match="Bob's sales"):
+        assert run(shell, "%domo_streams Bob's sales").result.empty
+    assert any(b"*Bob's sales*" in request.body for request in sandbox.requests)
+
+
+def test_the_variable_that_is_missing_is_named(shell: InteractiveShell, domo: Connection) -> None:
+    """An expression of one that exists is not to blame."""
+    shell.push({"ids": [25775]})
+    assert "no variable 'nope'" in str(refused(shell, "%domo_run {ids[0]} {nope}"))
+
+
+def test_an_interrupt_at_the_prompt_is_short(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever does not want to be asked gets two lines, and stays where he was."""
+
+    def getpass(_prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("getpass.getpass", getpass)
+    error = shell.run_cell("%domo_connect mycompany").error_in_exec
+    assert isinstance(error, errors.RunInterrupted)
+    assert str(error).splitlines()[1] == "to be asked again: %domo_connect mycompany"
+
+
+def test_warnings_have_no_code_beside_them(
+    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+) -> None:
+    """A person sees the sentence, no place in our code."""
+    with pytest.warns(DomoWarning) as told:
+        run(shell, "%domo_streams nothinglikethis")
+    shown = warnings.formatwarning(told[0].message, told[0].category, told[0].filename, told[0].lineno)
+    assert shown == f"domo_magic:1: DomoWarning: {told[0].message}\n"

@@ -776,3 +776,26 @@ def test_it_works_through_requests_mock() -> None:
         mocked.post(f"https://mycompany.domo.com{START}", json={"executionId": 2}, status_code=201)
         assert domo.client.start(25775).run == "25775/2"
         assert mocked.call_count == 1
+
+
+@pytest.mark.parametrize("first", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_what_comes_before_the_answer_is_no_answer(
+    serve: Callable[..., Wire], sender: Callable[..., Transport], first: str
+) -> None:
+    """A status below 200 announces an answer, which is read on to."""
+    before = f"HTTP/1.1 {first}\r\nLink: </a>\r\n\r\n".encode()
+    answer = sender(to(serve(before * 2 + OK))).send("POST", START)
+    assert (answer.status, answer.body) == (200, b"{}")
+
+
+def test_no_error_carries_the_request_along(
+    serve: Callable[..., Wire], sender: Callable[..., Transport]
+) -> None:
+    """Neither cause nor context of an error leads to the request, which has the token in a header."""
+    with pytest.raises(Lost) as caught:
+        sender(to(serve(b""))).send("POST", START)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not isinstance(getattr(error, "request", None), requests.PreparedRequest)
+        assert error.__context__ is None or error.__context__ is error.__cause__
+        error = error.__cause__ or error.__context__

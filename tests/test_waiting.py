@@ -11,7 +11,16 @@ import pytest
 
 import domo_magic as domo_magic_package
 from domo_magic import waiting
-from domo_magic.errors import NotFound, RunFailed, RunInterrupted, RunTimeout, TriggerOutcomeUnknown
+from domo_magic.errors import (
+    AuthenticationError,
+    NotFound,
+    RateLimited,
+    RunFailed,
+    RunInterrupted,
+    RunTimeout,
+    TargetError,
+    TriggerOutcomeUnknown,
+)
 from domo_magic.execution import Execution
 from domo_magic.sandbox import faults
 from domo_magic.sandbox.habits import Habit
@@ -193,3 +202,96 @@ def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_domo: C
     thread.join(30)
     assert found[0].currentState.tolist() == ["SUCCESS"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_server_says_moves_no_cursor(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """Control characters, halves of characters and very long words reach no message."""
+    state = "\\u001b]0;PWNED\\u0007\\u001b[2J\\nFAKE\\ud83d" + "x" * 10_000
+    run = f'{{"executionId": 1, "currentState": "{state}", "startedAt": 1, "endedAt": 2}}'.encode()
+    still_sandbox.order(faults.answer(run), method=None, path="/executions", times=9)
+    with pytest.raises(RunFailed) as caught:
+        domo_api.run(25775, wait=True)
+    text = str(caught.value)
+    assert len(text) < 500
+    assert text.count("\n") == 1
+    assert all(letter.isprintable() for letter in text.replace("\n", ""))
+
+
+def test_half_a_character_in_an_error_leaves_a_frame_that_can_be_sent(
+    still_sandbox: Sandbox, still_domo: Connection
+) -> None:
+    """An object column spells out what UTF-8 cannot hold."""
+    run = rb'{"executionId": 1, "errors": [{"message": "cut \ud83d"}], "endedAt": 5, "odd": "\ud83d"}'
+    still_sandbox.order(faults.answer(run))
+    row = domo_api.run(25775).iloc[0]
+    assert row["errors"] == [{"message": "cut \\ud83d"}]
+    assert row["odd"] == "\\ud83d"
+
+
+def test_a_domo_that_wants_a_day_of_rest_ends_the_wait(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+) -> None:
+    """A Retry-After beyond the patience for errors is said at once; the run goes on."""
+    stream = still_sandbox.world.add_stream(500)
+    domo_api.run(stream)
+    still_sandbox.order(faults.status(429, retry_after=86_400), method="GET", path="/executions/1")
+    before = clock.now
+    with pytest.raises(RateLimited) as caught:
+        domo_api.wait(f"{stream}/1")
+    assert clock.now - before < 60
+    assert caught.value.rows["executionId"].tolist() == [1]
+
+
+def test_a_run_that_was_never_there_has_no_line(
+    still_sandbox: Sandbox, still_domo: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistyped run is an error, not a line as well."""
+    caplog.set_level("INFO", "domo_magic")
+    with pytest.raises(NotFound):
+        domo_api.wait("25775/9999")
+    assert caplog.text == ""
+
+
+def test_what_is_only_nice_to_know_is_not_waited_for_long(
+    still_sandbox: Sandbox, still_domo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a run has ended, its past and its page are asked for with a short deadline."""
+    deadlines: list[float | None] = []
+    send = still_domo.client._send
+
+    def noted(method: str, path: str, body: object = None, deadline: float | None = None) -> Any:
+        if "fields=all" in path:
+            deadlines.append(None if deadline is None else deadline - still_domo.clock.monotonic())
+        return send(method, path, body, deadline)
+
+    monkeypatch.setattr(still_domo.client, "_send", noted)
+    with pytest.raises(RunFailed):
+        domo_api.run(still_sandbox.world.add_stream(habit=BROKEN), wait=True)
+    assert deadlines == [pytest.approx(still_domo.timing.aside)]
+
+
+def test_adopting_says_that_none_was_started(
+    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line of a run that is taken up is told from the line of a start."""
+    caplog.set_level("INFO", "domo_magic")
+    stream = still_sandbox.world.add_stream(500)
+    domo_api.run(stream)
+    clock.now += 42
+    caplog.clear()
+    domo_api.run(stream, if_running="adopt")
+    assert f"{stream}/1 has been running for 42 s; it is taken up, none was started" in caplog.text
+
+
+def test_several_unfinished_runs_are_in_the_rows(still_sandbox: Sandbox, still_domo: Connection) -> None:
+    """What a refused cancelling lists in words it has as a frame, too."""
+    stream = still_sandbox.world.add_stream(500)
+    for _ in range(2):
+        domo_api.run(stream)
+    with pytest.raises(TargetError) as caught:
+        domo_api.cancel(stream)
+    assert caught.value.rows["executionId"].tolist() == [2, 1]
+    still_sandbox.order(faults.status(403), method="PUT")
+    with pytest.raises(AuthenticationError) as refused:
+        domo_api.cancel(f"{stream}/1")
+    assert refused.value.rows["currentState"].tolist() == ["ACTIVE"]
