@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import KeysView, ValuesView
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +21,8 @@ _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or its page's address in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
+_COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
+_MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
@@ -77,7 +81,11 @@ def parse(value: object, meant: Meant = "streams", *, repeats: bool = False) -> 
 
 def checked(targets: Iterable[Target], meant: Meant, *, repeats: bool = False) -> tuple[Target, ...]:
     """Return the targets, after making sure that there are some and none is there twice, or is one."""
-    found = tuple(targets)
+    found = tuple(islice(targets, _MOST + 1))
+    if len(found) > _MOST:
+        raise TargetError(
+            f"more than {_MOST:,} targets", "give fewer; a frame of runs is compared as a whole"
+        )
     if repeats:
         found = tuple({_key(target): target for target in found}.values())
     if not found:
@@ -133,6 +141,10 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
     """Yield the targets in a Python value, as `parse` does, without looking at all of them together."""
     if isinstance(value, str):
         yield from _of_text(value, meant)
+    elif isinstance(value, type):
+        raise TargetError(
+            f"the class {value.__name__} is no target", _HOW if meant == "streams" else _HOW_RUN
+        )
     elif hasattr(value, "columns"):
         yield from _of_frame(value, meant)
     elif isinstance(value, dict):
@@ -144,7 +156,7 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
     elif hasattr(value, "tolist"):
         items = value.tolist()
         yield from each(items, meant) if isinstance(items, list) else [_item(items, meant)]
-    elif isinstance(value, list | tuple | set | frozenset | range) or hasattr(value, "__next__"):
+    elif isinstance(value, _COLLECTIONS) or hasattr(value, "__next__"):
         for item in value:
             yield _item(item, meant)
     else:
@@ -169,16 +181,16 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
             raise TargetError(
                 f"the frame has {many} {name}", "give a frame from domo_magic, or a list of ids"
             )
-    streams = [_item(stream, meant) for stream in table["streamId"].tolist()]
+    streams = [_item(stream, meant) for stream in table["streamId"]]
     if names.count("instance") == 1:
-        instances = [value if isinstance(value, str) else None for value in table["instance"].tolist()]
+        instances = [value if isinstance(value, str) else None for value in table["instance"]]
         streams = [
             replace(target, instance=instance) for target, instance in zip(streams, instances, strict=True)
         ]
     if meant == "streams" or "executionId" not in names:
         yield from streams
         return
-    for target, execution in zip(streams, table["executionId"].tolist(), strict=True):
+    for target, execution in zip(streams, table["executionId"], strict=True):
         if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
             raise TargetError(
                 f"a row of stream {target.text} has no executionId",

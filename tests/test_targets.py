@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import domo_magic
 from domo_magic.errors import TargetError
 from domo_magic.targets import (
     Target,
@@ -385,3 +386,34 @@ def test_long_text_is_cut_in_errors() -> None:
     """A page of text does not fill the screen."""
     assert len(shown("x" * 10_000)) <= 62
     assert shown("a\nb") == r"'a\nb'"
+
+
+@pytest.mark.parametrize("values", [{25775: 1, 371: 2}.keys(), {"a": 25775, "b": 371}.values()])
+def test_a_dict_has_two_lists(values: object) -> None:
+    """Its keys and its values are collections as any other."""
+    assert [target.stream_id for target in parse(values)] == [25775, 371]
+
+
+@pytest.mark.parametrize("value", [pd.DataFrame, pd.Series, np.ndarray, int])
+def test_a_class_is_no_target(value: object) -> None:
+    """Brackets that were forgotten are said, for streams and for runs to compare."""
+    for meant in ("streams", "runs"):
+        with pytest.raises(TargetError, match=r"the class \w+ is no target"):
+            parse(value, meant)  # type: ignore[arg-type]
+    with pytest.raises(TargetError, match="the class"):
+        domo_magic.compare(value)
+
+
+def test_more_than_anybody_means_is_refused() -> None:
+    """A range of a billion is refused before it fills the memory."""
+    with pytest.raises(TargetError, match="more than 100,000 targets"):
+        parse(range(1, 10**9))
+
+
+def test_a_frame_of_another_library_has_columns_too() -> None:
+    """Whatever has columns that can be gone through is taken as a frame."""
+
+    class Other(dict[str, list[int]]):
+        columns = ("streamId",)
+
+    assert [target.stream_id for target in parse(Other(streamId=[25775, 371]))] == [25775, 371]
