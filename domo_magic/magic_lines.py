@@ -38,7 +38,7 @@ class LineMagics(Magics):
         """Understand the line; None when it asked for help, which is printed."""
         asked = options.parse(magic, line, self._ipython.user_ns)
         if asked.help:
-            print(cleandoc(getattr(type(self), magic).__doc__).replace("::\n\n", ""))  # noqa: T201
+            print(cleandoc(getattr(type(self), magic).__doc__))  # noqa: T201
             return None
         return asked
 

@@ -33,8 +33,6 @@ class DomoMagics(LineMagics):
     def domo_connect(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Choose the Domo for what follows.
 
-        ::
-
             %domo_connect mycompany                # its token from the environment, the keyring, or asked for
             %domo_connect                          # what DOMO_INSTANCE says
             %domo_connect --sandbox                # a Domo of its own, to try without an account
@@ -54,8 +52,6 @@ class DomoMagics(LineMagics):
     @line_magic
     def domo_run(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
         """Start connectors; one DataFrame row for each.
-
-        ::
 
             %domo_run 25775                        # start it; its row, at once
             run = %domo_run 25775 --wait           # stay until it has ended, with live progress
@@ -109,8 +105,6 @@ class DomoMagics(LineMagics):
     def domo_wait(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
         """Stay until runs have ended.
 
-        ::
-
             %domo_wait 25775/2                     # this run
             %domo_wait 25775                       # the stream's newest run
             %domo_wait run --timeout 2h            # the runs in a frame
@@ -138,8 +132,6 @@ class DomoMagics(LineMagics):
     def domo_cancel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
         """Abort runs, and follow them until Domo says that they have ended.
 
-        ::
-
             %domo_cancel 25775/2                   # this run
             %domo_cancel 25775                     # the stream's unfinished run, if it is the only one
             %domo_cancel 25775 --all               # all of its unfinished runs, stuck ones too
@@ -163,8 +155,6 @@ class DomoMagics(LineMagics):
     @line_magic
     def domo_runs(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
         """List runs, newest first.
-
-        ::
 
             %domo_runs                             # what was started, waited for or cancelled here
             %domo_runs 25775                       # a stream's runs, by Domo's own history
@@ -197,8 +187,6 @@ class DomoMagics(LineMagics):
     def domo_compare(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
         """Compare runs with what is usual for their stream.
 
-        ::
-
             %domo_compare 25775                    # its newest 20 runs
             %domo_compare 25775/2                  # this run
             %domo_compare 25775/2 --baseline 25775/1
@@ -228,8 +216,6 @@ class DomoMagics(LineMagics):
     def domo_streams(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
         """Find streams by the name of their DataSet.
 
-        ::
-
             %domo_streams sales                    # those with "sales" in their name
             %domo_streams sales orders             # the text is the rest of the line
             %domo_streams                          # all
@@ -249,8 +235,6 @@ class DomoMagics(LineMagics):
     @line_magic
     def domo_panel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Panel | None:
         """Run, follow and compare with buttons.
-
-        ::
 
             %domo_panel 25775                      # this stream's runs
             %domo_panel                            # the runs recorded here

@@ -395,3 +395,13 @@ def test_the_module_says_when_its_port_is_taken(capsys: pytest.CaptureFixture[st
     with Sandbox() as sandbox:
         assert main(["--port", str(urlsplit(sandbox.url).port)]) == 1
     assert "--port 0" in capsys.readouterr().err
+
+
+def test_the_page_of_a_dataset_is_there_for_a_browser(sandbox: Sandbox) -> None:
+    """The link of an error about a run leads somewhere, without a token; markup in a name is text."""
+    stream = sandbox.world.add_stream(5.0, name="<b>Sales</b>")
+    dataset = sandbox.world.stream(stream, full=True)["dataSource"]["id"]
+    answer = requests.get(f"{sandbox.url}/datasources/{dataset}/details/history", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<h1>&lt;b&gt;Sales&lt;/b&gt;</h1>" in answer.text
+    assert requests.get(f"{sandbox.url}/datasources/nothing/details", timeout=10).status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http
 import json
 import re
@@ -77,6 +78,20 @@ def answer(world: World, request: Request) -> Answer:
         return refusal(world, 404, str(unknown))
     except EndedError as ended:
         return refusal(world, 409, str(ended))
+
+
+def page(world: World, path: str) -> Answer:
+    """Answer with what a browser shows of a DataSet: enough for an error's link to lead somewhere."""
+    try:
+        dataset = world.dataset(path.split("/")[2])
+    except UnknownError as unknown:
+        return refusal(world, 404, str(unknown))
+    name, stream_id = html.escape(str(dataset["name"])), dataset["streamId"]
+    text = (
+        f"<!doctype html><title>{name}</title><h1>{name}</h1><p>In Domo this is the DataSet's page, with the"
+        f" history of its stream, {stream_id}. The sandbox has no pages: <code>%domo_runs {stream_id}</code>"
+    )
+    return Answer(200, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
 
 def refusal(world: World, status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
