@@ -175,23 +175,20 @@ def _given_way(
     domo: Connection, intent: Intent, if_running: IfRunning, stop: threading.Event
 ) -> Intent | Outcome:
     """Return the intent to be sent, or, where another kernel is starting the stream just now, its run."""
+    since = intent.requested_at - int(domo.timing.connect * 1000)
     passed: set[int] = set()
     while True:
-        ahead = _ahead(domo, intent)
+        ahead = domo.history.ahead(domo.instance, intent, since)
         if ahead.keys() <= passed:
             return intent
         domo.history.refused(intent)
         while _under_way(domo, ahead) and not domo.clock.wait(stop, domo.timing.look_pause):
-            ahead = _ahead(domo, intent)
+            ahead = domo.history.ahead(domo.instance, intent, since)
         if present := _present(domo, intent.stream_id, if_running):
             return present
         # Whoever waited beside us begins anew, too: of these, one goes first.
         passed |= ahead.keys()
         intent = domo.history.intend(domo.instance, [intent.stream_id], intent.label)[0]
-
-
-def _ahead(domo: Connection, intent: Intent) -> dict[int, int | None]:
-    return domo.history.ahead(domo.instance, intent, intent.requested_at - int(domo.timing.connect * 1000))
 
 
 def _under_way(domo: Connection, ahead: Mapping[int, int | None]) -> bool:
