@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from domo_magic import baseline as pure
-from domo_magic import connection, listing, pages, targets
+from domo_magic import connection, listing, pages, recent, targets
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import Execution
 from domo_magic.frames import frame
@@ -121,15 +121,16 @@ def _fetch(domo: Connection, key: Key, limit: int) -> list[Execution] | DomoErro
 
     try:
         if execution_id is None:
-            wanted = []
             records = pages.back_to(domo.client, stream_id, enough, limit + _BEHIND)
         else:
-            wanted = [domo.client.execution(stream_id, execution_id)]
+            wanted = domo.client.execution(stream_id, execution_id)
             records = pages.back_to(domo.client, stream_id, enough, 1 + _BEHIND, up_to=execution_id)
-        listed = [Execution.from_json(record, stream_id) for record in records]
+        runs = [Execution.from_json(record, stream_id) for record in records]
+        listed = {run.execution_id or 0 for run in runs}
+        runs += recent.late(domo, stream_id, listed) if execution_id is None else [wanted]
     except DomoError as error:
         return error
-    return [domo.known(run) for run in (*wanted, *listed)]
+    return [domo.known(run) for run in runs]
 
 
 def _before(run: Execution, first: int) -> bool:

@@ -153,13 +153,12 @@ def listed(
         execution_id = whole(record.get("executionId"))
         label, requested_at = ours.get(execution_id, _NOT_OURS)
         known.append((stream_id, execution_id, name, domo.instance, label, requested_at))
-    if unfinished := domo.history.runs(domo.instance, [stream_id], finished=False):
-        _record_ends(domo, unfinished, records)
-        newest = max((whole(record.get("executionId")) or 0 for record in records), default=0)
-        opened = [run for run in unfinished if run.execution_id is None]
-        late = [domo.joined(run) for run in recent.late(domo, stream_id, newest)]
-        missing = _as_listed([*opened, *late])
-        records, known = [*missing[0], *records], [*missing[1], *known]
+    unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
+    _record_ends(domo, unfinished, records)
+    opened = [run for run in unfinished if run.execution_id is None]
+    late = recent.late(domo, stream_id, {whole(record.get("executionId")) or 0 for record in records})
+    missing = _as_listed([*opened, *(domo.joined(run) for run in late)])
+    records, known = [*missing[0], *records], [*missing[1], *known]
     if not wanted.everything:
         runs = [run for run in map(_run, records, known) if wanted.fits(run)]
         return _as_listed(runs)

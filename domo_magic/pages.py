@@ -48,6 +48,11 @@ def _holds_newest(found: Mapping[int, object], last: int) -> bool:
     return 0 < last <= max(found, default=0) < last + _OVERLAP
 
 
+def _ends_with(found: Mapping[int, object], last: int) -> bool:
+    """Whether what was asked for to a run and a little beyond has it, and is no other part of the list."""
+    return last in found and max(found) <= last + _OVERLAP
+
+
 def back_to(
     client: Client,
     stream_id: int,
@@ -91,9 +96,9 @@ def back_to(
         nothing_new = more.keys() <= found.keys()  # ids go on from much earlier, or offsets are passed over
         found |= more
         end, size, pages = offsets[-1], PAGE, THREADS
-        if nothing_new or not (_holds_newest(found, last) if up_to is None else up_to in found):
+        if nothing_new or not (_holds_newest(found, last) if up_to is None else _ends_with(found, up_to)):
             break  # another order than known, ids with gaps, or not the newest id
-        if end <= 0 or enough(list(found.values())):
+        if enough(list(found.values())) or (end <= 0 and (up_to is None or min(found) <= 1)):
             return _newest_first(found)
     return _newest_first({key: run.fields for key, run in everything(client, stream_id).items()})
 
@@ -140,7 +145,7 @@ def everything(
             return found
         found |= page
         # Runs that appear while paging shift what is newest first: pages overlap a little.
-        offset += max(1, len(page) - _OVERLAP)
+        offset += len(page) - min(_OVERLAP, len(page) // 2)
 
 
 def _by_id(page: list[Execution]) -> dict[int, Execution]:

@@ -129,7 +129,7 @@ class Board:
         with self._lock:
             self._runs.pop(key := (run.stream_id, run.execution_id), None)
             self._unfinished.discard(key)
-            if run.fields:  # else it was never there, and the error says so
+            if run.fields or self._screen.moves:  # else it was never there, and the error says so
                 self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.what}")
             self._changed = True
 

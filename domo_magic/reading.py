@@ -295,5 +295,6 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     """
     from domo_magic import plots
 
-    table = runs if hasattr(runs, "columns") and "currentState" in runs.columns else globals()["runs"](runs)
+    framed = hasattr(runs, "columns") and not isinstance(runs, type) and "currentState" in runs.columns
+    table = runs if framed else globals()["runs"](runs)
     return plots.plot(table, metric, ax=ax)

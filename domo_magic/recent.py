@@ -9,8 +9,13 @@ from domo_magic.errors import DomoError, NotFound
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from domo_magic.connection import Connection
     from domo_magic.execution import Execution
+
+# Of the runs recorded here the newest, among which those are that a list may lack.
+_RECORDED = 50
 
 
 def newest(domo: Connection, stream_id: int, count: int) -> list[Execution]:
@@ -22,18 +27,33 @@ def newest(domo: Connection, stream_id: int, count: int) -> list[Execution]:
         Domo does not list them.
     """
     runs = pages.newest(domo.client, stream_id, count)
-    return [*late(domo, stream_id, max((run.execution_id or 0 for run in runs), default=0)), *runs]
+    listed = {run.execution_id or 0 for run in runs}
+    return sorted(
+        [*late(domo, stream_id, listed), *runs], key=lambda run: run.execution_id or 0, reverse=True
+    )
 
 
-def late(domo: Connection, stream_id: int, listed: int) -> list[Execution]:
-    """Return the unfinished runs recorded here that are newer than the newest `listed`, newest first.
+def late(domo: Connection, stream_id: int, listed: Collection[int]) -> list[Execution]:
+    """Return the runs recorded here that a list, from its oldest on, should have and has not.
 
-    Each is asked about; where Domo does not say, it is returned as it is known.
+    They are asked about, and recorded as they are seen; of those that have ended only the latest.
     """
-    recorded = domo.history.runs(domo.instance, [stream_id], finished=False)
-    newer = [run for run in recorded if (run.execution_id or 0) > listed]
-    found = each(lambda run: _as_seen(domo, run), newer, parallel=THREADS)
-    return sorted(filter(None, found), key=lambda run: run.execution_id or 0, reverse=True)
+    recorded = [
+        run
+        for run in domo.history.runs(domo.instance, [stream_id], limit=_RECORDED)
+        if (run.execution_id or 0) > min(listed, default=0)
+        and run.execution_id not in listed
+        and (not run.finished or _new(domo, run))
+    ]
+    found = each(lambda run: _as_seen(domo, run), recorded, parallel=THREADS)
+    there = [run for run in found if run is not None]
+    domo.history.saw(domo.instance, there)
+    return there
+
+
+def _new(domo: Connection, run: Execution) -> bool:
+    """Whether a run was started here so lately that a list may lack it."""
+    return domo.clock.time() - (run.requested_at or 0) / 1000 < domo.timing.start_window
 
 
 def _as_seen(domo: Connection, run: Execution) -> Execution | None:
@@ -41,8 +61,7 @@ def _as_seen(domo: Connection, run: Execution) -> Execution | None:
     try:
         return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0, repeat=False))
     except NotFound:
-        # One that was just started may not be there yet; a sandbox that was made anew never has it.
-        age = domo.clock.time() - (run.requested_at or 0) / 1000
-        return run if age < domo.timing.start_window else None
+        # One just started may not be there yet; a Domo that was made anew, as a sandbox, never has it.
+        return run if not run.finished and _new(domo, run) else None
     except DomoError:
         return run

@@ -175,7 +175,7 @@ def _given_way(
     domo: Connection, intent: Intent, if_running: IfRunning, stop: threading.Event
 ) -> Intent | Outcome:
     """Return the intent to be sent, or, where another kernel is starting the stream just now, its run."""
-    since = intent.requested_at - int(domo.timing.connect * 1000)
+    since = _oldest_under_way(domo)
     passed: set[int] = set()
     while True:
         ahead = domo.history.ahead(domo.instance, intent, since)
@@ -183,6 +183,7 @@ def _given_way(
             return intent
         domo.history.refused(intent)
         while _under_way(domo, ahead) and not domo.clock.wait(stop, domo.timing.look_pause):
+            settle(domo, intent.stream_id)  # of a kernel that was killed, nobody else does
             ahead = domo.history.ahead(domo.instance, intent, since)
         if present := _present(domo, intent.stream_id, if_running):
             return present
@@ -193,8 +194,14 @@ def _given_way(
 
 def _under_way(domo: Connection, ahead: Mapping[int, int | None]) -> bool:
     """Whether one of these starts may still be answered or looked into; a killed kernel's not for ever."""
-    oldest = (domo.clock.time() - domo.timing.answer - domo.timing.look) * 1000
+    oldest = _oldest_under_way(domo)
     return any(requested_at is not None and requested_at > oldest for requested_at in ahead.values())
+
+
+def _oldest_under_way(domo: Connection) -> int:
+    """Return when (epoch ms) the oldest start was recorded that may still be sent or looked into."""
+    timing = domo.timing
+    return int((domo.clock.time() - timing.start_budget - timing.answer - timing.look) * 1000)
 
 
 def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome | None:

@@ -207,6 +207,13 @@ def test_starts_that_are_none_are_left_out(tmp_path: Any) -> None:
     assert plots.plot(odd).get_title(loc="left") == "Sales 25775 · stream 25775"
 
 
+def test_a_metric_that_no_run_has_is_said() -> None:
+    """Axes without a value show no time that nobody meant."""
+    ax = plots.plot(runs_of().assign(peakMemoryUsedBytes=pd.NA), "peakMemoryUsedBytes")
+    assert texts(ax) == ["no values"]
+    assert not ax.xaxis.get_visible()
+
+
 def test_several_streams_are_small_multiples() -> None:
     """One Axes for each in the order of the frame, one legend and one figure for all."""
     runs = pd.concat([runs_of(7), runs_of(3, currentState="ERROR"), runs_of(5)])

@@ -67,6 +67,80 @@ def test_a_run_that_is_not_listed_yet_is_listed_and_cancelled(
     assert domo_magic.cancel(lagging)["currentState"].tolist() == ["ABORTED"]
 
 
+def test_a_run_that_ended_before_it_was_listed_is_there(
+    still_domo: Connection, lagging: int, clock: JumpClock, inline: None
+) -> None:
+    """Its end, once it is known, does not make it vanish from what is listed, compared and waited for."""
+    domo_magic.run(lagging, wait=True, label="night")
+    assert domo_magic.runs(lagging)["executionId"].tolist()[:2] == [6, 5]
+    assert domo_magic.runs(lagging, label="night")["executionId"].tolist() == [6]
+    assert domo_magic.wait(lagging)["executionId"].tolist() == [6]
+    assert domo_magic.compare(lagging, limit=2)["executionId"].tolist() == [6, 5]
+    clock.now += 700
+    assert domo_magic.runs(lagging)["executionId"].tolist()[:1] == [5]
+
+
+def test_a_run_that_a_list_leaves_out_is_not_started_again(
+    still_sandbox: Sandbox, still_domo: Connection
+) -> None:
+    """An unfinished run of ours counts although newer ones are listed, and is listed with them."""
+    stream = still_sandbox.world.add_stream(500, past=5)
+    domo_magic.run(stream)
+    listed = [*still_sandbox.world.executions(stream, 5), {"executionId": 7, "currentState": "SUCCESS"}]
+    still_sandbox.order(
+        faults.answer(json.dumps(listed).encode()), method="GET", path=r"/executions\?", times=99
+    )
+    still_sandbox.order(faults.answer(b'[{"executionId": 7}]'), method="GET", path="/state/", times=99)
+    assert set(domo_magic.runs(stream)["executionId"]) == {7, 6, 5, 4, 3, 2, 1}
+    assert domo_magic.run(stream, if_running="adopt")["executionId"].tolist() == [6]
+    assert posts(still_sandbox) == 1
+
+
+@pytest.mark.parametrize("ago", [5, 40, 100])
+def test_adopting_waits_for_a_start_that_may_still_be_under_way(
+    still_sandbox: Sandbox, still_domo: Connection, monkeypatch: pytest.MonkeyPatch, ago: int
+) -> None:
+    """A kernel that was killed with its request on the way: the run that comes of it is taken up."""
+    stream, history = still_sandbox.world.add_stream(9_000), still_domo.history
+    history.intend(still_domo.instance, [stream], None)
+    still_domo.clock.now += ago  # type: ignore[attr-defined]
+    wait, left = still_domo.clock.wait, [lambda: still_sandbox.world.start(stream)]
+
+    def meanwhile(event: threading.Event, seconds: float) -> bool:
+        if left:
+            left.pop()()
+        return wait(event, seconds)
+
+    monkeypatch.setattr(still_domo.clock, "wait", meanwhile)
+    (outcome,) = starting.start(still_domo, [stream], if_running="adopt")
+    assert (outcome.adopted, outcome.execution.run, posts(still_sandbox)) == (True, f"{stream}/1", 0)
+
+
+@pytest.mark.parametrize("run", [500, 496, 30, 28, 200])
+def test_a_run_is_compared_with_what_was_before_it_in_any_order(
+    still_sandbox: Sandbox, still_domo: Connection, run: int
+) -> None:
+    """A list that begins with the newest gives the same baseline as one that begins with the oldest."""
+    stream = still_sandbox.world.add_stream(500, past=1000 if run > 100 else 60)
+    past = still_sandbox.world.executions(stream, 10_000)
+    past = [one | {"rowsInserted": one["executionId"]} for one in past]
+
+    def decide(request: Request) -> Fault | None:
+        if "/executions?" not in request.path:
+            return None
+        query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
+        offset, limit = int(query["offset"]), int(query["limit"])
+        return faults.answer(json.dumps(past[::-1][offset : offset + limit]).encode())
+
+    still_sandbox.decide = decide
+    compared = domo_magic.compare(f"{stream}/{run}")
+    good = [
+        one["executionId"] for one in past if one["currentState"] == "SUCCESS" and one["executionId"] < run
+    ]
+    middle = sorted(good)[-20:]
+    assert compared["rowsInsertedBaseline"].tolist() == [(middle[9] + middle[10]) / 2]
+
+
 def test_a_stream_means_its_newest_run_listed_or_not(
     still_domo: Connection, lagging: int, inline: None
 ) -> None:
