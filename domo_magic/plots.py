@@ -142,8 +142,8 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     ax.set_ylim(0, top / unit.size * 1.15)
     ax.margins(x=0.02)
     if not (stream["value"].notna() | stream["verdict"].eq("failed")).any():
-        words = "no runs" if stream.empty else "no values"
-        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=ink)
+        nothing = "no runs" if stream.empty else "no values"
+        ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", va="center", color=ink)
         ax.xaxis.set_visible(False)
         return
     # Drawn as UTC, whatever rcParams and the kernel's zone say.
