@@ -20,12 +20,7 @@ _LONGEST_NAME = 60
 # Blue and vermilion of Okabe and Ito's colour-blind-safe palette, the blue a little lighter, and a grey:
 # each has a contrast of at least 3 on white and on near black. Marks differ in shape as well.
 _BLUE, _RED, _GREY = "#2f86bf", "#d55e00", "#7a7a7a"
-_TITLES = {
-    "duration": "duration",
-    "rowsInserted": "rows",
-    "bytesInserted": "size",
-    "peakMemoryUsedBytes": "peak memory",
-}
+_TITLES = dict(zip(METRICS, ("duration", "rows", "size", "peak memory"), strict=True))
 # A value this many times beyond everything usual is drawn at the edge, with its number beside it.
 _FAR = 2.5
 # Outside of these a start is none, and would make all others a single spot (or is beyond what can be drawn).
