@@ -174,6 +174,8 @@ def as_json(values: Column, index: pd.Index[Any] | None = None) -> Any:
 
 def _encodable(values: Column) -> Column:
     """Return the values with halves of characters spelled out: no kernel can send a frame that has one."""
+    if not any(values):  # nearly always: nothing, and empty lists
+        return values
     try:
         return [_spelled(value) for value in values] if "\\ud" in repr(values) else values
     except RecursionError:

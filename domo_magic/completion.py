@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from domo_magic import options
-from domo_magic.execution import FINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"(?:^|=)\s*%?(domo_\w+)\s(.*)$", re.DOTALL)
 _RUNS = ("domo_wait", "domo_cancel", "domo_compare")
 _NO_STREAMS = ("domo_connect", "domo_streams")
-# Of options that take other values as well.
-_VALUES = {"--baseline": ("median", "previous"), "--state": sorted(FINAL_STATES | {"ACTIVE"})}
 #: The most streams and runs that are offered.
 MOST = 50
 
@@ -45,13 +42,22 @@ def _offers(magic: str, before: list[str], fragment: str) -> Iterator[SimpleComp
     known = options.parser(magic)._option_string_actions  # noqa: SLF001  argparse has no other list
     last = known.get(before[-1]) if before else None
     if last is not None and last.nargs != 0:
-        yield from _matching(map(str, last.choices or _VALUES.get(before[-1], ())), "value", fragment)
+        yield from _matching(last.choices or _values(before[-1]), "value", fragment)
     elif fragment.startswith("-"):
         yield from _matching(
             (option for option in known if option not in {*before, "-h"}), "option", fragment
         )
     elif magic not in _NO_STREAMS:
         yield from _targets(magic, fragment)
+
+
+def _values(option: str) -> Iterable[str]:
+    """Return what is usual after an option that takes other words as well."""
+    from domo_magic.execution import FINAL_STATES
+
+    return {"--baseline": ("median", "previous"), "--state": sorted(FINAL_STATES | {"ACTIVE"})}.get(
+        option, ()
+    )
 
 
 def _matching(words: Iterable[str], kind: str, fragment: str) -> Iterator[SimpleCompletion]:
