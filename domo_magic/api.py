@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from domo_magic import cancelling, connection, targets
 from domo_magic.errors import TargetError
 from domo_magic.execution import Execution
+from domo_magic.lines import state_of
 from domo_magic.orders import Order, one_of, patience_of, start
 from domo_magic.progress import Board
 from domo_magic.resolving import stream_ids, targets_of
@@ -250,12 +251,12 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
         seen, errors = cancelling.abort(
             domo,
             list(meant.values()),
-            lambda run: shown.say(("good", f"{run.run} had already ended: {run.state}")),
+            lambda run: shown.say(("good", f"{run.run} had already ended: {state_of(run, 'state unknown')}")),
         )
     board = Board(domo, shown, moving=True, aborting=True)
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
     for run in going:
-        shown.say(("running", f"{run.run} {run.state or ''} · Domo was asked to abort it"))
+        shown.say(("running", f"{run.run} {state_of(run)} · Domo was asked to abort it"))
     for run in going:
         board.waited_for(run)
     return follow(domo, seen, errors, board, domo.timing.abort, "return", aborted=True)

@@ -12,7 +12,7 @@ from domo_magic.execution import (
     microseconds,
     whole,
 )
-from domo_magic.words import encodes
+from domo_magic.words import encodes, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,7 +184,7 @@ def _encodable(values: Column) -> Column:
 
 def _spelled(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
+        return spelled(value)
     if isinstance(value, list):
         return [_spelled(item) for item in value]
     if isinstance(value, dict):

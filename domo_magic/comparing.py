@@ -35,7 +35,7 @@ def compare(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd
     """
     import numpy as np
 
-    if hasattr(runs, "columns") and not isinstance(runs, type) and "currentState" in runs.columns:
+    if targets.holds_runs(runs):
         return of_frame(runs, baseline)
     against = _baseline(baseline)
     wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)

@@ -147,7 +147,9 @@ def microseconds(value: object) -> int | None:
         number = float(value) * (1e3 if abs(value) >= MILLISECONDS_FROM else 1e6)
     except OverflowError:
         return None
-    us = round(number) if math.isfinite(number) else LATEST_US + 1
+    if not math.isfinite(number):
+        return None
+    us = round(number)
     return us if EARLIEST_US <= us <= LATEST_US else None
 
 

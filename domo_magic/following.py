@@ -132,9 +132,10 @@ class Follower:
                 asking = any(stream.asked for stream in self._streams.values())
                 if asked_last and (not asking or now >= deadline + self._domo.timing.aside):
                     return False
-                for stream in self._streams.values() if not asked_last else ():
-                    stream.due = now
-                asked_last = True
+                if not asked_last:
+                    asked_last = True
+                    for stream in self._streams.values():
+                        stream.due = now
             self._ask_due(now)
             due = min(
                 (stream.due for stream in self._streams.values() if not stream.asked), default=now + TICK
@@ -149,16 +150,15 @@ class Follower:
     def _ask_due(self, now: float) -> None:
         quiet = self._domo.client.quiet
         for stream_id, stream in list(self._streams.items()):
-            if stream.asked or (stream.due > now and quiet <= self._domo.timing.asking_budget):
+            if stream.asked:
                 continue
             if quiet > self._domo.timing.asking_budget:
                 self._failed(stream_id, stream, self._domo.client.unasked())
-                continue
-            if quiet:
+            elif stream.due <= now and quiet:
                 stream.due = now + quiet
-                continue
-            stream.asked = True
-            POOL.submit(partial(self._ask, stream_id, list(stream.runs)))
+            elif stream.due <= now:
+                stream.asked = True
+                POOL.submit(partial(self._ask, stream_id, list(stream.runs)))
 
     def _ask(self, stream_id: int, wanted: Sequence[int]) -> None:
         try:

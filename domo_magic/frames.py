@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic import accessor
 from domo_magic.arrays import ARRAYS, as_json
+from domo_magic.words import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -174,7 +175,7 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
     """Return a name that UTF-8 can hold (JSON's keys can be halves of characters) and no column has."""
-    name = name.encode(errors="backslashreplace").decode()
+    name = spelled(name)
     while name in taken:
         name += "_"
     return name

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from domo_magic.execution import Execution
 
 _LONGEST_TEXT = 300
+_LONGEST_STATE = 60
 
 
 def started(run: Execution) -> str:
@@ -112,6 +113,11 @@ def ended(run: Execution, verdict: str) -> str:
     lasted = None if run.duration is None else duration_text(run.duration)
     rows = None if run.rows is None else count_text(run.rows)
     return _joined(state, lasted, rows, verdict if run.succeeded else errors_of(run))
+
+
+def state_of(run: Execution, otherwise: str = "unfinished") -> str:
+    """Return a run's state as a message shows it: on one line, and short whatever Domo says."""
+    return cut(run.state or otherwise, _LONGEST_STATE)
 
 
 def errors_of(run: Execution) -> str:

@@ -167,17 +167,13 @@ def listed(
 
 def _record_ends(domo: Connection, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
     """Record the ends of runs that were recorded here while they were unfinished, and are listed as ended."""
-    by_id = {run.execution_id: run for run in unfinished if run.execution_id is not None}
-    listed = [Execution(0, whole(record.get("executionId")), record) for record in records if by_id]
-    ended = [by_id[run.execution_id] for run in listed if run.finished and run.execution_id in by_id]
-
-    def ask(run: Execution) -> Execution | None:
-        try:  # the whole answer, as it is kept: a list may leave out what went wrong
-            return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0, repeat=False))
-        except DomoError:
-            return None
-
-    domo.history.saw(domo.instance, [run for run in each(ask, ended, parallel=THREADS) if run])
+    recorded = {run.execution_id: run for run in unfinished if run.execution_id is not None}
+    ended = [
+        recorded[key]
+        for record in records
+        if (key := whole(record.get("executionId"))) in recorded and Execution(0, key, record).finished
+    ]
+    recent.looked_at(domo, ended)  # whose whole answer is kept: a list may leave out what went wrong
 
 
 def _run(record: Record, known: Known) -> Execution:

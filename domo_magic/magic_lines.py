@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspect import cleandoc
+from inspect import getdoc
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, magics_class
@@ -38,7 +38,7 @@ class LineMagics(Magics):
         """Understand the line; None when it asked for help, which is printed."""
         asked = options.parse(magic, line, self._ipython.user_ns)
         if asked.help:
-            print(cleandoc(getattr(type(self), magic).__doc__))  # noqa: T201
+            print(getdoc(getattr(type(self), magic)))  # noqa: T201
             return None
         return asked
 
@@ -53,7 +53,7 @@ class LineMagics(Magics):
         if len(asked.words) != 1:
             return None
         value = {**self._ipython.user_ns, **(local_ns or {})}.get(asked.words[0])
-        return value if "currentState" in getattr(value, "columns", ()) else None
+        return value if targets.holds_runs(value) else None
 
     def _setting(self, name: str, asked: Any, allowed: tuple[Any, ...]) -> Any:
         """Return what the line says, else the setting, which is checked here."""

@@ -138,9 +138,9 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
     try:
         words = shlex.split(bare(line))
     except ValueError:
-        if magic == "domo_streams":  # an apostrophe in a name; it is the rest of the line
-            return parser(magic).parse_intermixed_args(bare(line).split())
-        raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
+        if magic != "domo_streams":
+            raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
+        words = bare(line).split()  # an apostrophe in a name
     refuse_unexpanded(words, known)
     return parser(magic).parse_intermixed_args(words)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, listing, targets, times
+from domo_magic import connection, listing, targets, times, warned
 from domo_magic.bulk import no_collecting
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.execution import SUCCESS, Execution
 from domo_magic.frames import frame, newest_first, table, typed
 from domo_magic.resolving import stream_ids
 from domo_magic.waiting import interruptible, result
-from domo_magic.warned import Warn, warn
+from domo_magic.warned import Warn
 from domo_magic.words import is_text
 from domo_magic.worker import THREADS, each
 
@@ -217,7 +217,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
         columns = listing.streams(domo, (text or "").strip(), most)
     if text and not columns["streamId"]:
         here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-        warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
+        warned.warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
     return typed(columns, listing.STREAM_KINDS)
 
 
@@ -295,6 +295,5 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     """
     from domo_magic import plots
 
-    framed = hasattr(runs, "columns") and not isinstance(runs, type) and "currentState" in runs.columns
-    table = runs if framed else globals()["runs"](runs)
+    table = runs if targets.holds_runs(runs) else globals()["runs"](runs)
     return plots.plot(table, metric, ax=ax)

@@ -9,7 +9,7 @@ from domo_magic.errors import DomoError, NotFound
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from domo_magic.connection import Connection
     from domo_magic.execution import Execution
@@ -45,7 +45,12 @@ def late(domo: Connection, stream_id: int, listed: Collection[int]) -> list[Exec
         and run.execution_id not in listed
         and (not run.finished or _new(domo, run))
     ]
-    found = each(lambda run: _as_seen(domo, run), recorded, parallel=THREADS)
+    return looked_at(domo, recorded)
+
+
+def looked_at(domo: Connection, runs: Sequence[Execution]) -> list[Execution]:
+    """Ask about runs, record what is seen, and return those that are there; as known where Domo is silent."""
+    found = each(lambda run: _as_seen(domo, run), runs, parallel=THREADS)
     there = [run for run in found if run is not None]
     domo.history.saw(domo.instance, there)
     return there

@@ -96,24 +96,22 @@ def take(
     if seen:
         db.execute("UPDATE change SET run = ? WHERE run = ?", (intent.id, seen[0]))
         db.execute("DELETE FROM run WHERE id = ?", seen)
-    # Where the file broke after the intent, and memory has taken its place, the intent is not there.
+    # The intent is not there where the file broke after it, and memory has taken its place.
     db.execute(
-        "INSERT OR IGNORE INTO run (id, instance, stream_id, requested_at, known_before, label, sorted_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run"
+        " (id, instance, stream_id, execution_id, requested_at, known_before, label, sorted_at, outcome)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " execution_id = excluded.execution_id, outcome = excluded.outcome,"
+        " finished = finished AND execution_id IS excluded.execution_id",
         (
             intent.id,
-            instance,
-            intent.stream_id,
+            *key,
             intent.requested_at,
             intent.known_before,
             intent.label,
             intent.requested_at * 1000,
+            outcome,
         ),
-    )
-    db.execute(
-        "UPDATE run SET execution_id = ?1, outcome = ?2, finished = finished AND execution_id IS ?1"
-        " WHERE id = ?3",
-        (execution.execution_id, outcome, intent.id),
     )
     record(db, instance, execution, now)
 

@@ -10,8 +10,8 @@ from domo_magic import recent
 from domo_magic.client import Uncertain
 from domo_magic.errors import AlreadyRunning, DomoError, TriggerOutcomeUnknown
 from domo_magic.execution import Execution
+from domo_magic.lines import state_of
 from domo_magic.looking import look, settle
-from domo_magic.words import cut
 from domo_magic.worker import each
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _present(domo: Connection, stream_id: int, if_running: IfRunning) -> Outcome
     if newest is None:
         return None
     run = domo.joined(newest)
-    cancel, state = f"to cancel it: %domo_cancel {run.run}", cut(run.state or "unfinished", 60)
+    cancel, state = f"to cancel it: %domo_cancel {run.run}", state_of(run)
     if if_running == "error":
         what = f"stream {stream_id} already has an unfinished run, {run.run} {state}; none was started"
         return Outcome(run, AlreadyRunning(what, f"to wait for it: %domo_wait {run.run}; {cancel}"))

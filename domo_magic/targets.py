@@ -101,6 +101,11 @@ def understood(value: object, meant: Meant, *, repeats: bool = False) -> tuple[T
     return parse(value, meant, repeats=repeats)
 
 
+def holds_runs(value: Any) -> bool:
+    """Whether it is a frame of runs, which is compared and drawn as it is."""
+    return hasattr(value, "columns") and not isinstance(value, type) and "currentState" in value.columns
+
+
 def _key(target: Target) -> tuple[object, ...]:
     return target.stream_id, target.execution_id, (target.dataset_id or "").lower()
 

@@ -150,7 +150,6 @@ class Transport:
         if within is not None:
             connect, patience = min(connect, within), min(patience, within)
         options = {**self._options(), "timeout": (connect, patience)}
-        lost: tuple[Lost, BaseException]
         try:
             with self._session.send(self._prepare(method, path, body), **options) as response:
                 text, flaw = self._read(response, patience)

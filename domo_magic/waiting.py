@@ -12,12 +12,12 @@ from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
 from domo_magic.execution import Execution
 from domo_magic.following import Follower
 from domo_magic.frames import frame
-from domo_magic.lines import errors_of
+from domo_magic.lines import errors_of, state_of
 from domo_magic.looking import settle
 from domo_magic.progress import verdicts
 from domo_magic.resolving import newest_run, targets_of
 from domo_magic.screens import screen
-from domo_magic.words import cut, duration_text
+from domo_magic.words import duration_text
 from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["raise", "return"]
 _DAY = 86_400.0
-#: Runs that a message names, and letters of a state that it shows.
-_NAMED, _STATE = 20, 60
+#: Runs that a message names.
+_NAMED = 20
 
 
 def follow(
@@ -81,14 +81,12 @@ def _shortcoming(run: Execution, patience: float | None, on_failure: OnFailure) 
         return None
     if not run.finished:
         after = "" if patience is None else f" after {duration_text(patience)}"
-        state = f": {cut(run.state, _STATE)}" if run.state else ""
+        state = f": {state_of(run)}" if run.state else ""
         return RunTimeout(f"run {run.run} had not ended{after}{state}; it goes on at Domo")
     if run.succeeded or on_failure == "return":
         return None
     said = errors_of(run)
-    return RunFailed(
-        f"run {run.run} ended in {cut(run.state or '?', _STATE)}" + (f": {said}" if said else "")
-    )
+    return RunFailed(f"run {run.run} ended in {state_of(run, '?')}" + (f": {said}" if said else ""))
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

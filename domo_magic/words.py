@@ -32,6 +32,17 @@ def encodes(value: object) -> bool:
         return False
 
 
+def spelled(text: str) -> str:
+    r"""Return a text that UTF-8 can hold: halves of characters are spelled out.
+
+    Examples
+    --------
+    >>> print(spelled("cut \ud83d"))
+    cut \ud83d
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 def is_text(value: object) -> bool:
     """Whether it is text with something in it.
 
