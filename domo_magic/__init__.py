@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from domo_magic.analysis.export import read_parquet
     from domo_magic.api import cancel, connect, run, wait
     from domo_magic.errors import (
         AlreadyRunning,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         TargetError,
         TriggerOutcomeUnknown,
     )
-    from domo_magic.files import read_parquet
     from domo_magic.panels import panel
     from domo_magic.reading import compare, plot, runs, streams
     from domo_magic.sandbox import Sandbox
@@ -67,7 +67,7 @@ __all__ = [
 _ROOMS = {
     **dict.fromkeys(("cancel", "connect", "run", "wait"), "api"),
     **dict.fromkeys(("compare", "plot", "runs", "streams"), "reading"),
-    "read_parquet": "files",
+    "read_parquet": "analysis.export",
     "Sandbox": "sandbox",
     "panel": "panels",
 }
@@ -89,13 +89,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Bring the magics: ``%load_ext domo_magic``."""
-    from domo_magic.magics import load
+    from domo_magic.notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away, and everything else that was brought: ``%unload_ext domo_magic``."""
-    from domo_magic.magics import unload
+    from domo_magic.notebook.magics import unload
 
     unload(shell)

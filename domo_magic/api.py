@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import cancelling, connection, targets
+from domo_magic.display.lines import state_of
+from domo_magic.display.output import screen
+from domo_magic.display.progress import Board
 from domo_magic.errors import TargetError
-from domo_magic.execution import Execution
-from domo_magic.lines import state_of
+from domo_magic.executions import session, targets
+from domo_magic.executions.cancel import abort, unfinished
+from domo_magic.executions.outcome import follow, interruptible, result, runs_named, runs_started_here
+from domo_magic.executions.resolve import stream_ids, targets_of
+from domo_magic.model.execution import Execution
 from domo_magic.orders import Order, one_of, patience_of, start
-from domo_magic.progress import Board
-from domo_magic.resolving import stream_ids, targets_of
-from domo_magic.screens import screen
-from domo_magic.waiting import follow, interruptible, result, runs_named, runs_started_here
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from domo_magic.connection import Connection
-    from domo_magic.credentials import Login
-    from domo_magic.starting import IfRunning
-    from domo_magic.waiting import OnFailure
+    from domo_magic.executions.outcome import OnFailure
+    from domo_magic.executions.session import Connection
+    from domo_magic.executions.start import IfRunning
+    from domo_magic.http.credentials import Login
 
 
 def connect(instance: str | None = None, token: str | None = None, *, sandbox: bool = False) -> None:
@@ -50,27 +51,27 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
             raise TargetError("the sandbox brings its own address and token", "leave them out")
         use(_sandbox(), sandbox=True)
         return
-    from domo_magic.credentials import resolve
+    from domo_magic.http.credentials import resolve
 
     use(resolve(instance, token))
 
 
 def use(login: Login, *, sandbox: bool = False) -> None:
     """Make a login the one that what follows goes to, and say so."""
-    domo = connection.use(connection.open_connection(login, sandbox=sandbox))
+    domo = session.use(session.open_connection(login, sandbox=sandbox))
     screen().say(("running", _using(domo)))
 
 
 def _using(domo: Connection) -> str:
-    if domo.instance == connection.SANDBOX:
+    if domo.instance == session.SANDBOX:
         return f"using a sandbox Domo at {domo.login.address.host}; its streams: %domo_streams"
     return f"using {domo.login.address.host}, token from {domo.login.source}, not tried yet"
 
 
 def _sandbox() -> Login:
     """Start a Domo of its own; it ends with the interpreter."""
-    from domo_magic.addresses import address
-    from domo_magic.credentials import Login, Token
+    from domo_magic.http.address import address
+    from domo_magic.http.credentials import Login, Token
     from domo_magic.sandbox import Sandbox
 
     own = Sandbox().start()
@@ -137,7 +138,7 @@ def run(
     patience = patience_of(timeout, wait=wait)
     one_of("on_failure", on_failure, ("raise", "return"))
     order = Order(if_running, label, max_parallel)
-    domo = connection.current(instance)
+    domo = session.current(instance)
     board = Board(domo, screen(), moving=wait)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):
@@ -190,7 +191,7 @@ def wait(
     patience = patience_of(timeout, wait=True)
     one_of("on_failure", on_failure, ("raise", "return"))
     wanted = None if runs is None else targets.understood(runs, "runs")
-    domo = connection.current(instance)
+    domo = session.current(instance)
     board = Board(domo, screen(), moving=True)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):
@@ -235,20 +236,20 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     >>> cancel("25775/2")
     """
     wanted = targets.understood(runs, "runs")
-    domo = connection.current(instance)
+    domo = session.current(instance)
     shown = screen()
     with interruptible(list):
         meant: dict[tuple[int, int | None], Execution] = {}
         for stream_id, execution_id in targets_of(domo, wanted):
             of_target = (
-                cancelling.unfinished(domo, stream_id, every=all)
+                unfinished(domo, stream_id, every=all)
                 if execution_id is None
                 else [domo.joined(Execution(stream_id, execution_id))]
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
             if not of_target:
                 shown.say(("good", f"stream {stream_id} has never run; nothing was cancelled"))
-        seen, errors = cancelling.abort(
+        seen, errors = abort(
             domo,
             list(meant.values()),
             lambda run: shown.say(("good", f"{run.run} had already ended: {state_of(run, 'state unknown')}")),

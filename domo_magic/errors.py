@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.execution import Execution
+    from domo_magic.model.execution import Execution
 
 
 class _Told:
@@ -59,7 +59,7 @@ class _Told:
         >>> DomoError("nothing happened").rows.shape
         (0, 35)
         """
-        from domo_magic.frames import frame
+        from domo_magic.model.frame import frame
 
         return frame(self.executions)
 

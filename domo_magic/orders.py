@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, starting, targets, times
+from domo_magic.display.output import background_screen
+from domo_magic.display.progress import Board
 from domo_magic.errors import DomoError, TargetError
-from domo_magic.execution import Execution
-from domo_magic.progress import Board
-from domo_magic.resolving import stream_ids
-from domo_magic.screens import background_screen
-from domo_magic.waiting import interruptible, result
+from domo_magic.executions import session, targets, times
+from domo_magic.executions.outcome import interruptible, result
+from domo_magic.executions.resolve import stream_ids
+from domo_magic.executions.start import start_streams
+from domo_magic.model.concurrency import THREADS
+from domo_magic.model.execution import Execution
+from domo_magic.model.formatting import is_text
 from domo_magic.warned import warn
-from domo_magic.words import is_text
-from domo_magic.worker import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from domo_magic.connection import Connection
-    from domo_magic.starting import Outcome
+    from domo_magic.executions.session import Connection
+    from domo_magic.executions.start import IfRunning, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Order:
         As for `run`.
     """
 
-    if_running: starting.IfRunning = "start"
+    if_running: IfRunning = "start"
     label: str | None = None
     max_parallel: int = 16
 
@@ -72,7 +73,7 @@ def start(
         return [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]
 
     with interruptible(so_far, lambda: board.finish({})):
-        starting.start(
+        start_streams(
             domo,
             ids,
             label=order.label,
@@ -96,7 +97,7 @@ def run_in_background(streams: Any, order: Order, instance: str | None = None) -
     DomoError
         As for `run` without waiting.
     """
-    domo = connection.current(instance)
+    domo = session.current(instance)
     board = Board(domo, background_screen(), moving=True)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import targets
+from domo_magic.executions import targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domo_magic.widget import Panel
+    from domo_magic.widget.panel import Panel
 
 
 def panel(*streams: Any, instance: str | None = None) -> Panel:
@@ -44,8 +44,8 @@ def panel(*streams: Any, instance: str | None = None) -> Panel:
     wanted: tuple[targets.Target, ...] = ()
     if streams:
         wanted = targets.checked(_flat(streams), "streams")
-    from domo_magic.panel_state import PanelState
-    from domo_magic.widget import Panel
+    from domo_magic.widget.panel import Panel
+    from domo_magic.widget.state import PanelState
 
     return Panel(PanelState(wanted, instance))
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import connection, listing, targets, times, warned
-from domo_magic.bulk import no_collecting
+from domo_magic import warned
 from domo_magic.errors import DomoError, TargetError
-from domo_magic.execution import SUCCESS, Execution
-from domo_magic.frames import frame, newest_first, table, typed
-from domo_magic.resolving import stream_ids
-from domo_magic.waiting import interruptible, result
+from domo_magic.executions import listing, session, targets, times
+from domo_magic.executions.outcome import interruptible, result
+from domo_magic.executions.resolve import stream_ids
+from domo_magic.model.bulk import no_collecting
+from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.execution import SUCCESS, Execution
+from domo_magic.model.formatting import is_text
+from domo_magic.model.frame import frame, newest_first, table, typed
 from domo_magic.warned import Warn
-from domo_magic.words import is_text
-from domo_magic.worker import THREADS, each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.baseline import Baseline
-    from domo_magic.connection import Connection
+    from domo_magic.analysis.baseline import Baseline
+    from domo_magic.executions.session import Connection
 
 # States that a stream may well not have: none of them is an answer, not a mistake.
 _OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
@@ -84,7 +85,7 @@ def runs(
     >>> runs(25775, since="7d", state="ERROR")
     """
     domo_targets = None if streams is None else targets.understood(streams, "streams", repeats=True)
-    domo = connection.current(instance)
+    domo = session.current(instance)
     began = 0 if since is None else int(times.since(since, domo.clock.time()) * 1e6)
     most = limit_of(limit)
     # One more than is shown tells whether there are more.
@@ -212,7 +213,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     if text is not None and not isinstance(text, str):
         raise TargetError(f"{targets.shown(str(text))} is no text", "write part of the DataSet's name")
     most = limit_of(limit)
-    domo = connection.current(instance)
+    domo = session.current(instance)
     with interruptible(list):
         columns = listing.streams(domo, (text or "").strip(), most)
     if text and not columns["streamId"]:
@@ -260,9 +261,9 @@ def compare(
     --------
     >>> compare(25775)
     """
-    from domo_magic import comparing
+    from domo_magic.executions.compare import compare_runs
 
-    return comparing.compare(runs, limit=limit_of(limit), baseline=baseline, instance=instance)
+    return compare_runs(runs, limit=limit_of(limit), baseline=baseline, instance=instance)
 
 
 def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
@@ -293,7 +294,7 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     --------
     >>> plot(runs(25775))
     """
-    from domo_magic import plots
+    from domo_magic.analysis import plots
 
     table = runs if targets.holds_runs(runs) else globals()["runs"](runs)
     return plots.plot(table, metric, ax=ax)

@@ -8,60 +8,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from support import Inline, JumpClock
 
-from domo_magic import connection, following
-from domo_magic.addresses import address
-from domo_magic.credentials import Login, Token
+from domo_magic.executions import follower, session
+from domo_magic.http.address import address
+from domo_magic.http.credentials import Login, Token
+from domo_magic.model.timeouts import Timing
 from domo_magic.sandbox import Sandbox
-from domo_magic.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-    from threading import Event
 
-    from domo_magic.connection import Connection
+    from domo_magic.executions.session import Connection
 
 # Where the tests run in the background of a shell, an interrupt is ignored, by what they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-NOW = 1_734_458_216.0
 _FOREIGN = ("DOMO_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA", "CURL_CA", "NETRC")
-
-
-class JumpClock:
-    """A clock that stands still but for its waits, which are over at once and written down."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.waits: list[float] = []
-
-    def time(self) -> float:
-        """Return epoch seconds."""
-        return self.now
-
-    monotonic = time
-
-    def wait(self, event: Event, seconds: float) -> bool:
-        """Let `seconds` pass, unless `event` is set."""
-        if seconds > 0 and not event.is_set():
-            self.waits.append(seconds)
-            self.now += seconds
-        return event.is_set()
-
-
-class Inline:
-    """A pool that does each job at once, so that a still clock knows when it was done."""
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do the job."""
-        job()
 
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let questions be asked on the thread that follows."""
-    monkeypatch.setattr(following, "POOL", Inline())
+    monkeypatch.setattr(follower, "POOL", Inline())
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +42,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("DOMO_MAGIC_HOME", str(tmp_path / "home"))
-    connection.forget_all()
+    session.forget_all()
     yield
-    connection.forget_all()
+    session.forget_all()
 
 
 @pytest.fixture
@@ -99,7 +69,7 @@ def login(sandbox: Sandbox) -> Login:
 @pytest.fixture
 def domo(login: Login, timing: Timing) -> Iterator[Connection]:
     """Give a connection to the sandbox, its history in memory, which `domo.run(...)` uses too."""
-    one = connection.use(connection.open_connection(login, timing=timing, sandbox=True))
+    one = session.use(session.open_connection(login, timing=timing, sandbox=True))
     yield one
     one.client.close()
     one.history.close()
@@ -122,7 +92,7 @@ def still_sandbox(clock: JumpClock) -> Iterator[Sandbox]:
 def still_domo(still_sandbox: Sandbox, clock: JumpClock) -> Iterator[Connection]:
     """Give a connection to it with the usual deadlines on the same clock, its history in memory."""
     login = Login(address(still_sandbox.url), Token(still_sandbox.token), "the test")
-    one = connection.use(connection.open_connection(login, clock=clock, sandbox=True))
+    one = session.use(session.open_connection(login, clock=clock, sandbox=True))
     yield one
     one.client.close()
     one.history.close()

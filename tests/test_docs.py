@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import domo_magic
-from domo_magic import magics, options
-from domo_magic.frames import COLUMNS
+from domo_magic.model.frame import COLUMNS
+from domo_magic.notebook import arguments, magics
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,10 +19,10 @@ NOTEBOOKS = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("note
 
 
 def _options(magic: str) -> list[str]:
-    return [option for option in options.parser(magic)._option_string_actions if option.startswith("--")]
+    return [option for option in arguments.parser(magic)._option_string_actions if option.startswith("--")]
 
 
-@pytest.mark.parametrize("magic", options.MAGICS)
+@pytest.mark.parametrize("magic", arguments.MAGICS)
 def test_every_magic_and_option_is_documented(magic: str) -> None:
     """Each magic and each of its options is in the README, and in the magic's own help."""
     help_text = getattr(magics.DomoMagics, magic).__doc__

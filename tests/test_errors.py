@@ -12,7 +12,7 @@ import pytest
 import domo_magic
 from domo_magic import errors
 from domo_magic.errors import ApiError, DomoError, RunInterrupted, TargetError
-from domo_magic.execution import ExactFloat, Execution
+from domo_magic.model.execution import ExactFloat, Execution
 
 TREE = {
     "ConfigurationError": {"DomoError"},

@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from domo_magic.baseline import compare
+from domo_magic.analysis.baseline import compare
 
 RUNS, STREAMS, SAMPLE, ROUNDS, TARGET = 1_000_000, 5_000, 5_000, 7, 1.0
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import domo_magic as domo
-from domo_magic import connection
+from domo_magic.executions import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,10 @@ RAW_READ = f"SELECT stream_id, execution_id, answer, state, label, requested_at 
 
 def fill(home: Path, runs: int) -> None:
     """Make a history of so many runs; stream 1 has 10,000 of them, or all."""
-    connection.forget_all()
+    session.forget_all()
     os.environ["DOMO_MAGIC_HOME"] = str(home)
     domo.runs(refresh=False)  # makes the file
-    connection.forget_all()
+    session.forget_all()
     answer = json.dumps(json.loads(SAMPLE.read_text()), separators=(",", ":"))
     first = 1_700_000_000
     rows = (
@@ -71,7 +71,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def switch(home: Path) -> None:
     """Use another history, opened already."""
-    connection.forget_all()
+    session.forget_all()
     os.environ["DOMO_MAGIC_HOME"] = str(home)
     domo.runs(refresh=False, limit=1)
 
@@ -96,7 +96,7 @@ def main() -> int:
         db.close()
         if len(domo.runs(1, limit=OF_ONE, refresh=False)) != OF_ONE or len(domo.runs()) != 100:
             sys.exit("not the rows that were asked for")
-        connection.forget_all()
+        session.forget_all()
     few, many = (statistics.median(times) * 1000 for times in newest.values())
     fast, plain = statistics.median(ours) * 1000, statistics.median(raw) * 1000
     print(

@@ -17,11 +17,11 @@ import pandas as pd
 import requests
 
 import domo_magic as domo
-from domo_magic import connection
-from domo_magic.addresses import address
-from domo_magic.credentials import Login, Token
+from domo_magic.executions import session
+from domo_magic.http.address import address
+from domo_magic.http.credentials import Login, Token
+from domo_magic.model.concurrency import THREADS
 from domo_magic.sandbox import Sandbox
-from domo_magic.worker import THREADS
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
@@ -63,7 +63,7 @@ def main() -> int:
     server.start()
     url, token, stream = here.recv()
     login = Login(address(url), Token(token), "the benchmark")
-    connection.use(connection.open_connection(login, sandbox=True))
+    session.use(session.open_connection(login, sandbox=True))
     ours, theirs = [], []
     with tempfile.TemporaryDirectory():
         for _ in range(ROUNDS):

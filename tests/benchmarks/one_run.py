@@ -21,9 +21,9 @@ import pandas as pd
 import requests
 
 import domo_magic as domo
-from domo_magic.execution import Execution, parse_json
-from domo_magic.history import FILE, History
-from domo_magic.timing import SystemClock
+from domo_magic.history.store import FILE, History
+from domo_magic.model.execution import Execution, parse_json
+from domo_magic.model.timeouts import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from math import exp, log
 from statistics import fmean, quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
-from domo_magic.polling import next_delay
+from domo_magic.executions.schedule import next_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

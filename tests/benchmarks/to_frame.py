@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from domo_magic.execution import Execution, parse_json
-from domo_magic.frames import OURS, build, frame, transpose
+from domo_magic.model.execution import Execution, parse_json
+from domo_magic.model.frame import OURS, build, frame, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from domo_magic import baseline
+from domo_magic.analysis import baseline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

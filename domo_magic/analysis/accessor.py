@@ -1,0 +1,62 @@
+"""``runs.domo``: what can be done with a frame of runs, on the frame itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+
+class DomoAccessor:
+    """Compare, draw and write a frame of runs.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The frame.
+
+    Examples
+    --------
+    >>> runs.domo.compare()
+    >>> runs.domo.plot("rowsInserted")
+    >>> runs.domo.to_parquet("runs.parquet")
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def compare(self, baseline: Any = "median") -> pd.DataFrame:
+        """Compare each run with what is usual, from this frame alone; see `domo_magic.compare`."""
+        from domo_magic.executions.compare import of_frame
+
+        return of_frame(self._frame, baseline)
+
+    def plot(self, metric: str = "duration", *, ax: Any = None) -> Any:
+        """Draw the runs over time; see `domo_magic.plot`."""
+        from domo_magic.analysis.plots import plot
+
+        return plot(self._frame, metric, ax=ax)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write the frame so that `domo_magic.read_parquet` gives it back unchanged."""
+        from domo_magic.analysis.export import to_parquet
+
+        to_parquet(self._frame, path)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the frame as CSV in which no text is a formula to a spreadsheet."""
+        from domo_magic.analysis.export import to_csv
+
+        to_csv(self._frame, path)
+
+
+@cache
+def register() -> None:
+    """Bring the accessor; once is enough."""
+    import pandas as pd
+
+    pd.api.extensions.register_dataframe_accessor("domo")(DomoAccessor)

@@ -1,0 +1,273 @@
+"""Runs against what is usual for their stream: pure calculation on frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from domo_magic.analysis.normalize import microseconds_of, stream_by_stream, tidy
+from domo_magic.analysis.rolling import Windows, last_before
+from domo_magic.analysis.sentences import sentence
+from domo_magic.errors import TargetError
+from domo_magic.model.concurrency import each
+from domo_magic.model.execution import whole
+from domo_magic.model.formatting import METRICS, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    Floats = npt.NDArray[np.float64]
+    Bools = npt.NDArray[np.bool_]
+
+__all__ = ["Baseline", "band", "compare", "sentence"]
+
+Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
+
+#: A baseline is the median of the last successful runs, at most and at least this many.
+LONGEST, LEAST = 20, 5
+#: Unusual is beyond this many scaled median absolute deviations and beyond this ratio or its inverse.
+DEVIATIONS, RATIO = 3.0, 1.5
+#: Makes the median absolute deviation of a normal distribution its standard deviation.
+MAD_SCALE = 1.4826
+
+_FIRST = ("streamId", "executionId", "name", "currentState", "startedAt")
+
+
+def compare(
+    runs: pd.DataFrame, *, baseline: Baseline = "median", now: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Compare each run with what is usual for its stream.
+
+    The baseline of a run is the median of the last up to 20 successful runs of the same stream (and
+    instance) that had ended before it started; fewer than 5 known values: none. Unusual is what lies
+    beyond 3 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Runs of any number of streams in any order, as `domo.runs` gives them. Needed are ``streamId``,
+        ``executionId``, ``currentState``, ``startedAt`` and ``endedAt``; what else is missing is empty.
+    baseline : "median", "previous" or (stream id, execution id)
+        ``previous`` is the newest successful run that had ended before; a pair is that run, for all.
+        Against one run only the ratio decides.
+    now : pandas.Timestamp, optional
+        The time until which unfinished runs have lasted (naive: UTC); the present.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first by ``startedAt``, in 18 columns: ``streamId executionId name
+        currentState startedAt verdict`` as in `runs`, then for each of ``duration rowsInserted
+        bytesInserted peakMemoryUsedBytes`` the value, ``<metric>Baseline`` (``timedelta64[us]`` or
+        ``Float64``) and ``<metric>Ratio`` (``Float64``, value by baseline). ``verdict`` is ``failed``,
+        ``running``, ``running, slow``, ``no baseline``, ``usual`` or what is unusual, joined by ``, ``.
+
+    Raises
+    ------
+    TargetError
+        Columns are missing or hold what cannot be converted; the baseline is none, or not in `runs`.
+
+    References
+    ----------
+    Rousseeuw and Croux (1993), Alternatives to the median absolute deviation, JASA 88, 1273-1283:
+    1.4826 MAD estimates a normal distribution's standard deviation, whatever half of the data does.
+
+    Examples
+    --------
+    >>> compare(runs)[["executionId", "verdict", "durationRatio"]]
+    """
+    import pandas as pd
+
+    table = tidy(runs)
+    measured = _measure(table, baseline)
+    columns: dict[str, Any] = {name: table[name] for name in _FIRST}
+    columns["verdict"] = _verdicts(table, measured, now)
+    for metric, numbers in measured.items():
+        columns[metric] = table[metric]
+        columns[f"{metric}Baseline"] = _like(metric, numbers.usual)
+        columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.known))
+    return pd.DataFrame(columns, copy=False)
+
+
+def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Return one metric of each run with the range that is usual, ready for drawing.
+
+    Parameters
+    ----------
+    runs, now
+        As for `compare`.
+    metric : str
+        ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Newest first: ``streamId executionId name instance startedAt group finished verdict`` and, as
+        float64 in seconds, rows or bytes, ``value`` (so far, for the duration of unfinished runs),
+        ``baseline``, ``low`` and ``high``: what lies between these two is usual.
+
+    Raises
+    ------
+    TargetError
+        As `compare`, or the metric is none.
+    """
+    import numpy as np
+
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise TargetError(f"no metric {cut(repr(metric), 80)}", f"choose one of {', '.join(METRICS)}")
+    table = tidy(runs)
+    measured = _measure(table, "median")
+    numbers = measured[metric]
+    values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
+    spread = DEVIATIONS * MAD_SCALE * numbers.deviation
+    table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
+        verdict=_verdicts(table, measured, now),
+        value=values,
+        baseline=numbers.usual,
+        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / RATIO), 0),
+        high=np.maximum(numbers.usual + spread, numbers.usual * RATIO),
+    )
+    if metric == "duration":
+        table[["value", "baseline", "low", "high"]] /= 1e6
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """One metric of all runs; durations in microseconds, NaN for what is missing."""
+
+    known: Floats
+    usual: Floats
+    deviation: Floats
+
+    def ratios(self, values: Floats) -> Floats:
+        import numpy as np
+
+        return values / np.where(self.usual > 0, self.usual, np.nan)
+
+    def unusual(self, values: Floats) -> npt.NDArray[np.int8]:
+        """Return 1 where a value is unusually high, -1 where it is unusually low, else 0."""
+        import numpy as np
+
+        ratios = self.ratios(values)
+        beyond = np.abs(values - self.usual) > DEVIATIONS * MAD_SCALE * self.deviation
+        return (beyond & (ratios >= RATIO)).astype("int8") - (beyond & (ratios <= 1 / RATIO))
+
+
+def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
+    windows = _windows(table, baseline)
+    numbers = [_numbers(table, metric) for metric in METRICS]
+    usual = each(windows.medians, numbers, parallel=2)  # while numpy sorts, another thread can go on
+    return {
+        metric: _Numbers(known, *found) for metric, known, found in zip(METRICS, numbers, usual, strict=True)
+    }
+
+
+def _numbers(table: pd.DataFrame, metric: str) -> Floats:
+    import numpy as np
+
+    if metric == "duration":
+        numbers = np.where(table[metric].isna(), np.nan, microseconds_of(table[metric]))
+    else:
+        numbers = table[metric].to_numpy(dtype="float64", na_value=np.nan)
+    numbers[numbers < 0] = np.nan  # there is nothing negative to count
+    return numbers
+
+
+def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
+    import numpy as np
+
+    if baseline not in ("median", "previous"):
+        return _chosen(table, baseline)
+    start, end = microseconds_of(table["startedAt"]), microseconds_of(table["endedAt"])
+    counts = (table["succeeded"] & table["startedAt"].notna() & table["endedAt"].notna()).to_numpy()
+    size, least = (LONGEST, LEAST) if baseline == "median" else (1, 1)
+    order = stream_by_stream(table)
+    # Where a clock ran backwards the start is the latest that is known: nothing is compared with itself.
+    end = np.maximum(start, end)
+    return last_before(
+        order, table["group"].to_numpy()[order], start[order], end[order], counts[order], size, least
+    )
+
+
+def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
+    """Compare everything with one run; where several instances have such a run, each with its own."""
+    import numpy as np
+
+    pair = [whole(part) for part in baseline] if isinstance(baseline, tuple | list) else []
+    if len(pair) != 2 or None in pair:
+        raise TargetError(
+            f"no baseline {baseline!r}", 'choose "median", "previous" or (stream id, execution id)'
+        )
+    stream, execution = pair
+    is_it = ((table["streamId"] == stream) & (table["executionId"] == execution)).fillna(value=False)
+    members = np.flatnonzero(is_it.to_numpy(dtype=bool))
+    if not len(members):
+        raise TargetError(
+            f"run {stream}/{execution} is not among these runs", "add it to the frame to compare with it"
+        )
+    instance = table["instance"].cat.codes.to_numpy()
+    same = instance[:, None] == instance[members]
+    return Windows(
+        np.arange(len(table)), members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1
+    )
+
+
+def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) -> Floats:
+    """Return the durations in microseconds, for unfinished runs until now."""
+    import numpy as np
+    import pandas as pd
+
+    moment = pd.Timestamp.now(tz="UTC") if now is None else now
+    moment = moment.tz_localize("UTC") if moment.tz is None else moment
+    running = ~table["finished"] & table["startedAt"].notna()
+    so_far = (moment - table["startedAt"]).dt.total_seconds().to_numpy() * 1e6
+    return np.where(running, np.maximum(so_far, 0), durations)
+
+
+def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Timestamp | None) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    said = [""]
+    code = np.zeros(len(table), dtype="int64")
+    comparable = np.zeros(len(table), dtype=bool)
+    for metric, (above, below) in METRICS.items():
+        numbers = measured[metric]
+        values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
+        comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
+        # Codes 0, 1, 2 for usual, above, below: a digit of base 3 for each metric.
+        code += len(said) * (numbers.unusual(values) % 3)
+        said = [", ".join(filter(None, (old, word))) for word in ("", above, below) for old in said]
+    texts = [*(text or "usual" for text in said), "no baseline", "running", "running, slow", "failed"]
+    nothing, running, slow, failed = range(len(said), len(texts))
+    finished, succeeded = table["finished"].to_numpy(), table["succeeded"].to_numpy()
+    known = table["known"].to_numpy()
+    is_slow = code % 3 == 1
+    code[~comparable] = nothing
+    code[~finished & known] = running
+    code[~finished & known & is_slow] = slow
+    code[finished & ~succeeded] = failed
+    return pd.array(texts, dtype=pd.StringDtype()).take(code)
+
+
+def _masked(numbers: Floats) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    missing = np.isnan(numbers)
+    return pd.arrays.FloatingArray(np.where(missing, 1.0, numbers), missing)
+
+
+def _like(metric: str, usual: Floats) -> Any:
+    """Return baselines in the metric's own kind; a median of counts may be fractional."""
+    import numpy as np
+
+    if metric != "duration":
+        return _masked(usual)
+    known = np.isfinite(usual)
+    return np.where(known, np.rint(np.where(known, usual, 0)).astype("m8[us]"), np.timedelta64("NaT", "us"))

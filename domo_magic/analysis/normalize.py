@@ -1,0 +1,243 @@
+"""Anybody's frame of runs, made ready for calculation: one row per run, with our dtypes."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from domo_magic.errors import TargetError
+from domo_magic.model.execution import FINAL_STATES, SUCCESS, microseconds, whole
+from domo_magic.model.formatting import METRICS, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+#: Columns without which runs cannot be told apart or put in order.
+NEEDED = ("streamId", "executionId", "currentState", "startedAt", "endedAt")
+
+_WHOLE = ("streamId", "executionId", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
+_TIMES = ("startedAt", "endedAt", "modifiedAt")
+
+
+def tidy(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of a frame once each, newest first, with what comparing needs.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Any frame with at least `NEEDED`; other dtypes are converted where nothing is lost. Times
+        without a zone are UTC, numbers are epoch seconds or milliseconds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `NEEDED`, ``name``, ``instance`` (a category), ``modifiedAt`` and the metrics, empty where the
+        frame lacks them, and ``group`` (int64, one number per stream of an instance), ``succeeded``,
+        ``finished`` and ``known`` (bool; whether anything says that it ran). The latest ``startedAt``
+        comes first, then the highest ``executionId``; runs without a start are last. Of rows about the
+        same run the one that knows most is kept.
+
+    Raises
+    ------
+    TargetError
+        It is no DataFrame; or columns are missing, twice there, or hold what cannot be converted.
+    """
+    import pandas as pd
+
+    _refuse_others(runs)
+    columns = {
+        column: _column(runs, column) for column in (*NEEDED, "name", "instance", "modifiedAt", *METRICS)
+    }
+    table = pd.DataFrame(columns, index=pd.RangeIndex(len(runs)), copy=False)
+    _clear_times(table)
+    _add_states(table)
+    table["instance"] = table["instance"].astype("category")
+    instance = table["instance"].cat.codes.to_numpy("int64") + 1  # 0 where it is missing
+    stream = pd.factorize(table["streamId"])[0].astype("int64") + 1
+    table["group"] = instance * (stream.max(initial=0) + 1) + stream
+    return _newest_first(_once(table))
+
+
+def _refuse_others(runs: Any) -> None:
+    import pandas as pd
+
+    if not isinstance(runs, pd.DataFrame):
+        article, kind = ("the class", runs) if isinstance(runs, type) else ("a", type(runs))
+        why = f"{article} {kind.__module__}.{kind.__qualname__} is not a DataFrame of pandas"
+    elif runs.columns.nlevels > 1:
+        why = f"the columns have {runs.columns.nlevels} levels"
+    elif missing := [column for column in NEEDED if column not in runs.columns]:
+        why = f"{', '.join(missing)} missing"
+    else:
+        return
+    raise TargetError(
+        f"these are no runs to compare: {why}", "take a frame that domo.runs, domo.run or domo.wait gave"
+    )
+
+
+def _column(runs: pd.DataFrame, name: str) -> Any:
+    import pandas as pd
+
+    if name not in runs.columns:
+        return pd.array([pd.NA], dtype=_dtype(name)).repeat(len(runs))
+    if list(runs.columns).count(name) > 1:
+        raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
+    column = runs[name]
+    if column.dtype == _dtype(name):
+        return column.array
+    try:
+        return _converted(column, name).array
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if isinstance(error, TargetError):
+            raise
+        raise TargetError(
+            f"column {name} is {column.dtype}, and cannot be converted to {_dtype(name)}: {error}",
+            "convert or leave out what it holds",
+        ) from error
+
+
+def _dtype(name: str) -> Any:
+    import pandas as pd
+
+    if name in _TIMES:
+        return pd.DatetimeTZDtype("us", "UTC")
+    if name == "duration":
+        import numpy as np
+
+        return np.dtype("m8[us]")
+    return pd.Int64Dtype() if name in _WHOLE else pd.StringDtype()
+
+
+def _converted(column: pd.Series[Any], name: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    dtype = _dtype(name)
+    if isinstance(dtype, pd.StringDtype):
+        return column.astype(dtype)
+    # pyarrow's days are dates, and have no zone.
+    is_time = pd.api.types.is_datetime64_any_dtype(column.dtype) and column.dtype.type is not date
+    if name in _TIMES and is_time:
+        aware = column if column.dt.tz is not None else column.dt.tz_localize("UTC")
+        return aware.astype(dtype)
+    if name == "duration" and pd.api.types.is_timedelta64_dtype(column.dtype):
+        return column.astype(dtype)
+    convert: Callable[[object], object] = (
+        whole if name in _WHOLE else _moment if name in _TIMES else _duration
+    )
+    values = [
+        None if missing else convert(_plain(value))
+        for value, missing in zip(column, column.isna(), strict=True)
+    ]
+    for given, value in zip(column.astype(object), values, strict=True):
+        if value is None and not (pd.api.types.is_scalar(given) and pd.isna(given)):
+            raise TargetError(
+                f"column {name} holds {cut(repr(given), 80)}",
+                f"it has to be convertible to {dtype} without loss",
+            )
+    return pd.Series(values, dtype="m8[us]" if name == "duration" else "Int64").astype(dtype)
+
+
+def _plain(value: Any) -> object:
+    """Return a number of numpy's as Python's."""
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
+
+
+def _moment(value: object) -> int | None:
+    """Return epoch microseconds of a time in any shape."""
+    return microseconds(value.isoformat() if isinstance(value, date) else value)
+
+
+def _duration(value: object) -> object:
+    """Return a duration; numbers are none, for nobody knows their unit."""
+    import pandas as pd
+
+    if not isinstance(value, timedelta) and not (isinstance(value, str) and ":" in value):
+        return None
+    try:
+        return pd.Timedelta(value).as_unit("us")
+    except (OverflowError, ValueError):
+        return None
+
+
+def _clear_times(table: pd.DataFrame) -> None:
+    """Remove ends and durations that contradict the start; add durations that follow from the times."""
+    import pandas as pd
+
+    ended = table["endedAt"]
+    # Domo writes 0 for "not yet".
+    table["endedAt"] = ended = ended.where(ended > pd.Timestamp(0, tz="UTC"))
+    lasted = (ended - table["startedAt"]).astype("m8[us]")
+    duration = table["duration"].where(table["duration"].notna(), lasted)
+    impossible = (lasted < pd.Timedelta(0)) | (duration < pd.Timedelta(0))
+    table["duration"] = duration.mask(impossible)
+
+
+def _add_states(table: pd.DataFrame) -> None:
+    import numpy as np
+    import pandas as pd
+
+    codes, states = pd.factorize(table["currentState"])
+    words = [str(state).upper() for state in states]
+    # A state that is missing has code -1, the last of these.
+    table["succeeded"] = np.array([*(word == SUCCESS for word in words), False])[codes]
+    table["final"] = np.array([*(word in FINAL_STATES for word in words), False])[codes]
+    table["known"] = np.append(states.notna(), [False])[codes] | table["startedAt"].notna()
+    table["finished"] = table["final"] | table["endedAt"].notna()
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep of the rows about one run the one that knows most; rows without an execution are all kept."""
+    import numpy as np
+    import pandas as pd
+
+    execution = pd.factorize(table["executionId"])[0].astype("int64")
+    run = table["group"].to_numpy() * (len(table) + 1) + execution
+    if (np.diff(np.sort(run)) > 0).all():
+        return table
+    twice = pd.Series(run).duplicated(keep=False).to_numpy() & (execution >= 0)
+    if not twice.any():
+        return table
+    rows = np.flatnonzero(twice)
+    some = table.iloc[rows]
+    known = some.notna().sum(axis=1).to_numpy()
+    changed = some["modifiedAt"].to_numpy(dtype="M8[us]", na_value=np.datetime64(0, "us"))
+    best_last = np.lexsort((rows, known, changed, some["final"], some["finished"], run[rows]))
+    last = np.append(np.diff(run[rows][best_last]) != 0, [True])
+    keep = ~twice
+    keep[rows[best_last][last]] = True
+    return table[keep]
+
+
+def _newest_first(table: pd.DataFrame) -> pd.DataFrame:
+    import numpy as np
+
+    start = ~microseconds_of(table["startedAt"])  # the other way round, and no start goes last
+    order = np.argsort(start, kind="stable")
+    same = start[order][1:] == start[order][:-1]
+    tied = np.flatnonzero(np.append(same, [False]) | np.append([False], same))
+    rows = order[tied]
+    stream, execution = (
+        table[key].iloc[rows].to_numpy(dtype="int64", na_value=-1) for key in ("streamId", "executionId")
+    )
+    order[tied] = rows[np.lexsort((stream, -execution, start[rows]))]
+    if (order[1:] > order[:-1]).all():
+        return table.reset_index(drop=True)
+    return table.take(order).reset_index(drop=True)
+
+
+def stream_by_stream(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the order that puts the runs of each group together, oldest first; of a tidy frame."""
+    import numpy as np
+
+    group = table["group"].to_numpy()[::-1]
+    small = group.astype(np.min_scalar_type(group.max(initial=0)))  # numpy sorts 16 bits far faster than 64
+    return len(table) - 1 - np.argsort(small, kind="stable")
+
+
+def microseconds_of(column: pd.Series[Any]) -> Any:
+    """Return times or durations as int64 microseconds, the lowest number there is where they are missing."""
+    return column.to_numpy(dtype="M8[us]" if hasattr(column.dtype, "tz") else "m8[us]").view("int64")

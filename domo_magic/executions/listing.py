@@ -1,0 +1,284 @@
+"""Runs and streams as Domo lists them, joined with what is recorded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse
+from domo_magic.executions import recent
+from domo_magic.executions.reconcile import settle
+from domo_magic.http import pagination
+from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.execution import Execution, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from domo_magic.executions.session import Connection
+    from domo_magic.model.frame import Known
+
+    Record = Mapping[str, Any]
+    Listed = tuple[Sequence[Record], Sequence[Known]]
+
+Requests = Mapping[int | None, tuple[str | None, int | None]]
+_NOT_OURS = (None, None)
+_SEARCH_PAGE = 50
+#: What makes way for what is recorded here: Domo cannot be asked just now.
+_UNREACHABLE = (ConnectionFailed, InvalidResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs are asked for.
+
+    Attributes
+    ----------
+    limit : int
+        The most rows.
+    since_us : int
+        Epoch microseconds; runs that began before are left out.
+    state, label : str or None
+        Only runs in this state, or with this label.
+    """
+
+    limit: int = 100
+    since_us: int = 0
+    state: str | None = None
+    label: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether no run is left out."""
+        return not self.since_us and self.state is None and self.label is None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The same for the history."""
+        return {"limit": self.limit, "since_us": self.since_us, "state": self.state, "label": self.label}
+
+    def fits(self, run: Execution) -> bool:
+        """Whether a run is asked for."""
+        return (
+            began(run) >= self.since_us
+            and (self.state is None or (run.state or "").upper() == self.state.upper())
+            and (self.label is None or run.label == self.label)
+        )
+
+
+def began(run: Execution) -> int:
+    """Return the epoch microseconds by which runs are sorted: the start, or our request for it."""
+    started = run.started_us
+    return (run.requested_at or 0) * 1000 if started is None else started
+
+
+def newest_first(runs: Sequence[Execution]) -> list[Execution]:
+    """Return the runs, newest first."""
+    return sorted(runs, key=lambda run: (began(run), run.execution_id or 0), reverse=True)
+
+
+def recorded(
+    domo: Connection, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> list[Execution]:
+    """Return the runs recorded here, the unfinished ones among them as Domo sees them now.
+
+    Parameters
+    ----------
+    domo : Connection
+        The instance.
+    wanted : Wanted
+        Which runs.
+    refresh : bool
+        Whether Domo is asked at all.
+    warn : callable
+        Told when Domo cannot be asked.
+    """
+    if refresh:
+        settle(domo)
+    runs = _recorded(domo, [], wanted)
+    unfinished = [run for run in runs if run.execution_id is not None and not run.finished]
+    if not refresh or not unfinished:
+        return runs
+
+    def ask(run: Execution) -> Execution | DomoError:
+        try:
+            return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0))
+        except DomoError as error:
+            return error
+
+    answers = each(ask, unfinished, parallel=THREADS)
+    seen = [answer for answer in answers if not isinstance(answer, DomoError)]
+    domo.history.saw(domo.instance, seen)
+    if problem := next((answer for answer in answers if isinstance(answer, DomoError)), None):
+        warn(f"not every unfinished run could be asked about, the last known state is shown: {problem.what}")
+    if wanted.state is not None:
+        return _recorded(domo, [], wanted)
+    now = {(run.stream_id, run.execution_id): run for run in seen}
+    return newest_first([now.get((run.stream_id, run.execution_id), run) for run in runs])
+
+
+def _recorded(domo: Connection, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
+    return domo.history.runs(domo.instance, streams, **wanted.chosen)
+
+
+def listed(
+    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> Listed:
+    """Return a stream's runs, Domo's own list joined with what is recorded here, newest first or nearly so.
+
+    Returns
+    -------
+    fields : list of mapping
+        Parsed JSON of each run.
+    known : list of tuple
+        What is known of each here, as `frames.table` takes it.
+
+    Raises
+    ------
+    ApiError
+        Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
+    """
+    if not refresh:
+        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
+    settle(domo, stream_id)
+    ours = domo.history.requests(domo.instance, stream_id)
+    try:
+        records = pagination.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
+    except _UNREACHABLE as error:
+        warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
+        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
+    name = domo.name(stream_id)
+    known: list[Known] = []
+    for record in records:
+        execution_id = whole(record.get("executionId"))
+        label, requested_at = ours.get(execution_id, _NOT_OURS)
+        known.append((stream_id, execution_id, name, domo.instance, label, requested_at))
+    unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
+    _record_ends(domo, unfinished, records)
+    opened = [run for run in unfinished if run.execution_id is None]
+    late = recent.late(domo, stream_id, {whole(record.get("executionId")) or 0 for record in records})
+    missing = _as_listed([*opened, *(domo.joined(run) for run in late)])
+    records, known = [*missing[0], *records], [*missing[1], *known]
+    if not wanted.everything:
+        runs = [run for run in map(_run, records, known) if wanted.fits(run)]
+        return _as_listed(runs)
+    return records, known
+
+
+def _record_ends(domo: Connection, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
+    """Record the ends of runs that were recorded here while they were unfinished, and are listed as ended."""
+    recorded = {run.execution_id: run for run in unfinished if run.execution_id is not None}
+    ended = [
+        recorded[key]
+        for record in records
+        if (key := whole(record.get("executionId"))) in recorded and Execution(0, key, record).finished
+    ]
+    recent.looked_at(domo, ended)  # whose whole answer is kept: a list may leave out what went wrong
+
+
+def _run(record: Record, known: Known) -> Execution:
+    stream_id, execution_id, name, instance, label, requested_at = known
+    return Execution(stream_id, execution_id, record, name, instance, label, requested_at)
+
+
+def _as_listed(runs: Sequence[Execution]) -> Listed:
+    return [run.fields for run in runs], [
+        (run.stream_id, run.execution_id, run.name, run.instance, run.label, run.requested_at) for run in runs
+    ]
+
+
+def of_stream(
+    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+) -> list[Execution]:
+    """Return what `listed` does, as executions, newest first."""
+    return runs_of(listed(domo, stream_id, wanted, refresh=refresh, warn=warn), wanted.limit)
+
+
+def runs_of(found: Listed, limit: int) -> list[Execution]:
+    """Return the newest `limit` of what `listed` gave, as executions."""
+    return newest_first(list(map(_run, *found)))[:limit]
+
+
+def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool]:
+    """Return what tells whether the list has been read far enough back."""
+
+    def enough(found: Sequence[Record]) -> bool:
+        if wanted.everything:
+            return len(found) >= wanted.limit
+        runs = [Execution(0, whole(record.get("executionId")), record) for record in found]
+        fitting = sum(
+            wanted.fits(replace(run, label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs
+        )
+        oldest = min((began(run) for run in runs if run.started_us is not None), default=0)
+        return fitting >= wanted.limit or oldest < wanted.since_us
+
+    return enough
+
+
+#: The columns of found streams with their kinds.
+STREAM_KINDS = {
+    "streamId": "whole",
+    "name": "text",
+    "dataSetId": "text",
+    "provider": "text",
+    "status": "text",
+    "rows": "whole",
+    "updatedAt": "time",
+}
+
+
+def streams(domo: Connection, text: str, limit: int) -> dict[str, list[object]]:
+    """Find streams by the name of their DataSet; what is found is remembered.
+
+    Returns
+    -------
+    dict
+        The columns of `STREAM_KINDS`.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say.
+    """
+    found: list[tuple[object, ...]] = []
+    known: set[str] = set()
+    offset = 0
+    while len(found) < limit:
+        listed = domo.client.search(text, _SEARCH_PAGE, offset)
+        items = [item for item in listed if str(item.get("id")) not in known]
+        found += [row for row in each(lambda item: _stream_row(domo, item), items, parallel=THREADS) if row]
+        known |= {str(item.get("id")) for item in items}
+        offset += _SEARCH_PAGE
+        if len(listed) < _SEARCH_PAGE or not items:  # the last page, or the same one again
+            break
+    found = found[:limit]
+    domo.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
+    columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)
+    return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}
+
+
+def _stream_row(domo: Connection, item: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Return the row of a DataSet that a connector feeds, else None."""
+    stream_id = whole(item.get("streamId"))
+    if "streamId" not in item and isinstance(item.get("id"), str):
+        try:
+            stream_id = domo.client.stream_of(item["id"])
+        except DomoError:
+            stream_id = None
+    if not stream_id or stream_id < 1:
+        return None
+    provider = item.get("dataProviderType") or item.get("displayType")
+    return (
+        stream_id,
+        item.get("name"),
+        item.get("id"),
+        provider,
+        item.get("status") or item.get("state"),
+        item.get("rowCount"),
+        item.get("lastUpdated"),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

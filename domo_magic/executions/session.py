@@ -1,0 +1,241 @@
+"""The instances that are connected, each with its client and its history."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domo_magic.errors import DomoError
+from domo_magic.history.store import FILE, History
+from domo_magic.http.address import address
+from domo_magic.http.client import Client
+from domo_magic.http.credentials import resolve
+from domo_magic.http.transport import Transport
+from domo_magic.model.timeouts import SystemClock, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domo_magic.http.credentials import Login
+    from domo_magic.model.execution import Execution
+    from domo_magic.model.timeouts import Clock
+
+# A baseline is made of 20 successful runs; some more for those that had not ended before the next began.
+_PAST = 30
+#: The instance's name where `%domo_connect --sandbox` leads.
+SANDBOX = "sandbox"
+
+
+@dataclass(eq=False)
+class Connection:
+    """One Domo at work.
+
+    Attributes
+    ----------
+    login : Login
+        Where, and with which token.
+    client : Client
+        Asks and starts.
+    history : History
+        What was started and seen here.
+    timing, clock : Timing, Clock
+        Deadlines and patience.
+    instance : str
+        As rows show it.
+    past : dict
+        ``{stream_id: successful runs}``, a few fields each, newest first, of streams that were followed.
+    user : str or None
+        Who this token belongs to, by the ``startedBy`` of its answers.
+    """
+
+    login: Login
+    client: Client
+    history: History
+    timing: Timing
+    clock: Clock
+    instance: str
+    user: str | None = None
+    past: dict[int, list[Execution]] = field(default_factory=dict)
+    _names: dict[int, str | None] = field(default_factory=dict)
+
+    def known(
+        self, execution: Execution, label: str | None = None, requested_at: int | None = None
+    ) -> Execution:
+        """Return the run with what is known about it here."""
+        return execution.known_as(
+            instance=self.instance,
+            name=self.name(execution.stream_id),
+            label=label or execution.label,
+            requested_at=requested_at or execution.requested_at,
+        )
+
+    def joined(self, execution: Execution) -> Execution:
+        """Return the run with its label and the time of our request, from the history."""
+        label, requested_at = self.history.request_of(self.instance, execution)
+        return self.known(execution, label, requested_at)
+
+    def name(self, stream_id: int) -> str | None:
+        """Return the name of a stream's DataSet, as far as it is known here."""
+        if self._names.get(stream_id) is None:
+            self._names[stream_id] = self.history.stream(self.instance, stream_id)[1]
+        return self._names[stream_id]
+
+    def remember(self, stream_id: int, dataset_id: str | None, name: str | None) -> None:
+        """Keep a stream's DataSet and its name."""
+        self.remember_all([(stream_id, dataset_id, name)])
+
+    def remember_all(self, streams: Sequence[tuple[int, str | None, str | None]]) -> None:
+        """Keep the DataSets and names of streams: ``(stream_id, dataset_id, name)``."""
+        self.history.remember(self.instance, streams)
+        for stream_id, _, _ in streams:
+            self._names.pop(stream_id, None)
+
+    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
+        """Ask, once, for the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
+        if stream_id not in self.past:
+            deadline = self.clock.monotonic() + self.timing.aside if hurry else None
+            try:
+                self.learned(stream_id, self.client.history(stream_id, repeat=False, deadline=deadline))
+            except DomoError:
+                self.learned(stream_id, [])
+
+    def learned(self, stream_id: int, runs: Sequence[Execution]) -> None:
+        """Keep what a stream's runs are compared with, of all its runs, newest first."""
+        self.past[stream_id] = [run for run in runs if run.succeeded][:_PAST]
+
+    def ended(self, run: Execution) -> None:
+        """Remember a run that has ended well as the newest of its stream's past."""
+        if run.succeeded and run.stream_id in self.past:
+            older = [known for known in self.past[run.stream_id] if known.execution_id != run.execution_id]
+            self.past[run.stream_id] = [run, *older][:_PAST]
+
+    def page(self, stream_id: int) -> str:
+        """Return the address of the DataSet's page in Domo, asked for where it is not known."""
+        dataset, _ = self.history.stream(self.instance, stream_id)
+        if dataset is None:
+            dataset = self._ask_dataset(stream_id)
+        url = self.login.address.url
+        return f"{url}/datasources/{dataset}/details/history" if dataset else url
+
+    def _ask_dataset(self, stream_id: int) -> str | None:
+        try:
+            deadline = self.clock.monotonic() + self.timing.aside
+            source = self.client.stream(stream_id, deadline=deadline).get("dataSource")
+        except DomoError:
+            return None
+        dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
+        if not isinstance(dataset, str) or not re.fullmatch(r"[\w-]{1,64}", dataset):
+            return None
+        self.remember(stream_id, dataset, name if isinstance(name, str) else None)
+        return dataset
+
+
+def open_connection(
+    login: Login, *, timing: Timing | None = None, clock: Clock | None = None, sandbox: bool = False
+) -> Connection:
+    """Return a connection; nothing is sent yet.
+
+    Parameters
+    ----------
+    login : Login
+        Where, and with which token.
+    timing, clock : Timing, Clock, optional
+        For tests.
+    sandbox : bool
+        Whether its history lives in memory and dies with it, and its instance is ``sandbox``.
+    """
+    timing, clock = timing or Timing(), clock or SystemClock()
+    client = Client(Transport(login, timing, clock, version("domo-magic")), login, timing, clock)
+    history = History(None, clock) if sandbox else _history(_home())
+    return Connection(login, client, history, timing, clock, SANDBOX if sandbox else login.address.instance)
+
+
+def _home() -> Path:
+    if home := os.environ.get("DOMO_MAGIC_HOME"):
+        try:
+            return Path(home).expanduser()
+        except RuntimeError:
+            return Path(os.devnull, home)  # nobody's home: no such folder can be made, which is warned of
+    from platformdirs import user_data_path
+
+    return user_data_path("domo_magic", appauthor=False)
+
+
+@cache
+def _history(home: Path) -> History:
+    return History(home / FILE, SystemClock())
+
+
+class _Registry:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.known: dict[str, Connection] = {}
+        self.last: Connection | None = None
+
+
+_registry = _Registry()
+
+
+def _forked() -> None:
+    _registry.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def use(connection: Connection) -> Connection:
+    """Make a connection the one that what follows goes to."""
+    with _registry.lock:
+        _registry.known[connection.instance] = connection
+        _registry.last = connection
+    return connection
+
+
+def current(instance: str | None = None) -> Connection:
+    """Return the connection to `instance`, by default the last connected, else what the environment says.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is known.
+    """
+    with _registry.lock:
+        if instance is None and _registry.last is not None:
+            return _registry.last
+        if isinstance(instance, str) and instance in _registry.known:
+            return _registry.known[instance]
+        if instance is not None:
+            # Whoever is connected stays so, whatever the environment says.
+            where = address(instance)
+            for known in _registry.known.values():
+                if known.login.address == where:
+                    return known
+        login = resolve(instance, None)
+        before = _registry.known.get(login.address.instance)
+        if before is None or before.login != login:
+            before = _registry.known[login.address.instance] = open_connection(login)
+        return before
+
+
+def latest() -> Connection | None:
+    """Return the connection that was used last, or None; nothing is looked up."""
+    with _registry.lock:
+        return _registry.last or next(reversed(_registry.known.values()), None)
+
+
+def forget_all() -> None:
+    """Close every connection and forget it."""
+    with _registry.lock:
+        for connection in _registry.known.values():
+            connection.client.close()
+            connection.history.close()
+        _history.cache_clear()
+        _registry.known.clear()
+        _registry.last = None

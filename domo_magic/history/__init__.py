@@ -1,0 +1,3 @@
+"""What was started and seen here, in one SQLite file."""
+
+from __future__ import annotations

@@ -1,0 +1,289 @@
+"""Domo's endpoints as functions: which path, what a status means, what may be sent twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
+from domo_magic.http.response import because, kind_of_body, refusal, said, senseless, title
+from domo_magic.http.retry import REPEATS, Patience
+from domo_magic.http.transport import Lost
+from domo_magic.model.execution import Execution, item_texts, parse_json, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from threading import Event
+
+    from domo_magic.errors import RateLimited
+    from domo_magic.http.credentials import Login
+    from domo_magic.http.response import Answer
+    from domo_magic.http.transport import Transport
+    from domo_magic.model.timeouts import Clock, Timing
+
+#: The largest page of executions that is asked for (the public API's limit).
+PAGE = 500
+_STREAMS = "/api/data/v1/streams"
+_DATASETS = "/api/data/v3/datasources"
+_LEAST = 0.01
+_NOTHING_TO_STOP_FOR = threading.Event()
+_T = TypeVar("_T")
+
+
+class Uncertain(TriggerOutcomeUnknown):
+    """A start may have reached Domo; whoever sees this looks before doing anything else."""
+
+
+class Client:
+    """One Domo.
+
+    Parameters
+    ----------
+    transport : Transport
+        Sends the requests.
+    login : Login
+        For the words of errors.
+    timing, clock : Timing, Clock
+        Budgets and pauses.
+    """
+
+    def __init__(self, transport: Transport, login: Login, timing: Timing, clock: Clock) -> None:
+        self._transport = transport
+        self._login = login
+        self._timing = timing
+        self._clock = clock
+        self._patience = Patience(login.address.host, timing, clock)
+        #: Seconds that Domo's clock is ahead of ours, by its last answer.
+        self.skew = 0.0
+
+    @property
+    def quiet(self) -> float:
+        """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
+        return self._patience.quiet
+
+    def unasked(self) -> RateLimited:
+        """Return the error for what Domo is not asked while it wants its rest."""
+        return self._patience.unasked()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def start(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
+        """Start a run: exactly one POST that may have arrived.
+
+        Sent again only when it is certain that nothing was started: it never left, or a 429.
+
+        Parameters
+        ----------
+        stream_id : int
+            The stream.
+        stop : Event, optional
+            Set from another thread to give up a pause.
+
+        Returns
+        -------
+        Execution
+            It may have no id.
+
+        Raises
+        ------
+        Uncertain
+            The run may have started.
+        ConnectionFailed, ApiError
+            Nothing was started.
+        """
+        deadline = self._clock.monotonic() + self._timing.start_budget
+        if self.quiet and (self.quiet > self._timing.start_budget or self._clock.wait(stop, self.quiet)):
+            raise self._patience.unasked()
+        for attempt in range(REPEATS + 1):
+            try:
+                answer = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
+            except Lost as lost:
+                if lost.sent:
+                    raise Uncertain(*_unknown(stream_id, lost.what)) from lost
+                lost.todo = f"nothing was started; {lost.todo}"
+                problem: DomoError = lost
+                pause = self._patience.backoff(attempt)
+            else:
+                if answer.status != 429:
+                    return self._started(stream_id, answer)
+                problem = self._refusal(answer, f"stream {stream_id}")
+                pause = self._patience.rest(answer) or self._patience.backoff(attempt)
+            late = self._clock.monotonic() + pause > deadline
+            if late or attempt == REPEATS or self._clock.wait(stop, pause):
+                break
+        raise problem
+
+    def _started(self, stream_id: int, answer: Answer) -> Execution:
+        if not 200 <= answer.status < 300:
+            if answer.status >= 500:
+                why = f"Domo answered {title(answer)}{because(said(answer)[0])}"
+                raise Uncertain(*_unknown(stream_id, why))
+            raise self._refusal(answer, f"stream {stream_id}")
+        if answer.flaw:
+            raise Uncertain(
+                *_unknown(stream_id, f"Domo answered {answer.status}, but the answer {answer.flaw}")
+            )
+        try:
+            value = parse_json(answer.body) if answer.body.strip() else {}
+            return Execution.from_json(value, stream_id, answer.text)
+        except InvalidResponse as error:
+            why = f"Domo answered {answer.status}, but with {kind_of_body(answer)} in place of the run"
+            raise Uncertain(*_unknown(stream_id, why)) from error
+
+    def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
+        """Ask for one run, with its error details."""
+        path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
+        answer, value = self._ask("GET", path, f"run {stream_id}/{execution_id}", dict, repeat=repeat)
+        return Execution.from_json(value, stream_id, answer.text)
+
+    def executions(
+        self,
+        stream_id: int,
+        limit: int,
+        offset: int,
+        *,
+        repeat: bool = True,
+        deadline: float | None = None,
+        texts: bool = False,
+    ) -> list[Execution]:
+        """Ask for a page of a stream's runs, in whatever order Domo has them; with a deadline once.
+
+        With `texts` each has its JSON, as what goes into the history must.
+        """
+        answer, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
+        each = item_texts(answer.text) if texts else [None] * len(value)
+        return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
+
+    def page(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Ask for a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
+        answer, value = self._page(stream_id, limit, offset)
+        if not all(type(item) is dict for item in value):
+            raise senseless(answer, f"stream {stream_id}")
+        return value
+
+    def _page(
+        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
+    ) -> tuple[Answer, list[Any]]:
+        path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
+        return self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+
+    def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
+        """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
+        path = f"{_STREAMS}/state/{stream_id}"
+        try:
+            _, value = self._ask("GET", path, f"stream {stream_id}", list, deadline=deadline)
+        except InvalidResponse:
+            return 0
+        except ApiError as error:
+            if error.status in {401, 403, 429} or error.status >= 500:
+                raise
+            return 0  # nobody documented this call; the list itself will tell
+        return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
+
+    def history(
+        self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
+    ) -> list[Execution]:
+        """Ask for a stream's past in one request: few fields, newest first."""
+        path = f"{_STREAMS}/{stream_id}/history/aggregate"
+        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        runs = [Execution.from_json(item, stream_id) for item in value]
+        return [run for run in runs if run.execution_id is not None]
+
+    def stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
+        """Ask for a stream: its DataSet, provider, schedule, and last executions; with a deadline once."""
+        path = f"{_STREAMS}/{stream_id}?fields=all"
+        return self._ask("GET", path, f"stream {stream_id}", dict, deadline=deadline)[1]
+
+    def dataset(self, dataset_id: str) -> Mapping[str, Any]:
+        """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
+        return self._ask("GET", f"{_DATASETS}/{dataset_id}", f"DataSet {dataset_id}", dict)[1]
+
+    def stream_of(self, dataset_id: str) -> int | None:
+        """Search for the stream that feeds a DataSet; None: no connector feeds it."""
+        path = f"{_STREAMS}/search?q=dataSource.id:{dataset_id}"
+        _, value = self._ask("GET", path, f"DataSet {dataset_id}", list)
+        return whole(value[0].get("id")) if value and isinstance(value[0], dict) else None
+
+    def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Search for DataSets whose name contains `text`; everything where it is empty."""
+        if not text:
+            path = f"{_DATASETS}?limit={limit}&offset={offset}"
+            return _data_sources(*self._ask("GET", path, "the list of DataSets", dict))
+        body = {
+            "entities": ["DATASET"],
+            "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
+            "combineResults": True,
+            "query": "*",
+            "count": limit,
+            "offset": offset,
+        }
+        path = "/api/data/ui/v3/datasources/search"
+        return _data_sources(*self._ask("POST", path, "the search", dict, body))
+
+    def abort(self, stream_id: int, execution_id: int) -> None:
+        """Ask Domo to abort a run; its state tells later whether it was."""
+        path = f"{_STREAMS}/{stream_id}/executions/{execution_id}/abort"
+        body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
+        what = f"run {stream_id}/{execution_id}"
+        # Aborting twice aborts once, so a lost answer may be asked for again.
+        self._patience.repeat(lambda: self._good(self._send("PUT", path, body), what))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        shape: type[_T],
+        body: object = None,
+        *,
+        repeat: bool = True,
+        deadline: float | None = None,
+    ) -> tuple[Answer, _T]:
+        def once() -> tuple[Answer, _T]:
+            answer = self._good(self._send(method, path, body, deadline), what)
+            try:
+                value = None if answer.flaw else parse_json(answer.body)
+            except InvalidResponse as error:
+                raise senseless(answer, what) from error
+            if not isinstance(value, shape):
+                raise senseless(answer, what)
+            return answer, value
+
+        return self._patience.repeat(once) if repeat and deadline is None else once()
+
+    def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Answer:
+        within = None if deadline is None else max(_LEAST, deadline - self._clock.monotonic())
+        before = self._clock.time()
+        answer = self._transport.send(method, path, body, within=within)
+        if (server := answer.server_time) is not None:
+            # Whole seconds, written at some moment between request and answer: a slow one tells little.
+            earliest = server - self._clock.time()
+            if not earliest <= self.skew <= server + 1 - before:
+                self.skew = earliest
+        return answer
+
+    def _good(self, answer: Answer, what: str) -> Answer:
+        if 200 <= answer.status < 300:
+            return answer
+        if answer.status in {429, 503}:
+            self._patience.rest(answer)
+        raise self._refusal(answer, what)
+
+    def _refusal(self, answer: Answer, what: str) -> ApiError:
+        return refusal(answer, what, self._login.address.host, self._login.source)
+
+
+def _data_sources(answer: Answer, value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = value.get("dataSources") or []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise senseless(answer, "the list of DataSets")
+    return found
+
+
+def _unknown(stream_id: int, why: str) -> tuple[str, str]:
+    return (
+        f"stream {stream_id} may have started: {why}",
+        f"do not start it again before looking: %domo_runs {stream_id}",
+    )

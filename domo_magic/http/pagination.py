@@ -1,0 +1,185 @@
+"""Lists of a stream's executions, whole whatever their order, overlaps and gaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domo_magic.errors import NotFound
+from domo_magic.http.client import PAGE
+from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.execution import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from domo_magic.http.client import Client
+    from domo_magic.model.execution import Execution
+
+    Record = Mapping[str, Any]
+
+# Runs that appear between two questions, or that the newest id does not count yet.
+_OVERLAP = 10
+
+
+def newest(client: Client, stream_id: int, count: int, *, deadline: float | None = None) -> list[Execution]:
+    """Return a stream's newest executions, newest first, at least `count` where there are as many.
+
+    Lists come oldest first as far as is known, so the newest stand at ``offset = newest - count``.
+    Where that page does not hold the newest, or is not the last, the order is another, ids have gaps,
+    or the newest id was not: then every page is read. With a `deadline` (monotonic seconds) every
+    question is asked once, and ends there.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        As for every question to Domo.
+    """
+    last = client.newest_id(stream_id, deadline=deadline)
+    offset = max(0, last - count)
+    found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
+    if not (_holds_newest(found, last) and (offset == 0 or len(found) >= min(count, last))):
+        found |= everything(client, stream_id, deadline=deadline, texts=True)
+    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+
+
+def _holds_newest(found: Mapping[int, object], last: int) -> bool:
+    """Whether what was asked for to the newest known id and a little beyond has the newest runs."""
+    return 0 < last <= max(found, default=0) < last + _OVERLAP
+
+
+def _ends_with(found: Mapping[int, object], last: int) -> bool:
+    """Whether what was asked for to a run and a little beyond has it, and is no other part of the list."""
+    return last in found and max(found) <= last + _OVERLAP
+
+
+def back_to(
+    client: Client,
+    stream_id: int,
+    enough: Callable[[Sequence[Record]], bool],
+    count: int,
+    *,
+    up_to: int | None = None,
+) -> list[Record]:
+    """Return a stream's newest executions, read back until there are `enough`; pages come side by side.
+
+    Parameters
+    ----------
+    client : Client
+        Asks.
+    stream_id : int
+        The stream.
+    enough : callable
+        Told what was found, says whether that will do.
+    count : int
+        How many are probably enough.
+    up_to : int, optional
+        The execution to begin with, in place of the newest; some newer ones may be there, too.
+
+    Returns
+    -------
+    list of dict
+        Parsed JSON, by falling execution id.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        As for every question to Domo.
+    """
+    last = client.newest_id(stream_id) if up_to is None else up_to
+    found: dict[int, Record] = {}
+    end, size = last, min(PAGE, count)
+    pages = -(-count // size)
+    while end > 0:
+        offsets = [max(0, end - size * (page + 1)) for page in range(pages) if end - size * page > 0]
+        more = _side_by_side(client, stream_id, offsets, end)
+        nothing_new = more.keys() <= found.keys()  # ids go on from much earlier, or offsets are passed over
+        found |= more
+        end, size, pages = offsets[-1], PAGE, THREADS
+        if nothing_new or not (_holds_newest(found, last) if up_to is None else _ends_with(found, up_to)):
+            break  # another order than known, ids with gaps, or not the newest id
+        if enough(list(found.values())) or (end <= 0 and (up_to is None or min(found) <= 1)):
+            return _newest_first(found)
+    return _newest_first({key: run.fields for key, run in everything(client, stream_id).items()})
+
+
+def _newest_first(found: dict[int, Record]) -> list[Record]:
+    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+
+
+def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Record]:
+    """Return the executions from each offset to the next."""
+    windows = list(zip(offsets, [end, *offsets], strict=False))
+    found: dict[int, Record] = {}
+    for page in each(lambda window: _window(client, stream_id, *window, end), windows, parallel=THREADS):
+        found |= {key: record for record in page if (key := whole(record.get("executionId"))) is not None}
+    return found
+
+
+def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -> list[dict[str, Any]]:
+    """Return the executions of one window, read on where Domo gives fewer at a time than it was asked for."""
+    overlap = _OVERLAP if until == end else 0
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    while offset + len(found) < until:
+        size = min(PAGE, until + overlap - offset - len(found))
+        page = client.page(stream_id, size, offset + len(found))
+        ids = {str(record.get("executionId")) for record in page}
+        if ids <= seen:  # nothing more, or the same again
+            break
+        found += page
+        seen |= ids
+    return found
+
+
+def everything(
+    client: Client, stream_id: int, *, deadline: float | None = None, texts: bool = False
+) -> dict[int, Execution]:
+    """Return all executions of a stream by their id."""
+    found: dict[int, Execution] = {}
+    offset = 0
+    while True:
+        page = _by_id(client.executions(stream_id, PAGE, offset, deadline=deadline, texts=texts))
+        # A short page is not the last where Domo gives fewer at a time than it was asked for.
+        if page.keys() <= found.keys():
+            return found
+        found |= page
+        # Runs that appear while paging shift what is newest first: pages overlap a little.
+        offset += len(page) - min(_OVERLAP, len(page) // 2)
+
+
+def _by_id(page: list[Execution]) -> dict[int, Execution]:
+    return {run.execution_id: run for run in page if run.execution_id is not None}
+
+
+def these(
+    client: Client, stream_id: int, wanted: Sequence[int]
+) -> tuple[list[Execution], dict[int, NotFound]]:
+    """Ask once for these executions: a page that holds several, else one by one.
+
+    Returns
+    -------
+    found : list of Execution
+        In the order of `wanted`.
+    missing : dict
+        ``{execution_id: NotFound}`` of what Domo does not have.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        As for every question to Domo.
+    """
+    found: dict[int | None, Execution] = {}
+    low, high = min(wanted), max(wanted)
+    if len(wanted) > 1 and high - low < PAGE:
+        page = client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
+        # A list may leave out what went wrong.
+        found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
+    missing: dict[int, NotFound] = {}
+    for execution_id in wanted:
+        if execution_id not in found:
+            try:
+                found[execution_id] = client.execution(stream_id, execution_id, repeat=False)
+            except NotFound as error:
+                missing[execution_id] = error
+    return [found[execution_id] for execution_id in wanted if execution_id in found], missing

@@ -1,0 +1,169 @@
+"""What an answer of Domo's means, in our words. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from domo_magic.errors import ApiError, AuthenticationError, InvalidResponse, NotFound, RateLimited
+from domo_magic.model.execution import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status.
+    headers : mapping
+        As sent, the token blanked.
+    body : bytes
+        Decompressed, the token blanked; as far as it arrived.
+    flaw : str
+        Why the body is not whole ("was cut off"), else empty.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    flaw: str = ""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(json.detect_encoding(self.body), errors="replace")
+
+    def header(self, name: str) -> str:
+        """Return a header's value whatever the case of its name, or nothing."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
+    @property
+    def server_time(self) -> float | None:
+        """Epoch seconds of the ``Date`` header, or None."""
+        return http_time(self.header("Date"))
+
+
+def http_time(text: str) -> float | None:
+    """Return epoch seconds of an HTTP date, or None; one without a zone is UTC whatever the machine's is.
+
+    Examples
+    --------
+    >>> http_time("Tue, 17 Dec 2024 17:56:56 GMT")
+    1734458216.0
+    """
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def refusal(answer: Answer, what: str, host: str, source: str) -> ApiError:
+    """Return the error for an answer that is no success.
+
+    Parameters
+    ----------
+    answer : Answer
+        Of any status but 2xx.
+    what : str
+        What was asked for ("stream 25775").
+    host, source : str
+        Domo's host, and where the token came from.
+    """
+    message, toe = said(answer)
+    kind, happened, todo = _words(answer, what, host, source)
+    trace = f" (toe {toe})" if toe else ""
+    return kind(f"{happened}{because(message)}{trace}", todo, status=answer.status, message=message, toe=toe)
+
+
+def _words(answer: Answer, what: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
+    status = answer.status
+    if status in {401, 403}:
+        how = "is wrong or expired" if status == 401 else "may not do this"
+        todo = (
+            f"the token from {source} {how}; make one in Domo (Admin > Authentication > Access Tokens),"
+            " then %domo_connect again"
+        )
+        return AuthenticationError, f"{host} refused {what}: {title(answer)}", todo
+    if status == 404:
+        run = re.fullmatch(r"run ([0-9]+)/[0-9]+", what)
+        look = f"%domo_runs {run[1]}" if run else "%domo_streams PART_OF_ITS_NAME"
+        return NotFound, f"{what} was not found at {host}", f"look for it: {look}"
+    if status == 429:
+        return RateLimited, f"{host} is asked too often: {title(answer)}", "try again in a while"
+    if 300 <= status < 400:
+        where = plain(answer.header("Location") or "nowhere")
+        happened = f"{host} sent {what} elsewhere ({status}), to {where}; it was not followed"
+        return (
+            ApiError,
+            happened,
+            "check the instance's name; a company's proxy or login page may be in between",
+        )
+    return ApiError, f"{host} answered {title(answer)} about {what}", "the message above is Domo's own"
+
+
+def senseless(answer: Answer, what: str) -> InvalidResponse:
+    """Return the error for a success whose body is not what was asked for."""
+    if answer.flaw:
+        return InvalidResponse(f"Domo's answer about {what} {answer.flaw}", "try again in a while")
+    return InvalidResponse(
+        f"Domo's answer about {what} makes no sense: "
+        f"{title(answer)} with {kind_of_body(answer)}{because(said(answer)[0])}",
+        "a proxy or login page may be in between; try again in a while",
+    )
+
+
+def said(answer: Answer) -> tuple[str, str]:
+    """Return Domo's own message (or the title of an HTML page) and ``toe``."""
+    try:
+        value = parse_json(answer.body)
+    except InvalidResponse:
+        found = re.search(r"<title[^>]*>([^<]{1,200})", answer.text, re.IGNORECASE)
+        return (plain(found[1]) if found else ""), ""
+    if not isinstance(value, dict):
+        return "", ""
+    message, toe = value.get("message"), value.get("toe")
+    return plain(message if isinstance(message, str) else ""), plain(toe if isinstance(toe, str) else "")
+
+
+def title(answer: Answer) -> str:
+    """Return ``503 Service Unavailable``."""
+    try:
+        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        return str(answer.status)
+
+
+def because(message: str) -> str:
+    """Return ``: message``, or nothing."""
+    return f": {message}" if message else ""
+
+
+def plain(text: str) -> str:
+    """Return a server's text for a person: one line, nothing that a terminal would obey, cut."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def kind_of_body(answer: Answer) -> str:
+    """Return what a body that makes no sense is, in words."""
+    head = answer.body[:200].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html")) or "html" in answer.header("Content-Type"):
+        return "an HTML page"
+    if not head:
+        return "nothing in it"
+    try:
+        parse_json(answer.body)
+    except InvalidResponse:
+        return "broken JSON" if head.startswith((b"{", b"[")) else "something that is not JSON"
+    return "JSON of another shape"

@@ -1,0 +1,3 @@
+"""The magics, their arguments, completion and login."""
+
+from __future__ import annotations

@@ -1,0 +1,267 @@
+"""The lines of the magics: words, options and their values."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from difflib import get_close_matches
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from domo_magic.errors import TargetError
+from domo_magic.executions import targets
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping
+
+_NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
+_UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$([^\W\d]\w*)")
+_NAME = re.compile(r"[^\W\d]\w*")
+_EXPRESSION = re.compile(r"([^\W\d]\w*)[.\[(][^/]*")
+#: Where a target that is there several times is one.
+_LISTING = ("domo_runs", "domo_compare")
+
+IF_RUNNING = ("start", "adopt", "error")
+ON_FAILURE = ("raise", "return")
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, magic: str) -> None:
+        super().__init__(prog=f"%{magic}", add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        todo = f"examples: {self.prog} --help"
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        if unknown and (meant := get_close_matches(words.split()[0], self._option_string_actions, 1)):
+            todo = f"did you mean {meant[0]}? {todo}"
+        if self.prog == "%domo_connect":  # what was typed may be a token
+            message = "the line is one INSTANCE and options; a token is never written on it"
+        raise TargetError(f"{self.prog}: {message}", todo)
+
+
+@cache
+def parser(magic: str) -> argparse.ArgumentParser:
+    """Return the parser of a magic's line.
+
+    Examples
+    --------
+    >>> parser("domo_run").parse_intermixed_args(["25775", "--wait"]).wait
+    True
+    """
+    made = _Parser(magic)
+    made.set_defaults(magic=magic, label=None)
+    made.add_argument("words", nargs="*")
+    made.add_argument("--help", "-h", action="store_true")
+    _OPTIONS[magic](made)
+    if magic != "domo_connect":
+        made.add_argument("--instance")
+    return made
+
+
+def _connect(made: argparse.ArgumentParser) -> None:
+    for option in ("--sandbox", "--save", "--forget"):
+        made.add_argument(option, action="store_true")
+
+
+def _run(made: argparse.ArgumentParser) -> None:
+    waiting = made.add_mutually_exclusive_group()
+    waiting.add_argument("--wait", action="store_true", default=None)
+    waiting.add_argument("--no-wait", action="store_false", dest="wait", default=None)
+    waiting.add_argument("--bg", action="store_true")
+    made.add_argument("--if-running", choices=IF_RUNNING)
+    made.add_argument("--label")
+    _wait(made)
+
+
+def _wait(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--timeout")
+    made.add_argument("--on-failure", choices=ON_FAILURE)
+
+
+def _cancel(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--all", action="store_true")
+
+
+def _runs(made: argparse.ArgumentParser) -> None:
+    for option in ("--limit", "--since", "--state", "--label"):
+        made.add_argument(option)
+
+
+def _compare(made: argparse.ArgumentParser) -> None:
+    for option in ("--limit", "--baseline"):
+        made.add_argument(option)
+
+
+def _streams(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--limit")
+
+
+def _panel(_made: argparse.ArgumentParser) -> None:
+    pass
+
+
+_OPTIONS = {
+    "domo_connect": _connect,
+    "domo_run": _run,
+    "domo_wait": _wait,
+    "domo_cancel": _cancel,
+    "domo_runs": _runs,
+    "domo_compare": _compare,
+    "domo_streams": _streams,
+    "domo_panel": _panel,
+}
+
+#: The names of all magics.
+MAGICS = tuple(_OPTIONS)
+
+
+def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespace:
+    """Understand the line of a magic; its targets are in ``words``.
+
+    Parameters
+    ----------
+    magic, line : str
+        ``domo_run`` and what was written after it.
+    known : container of str
+        The names of the person's variables, for the words of errors.
+
+    Raises
+    ------
+    TargetError
+        An option is not known or lacks its value, or a quote is not closed.
+    """
+    if "\n" in line:
+        raise TargetError(
+            f"%{magic}: the line has line breaks in it", "write the variable's name, without braces"
+        )
+    try:
+        words = shlex.split(bare(line))
+    except ValueError:
+        if magic != "domo_streams":
+            raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
+        words = bare(line).split()  # an apostrophe in a name
+    refuse_unexpanded(words, known)
+    return parser(magic).parse_intermixed_args(words)
+
+
+def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
+    """Refuse what IPython hands on raw: the whole line, when anything in it cannot be expanded.
+
+    Raises
+    ------
+    TargetError
+        Naming the first ``{...}`` or ``$name`` that is still there, is no list of ids, and not `known`.
+    """
+    raw = [
+        dollar or inside.strip()
+        for inside, dollar in _UNEXPANDED.findall(" ".join(words))
+        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside))
+    ]
+    if raw:
+        named = {each: found[0] if (found := _NAME.match(each)) else each for each in raw}
+        name = next((each for each in raw if named[each] not in known), raw[0])
+        raise TargetError(f"no variable {targets.shown(name)}", "write the name of a variable that exists")
+
+
+def parse_words(
+    asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
+) -> tuple[targets.Target, ...]:
+    """Understand the targets of a magic's line; a bare name is a variable.
+
+    Parameters
+    ----------
+    asked : argparse.Namespace
+        The line as `parse` understood it, `variables` already expanded by IPython where it could.
+    variables : mapping
+        The person's namespace.
+    meant : {"streams", "runs"}
+        As for `targets.parse`.
+
+    Returns
+    -------
+    tuple of Target
+        None at all where no word was written; a variable without any target is an error.
+
+    Raises
+    ------
+    TargetError
+        As for `targets.parse`; also for a name that is no variable, for an expression, and for the
+        text of a printed object.
+
+    Examples
+    --------
+    >>> parse_words(parse("domo_run", "found"), {"found": 25775}, "streams")[0].stream_id
+    25775
+    """
+    text = _NUMPY_NUMBER.sub(r"\1", " ".join(asked.words))
+    if not text:
+        return ()
+    if "\n" in text or "..." in text or "…" in text or "dtype:" in text:
+        raise TargetError(
+            f"{targets.shown(text)} is the text of a printed object, not its ids",
+            "write the variable's name, without braces",
+        )
+    if any(text.count(opening) != text.count(closing) for opening, closing in ("[]", "()", "{}")):
+        raise TargetError(
+            f"{targets.shown(text)} has a bracket without its other half", "write the ids alone"
+        )
+    found = _of_words(text, asked, variables, meant)
+    return targets.checked(found, meant, repeats=asked.magic in _LISTING)
+
+
+def _of_words(
+    text: str, asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
+) -> Iterator[targets.Target]:
+    for word in targets.bare(text):
+        if word in variables and _NAME.fullmatch(word):
+            yield from targets.each(variables[word], meant)
+        elif _NAME.fullmatch(word):
+            raise _unknown(word, asked)
+        elif (match := _EXPRESSION.fullmatch(word)) and match[1] in variables:
+            whole = word if all(word.count(a) == word.count(b) for a, b in ("[]", "()", "{}")) else text
+            # The line has lost its quotes: frame[streamId] was frame["streamId"].
+            whole = re.sub(
+                r"\[([^\W\d]\w*)\]", lambda key: key[0] if key[1] in variables else f"['{key[1]}']", whole
+            )
+            raise TargetError(
+                f"{targets.shown(whole)} is an expression, and only a variable's name is looked up",
+                f"assign it first: ids = {whole}, then %{asked.magic} ids",
+            )
+        else:
+            yield targets.word(word, meant)
+
+
+def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
+    """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
+    quoted = next((each for each in asked.words if word in each.split()), word)
+    todo = f"to find a stream: %domo_streams {quoted}"
+    if asked.label is not None and " " not in asked.label:
+        todo = f'a label of several words needs quotes (--label "{asked.label} ..."); {todo}'
+    return TargetError(f"no variable {targets.shown(quoted)}", todo)
+
+
+def bare(line: str) -> str:
+    """Return the line without a trailing comment and semicolon.
+
+    Examples
+    --------
+    >>> bare("25775 --label 'a # b' ; # now")
+    "25775 --label 'a # b'"
+    """
+    return _code(line).rstrip().rstrip(";").rstrip()
+
+
+def silent(line: str) -> bool:
+    """Whether the line ends with a semicolon, which hides its result."""
+    return _code(line).rstrip().endswith(";")
+
+
+def _code(line: str) -> str:
+    quote = ""
+    for at, letter in enumerate(line):
+        if letter in "'\"":
+            quote = "" if quote == letter else quote or letter
+        elif letter == "#" and not quote and (at == 0 or line[at - 1] in " \t;"):
+            return line[:at]
+    return line

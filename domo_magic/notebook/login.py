@@ -1,0 +1,94 @@
+"""`%domo_connect`: the only one that asks a person for a token."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from domo_magic import api
+from domo_magic.display.output import screen
+from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError
+from domo_magic.executions.session import latest
+from domo_magic.http import credentials
+from domo_magic.http.credentials import Login, check_token, find_token, own_variable, resolve_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domo_magic.http.address import Address
+
+
+def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) -> None:
+    """Do what the line of ``%domo_connect`` says.
+
+    Raises
+    ------
+    TargetError
+        More than an instance was written.
+    ConfigurationError
+        No instance is known, it is not safe, or no token is to be had.
+    """
+    if len(words) > 1:
+        raise TargetError(
+            "%domo_connect takes one INSTANCE, and a token is never written on the line",
+            "write %domo_connect mycompany; it asks for the token",
+        )
+    if sandbox:
+        if words or save or forget:
+            raise TargetError(
+                "the sandbox brings its own address and token", "write %domo_connect --sandbox alone"
+            )
+        api.connect(sandbox=True)
+        return
+    try:
+        where = resolve_address(words[0] if words else None, os.environ)
+    except ConfigurationError:
+        if words or save or forget or (connected := latest()) is None:
+            raise
+        screen().say(("running", f"still using {connected.login.address.host}"))
+        return
+    if forget:
+        _forget(where)
+        return
+    if save:
+        credentials.check_keyring()  # before a person is asked for what could not be kept
+    login = find_token(where, None, os.environ) or _prompt(where)
+    if save:
+        _save(login)
+    api.use(login)
+
+
+def _prompt(where: Address) -> Login:
+    from getpass import getpass
+
+    try:
+        typed = getpass(f"Developer token for {where.host}: ")
+    except (
+        EOFError,
+        RuntimeError,
+    ) as error:  # RuntimeError: nobody is there to be asked (nbconvert, papermill)
+        raise ConfigurationError(
+            f"no token for {where.host}, and nobody to ask for it",
+            f"set {own_variable(where)} in the environment",
+        ) from error
+    except KeyboardInterrupt:
+        raise RunInterrupted(
+            "the question for a token was interrupted; nothing has changed",
+            f"to be asked again: %domo_connect {where.written}",
+        ) from None
+    return Login(where, check_token(typed, "the prompt"), "the prompt")
+
+
+def _save(login: Login) -> None:
+    credentials.save(login)
+    screen().say(("good", f"token for {login.address.host} kept in the keyring"))
+
+
+def _forget(where: Address) -> None:
+    had = credentials.forget(where)
+    screen().say(
+        (
+            "good",
+            f"token for {where.host} " + ("removed from the keyring" if had else "was not in the keyring"),
+        )
+    )

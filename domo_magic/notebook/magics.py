@@ -1,0 +1,273 @@
+"""The magics: they understand a line, call the function of the same name, and return its frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import line_magic, magics_class, needs_local_scope
+
+from domo_magic.errors import TargetError
+from domo_magic.notebook import arguments
+from domo_magic.notebook.lines import LineMagics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from domo_magic.widget.panel import Panel
+
+
+@magics_class
+class DomoMagics(LineMagics):
+    """Run Domo connectors from a notebook.
+
+    Examples
+    --------
+    ``%config DomoMagics.wait = True`` makes every ``%domo_run`` wait.
+    """
+
+    @needs_local_scope
+    @line_magic
+    def domo_connect(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Choose the Domo for what follows.
+
+            %domo_connect mycompany                # its token from the environment, the keyring, or asked for
+            %domo_connect                          # what DOMO_INSTANCE says
+            %domo_connect --sandbox                # a Domo of its own, to try without an account
+            %domo_connect mycompany --save         # keep the token in the system's keyring
+            %domo_connect mycompany --forget       # remove it from there
+
+        INSTANCE is ``mycompany``, ``mycompany.domo.com`` or a full ``https://`` address. A token is
+        never written on the line: it is asked for without echo.
+        """
+        from domo_magic.notebook.login import connect
+
+        asked = self._parsed("domo_connect", line)
+        if asked is not None:
+            connect(asked.words, sandbox=asked.sandbox, save=asked.save, forget=asked.forget)
+
+    @needs_local_scope
+    @line_magic
+    def domo_run(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Start connectors; one DataFrame row for each.
+
+            %domo_run 25775                        # start it; its row, at once
+            run = %domo_run 25775 --wait           # stay until it has ended, with live progress
+            %domo_run 25775 25776 --wait           # several at the same time
+            %domo_run found --bg                   # the ids in a variable; the line keeps itself up to date
+            %domo_run 25775 --wait --timeout 2h --if-running adopt
+
+        A target is a stream's id, a DataSet's id, the address of a DataSet's page, or a variable with
+        such things, also a frame with a column streamId.
+
+        --wait, --no-wait    stay until every run has ended, or not
+        --bg                 return at once; the line follows the run
+        --timeout T          how long to wait at most: 90, 90s, 10m, 2h
+        --if-running WHAT    where a run is unfinished: start another one, adopt it, or error
+        --label TEXT         a name for these runs, kept in the history
+        --on-failure WHAT    whether a failed run raises, or returns its row: raise, return
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_run", line)
+        if asked is None:
+            return None
+        from domo_magic import api, orders
+
+        wait = self._setting("wait", asked.wait, (True, False)) and not asked.bg
+        streams = self._targets(asked, "streams", local_ns)
+        if streams is None:
+            raise TargetError(
+                "%domo_run: no stream was named", "write its id (25775); to find it: %domo_streams sales"
+            )
+        if_running = self._setting("if_running", asked.if_running, arguments.IF_RUNNING)
+        if asked.bg:
+            if asked.timeout is not None:
+                raise TargetError(
+                    "a timeout limits waiting, and with --bg nothing waits", "leave one of them out"
+                )
+            rows = orders.run_in_background(streams, orders.Order(if_running, asked.label), asked.instance)
+            return self._shown("domo_run", line, rows)
+        rows = api.run(
+            streams,
+            wait=wait,
+            timeout=self._timeout(asked) if wait else asked.timeout,
+            if_running=if_running,
+            label=asked.label,
+            on_failure=self._setting("on_failure", asked.on_failure, arguments.ON_FAILURE),
+            instance=asked.instance,
+        )
+        return self._shown("domo_run", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_wait(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Stay until runs have ended.
+
+            %domo_wait 25775/2                     # this run
+            %domo_wait 25775                       # the stream's newest run
+            %domo_wait run --timeout 2h            # the runs in a frame
+            %domo_wait                             # what was started here in the last 24 hours
+
+        --timeout T          how long to wait at most: 90, 90s, 10m, 2h
+        --on-failure WHAT    whether a failed run raises, or returns its row: raise, return
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_wait", line)
+        if asked is None:
+            return None
+        from domo_magic import api
+
+        rows = api.wait(
+            self._targets(asked, "runs", local_ns),
+            timeout=self._timeout(asked),
+            on_failure=self._setting("on_failure", asked.on_failure, arguments.ON_FAILURE),
+            instance=asked.instance,
+        )
+        return self._shown("domo_wait", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_cancel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Abort runs, and follow them until Domo says that they have ended.
+
+            %domo_cancel 25775/2                   # this run
+            %domo_cancel 25775                     # the stream's unfinished run, if it is the only one
+            %domo_cancel 25775 --all               # all of its unfinished runs, stuck ones too
+
+        --all                all unfinished runs of a stream
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_cancel", line)
+        if asked is None:
+            return None
+        from domo_magic import api
+
+        meant = self._targets(asked, "runs", local_ns)
+        if meant is None:
+            raise TargetError(
+                "%domo_cancel needs to be told what", "write a run (25775/2) or a stream (25775)"
+            )
+        return self._shown("domo_cancel", line, api.cancel(meant, all=asked.all, instance=asked.instance))
+
+    @needs_local_scope
+    @line_magic
+    def domo_runs(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """List runs, newest first.
+
+            %domo_runs                             # what was started, waited for or cancelled here
+            %domo_runs 25775                       # a stream's runs, by Domo's own history
+            %domo_runs 25775 --since 7d --state ERROR
+            %domo_runs --label nightly --limit 500
+
+        --limit N            the most rows, 100 by default
+        --since T            only runs that began after that: 90m, 12h, 7d or a date
+        --state S            only runs in this state: SUCCESS, ERROR, ACTIVE, ...
+        --label TEXT         only runs with this label
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_runs", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        rows = reading.runs(
+            self._targets(asked, "streams", local_ns),
+            limit=asked.limit or 100,
+            since=asked.since,
+            state=asked.state,
+            label=asked.label,
+            instance=asked.instance,
+        )
+        return self._shown("domo_runs", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_compare(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+        """Compare runs with what is usual for their stream.
+
+            %domo_compare 25775                    # its newest 20 runs
+            %domo_compare 25775/2                  # this run
+            %domo_compare 25775/2 --baseline 25775/1
+            %domo_compare runs                     # a frame of runs; nothing is fetched
+            %domo_compare                          # every stream with a run recorded here
+
+        --limit N            runs of each stream, 20 by default
+        --baseline WHAT      median of the last 20 successful runs, the previous one, or a run
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_compare", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        meant: Any = self._frame(asked, local_ns)
+        rows = reading.compare(
+            self._targets(asked, "runs", local_ns) if meant is None else meant,
+            limit=asked.limit or 20,
+            baseline=asked.baseline or "median",
+            instance=asked.instance,
+        )
+        return self._shown("domo_compare", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_streams(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
+        """Find streams by the name of their DataSet.
+
+            %domo_streams sales                    # those with "sales" in their name
+            %domo_streams sales orders             # the text is the rest of the line
+            %domo_streams                          # all
+
+        --limit N            the most rows, 50 by default
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_streams", line)
+        if asked is None:
+            return None
+        from domo_magic import reading
+
+        rows = reading.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
+        return self._shown("domo_streams", line, rows)
+
+    @needs_local_scope
+    @line_magic
+    def domo_panel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Panel | None:
+        """Run, follow and compare with buttons.
+
+            %domo_panel 25775                      # this stream's runs
+            %domo_panel                            # the runs recorded here
+            p = %domo_panel 25775                  # p.runs, p.selected and p.last are frames
+
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_panel", line)
+        if asked is None:
+            return None
+        from domo_magic.panels import panel
+
+        streams = self._targets(asked, "streams", local_ns)
+        made = panel(*([] if streams is None else [streams]), instance=asked.instance)
+        return self._shown("domo_panel", line, made)
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics and their completion."""
+    shell.register_magics(DomoMagics)
+    if (completer := getattr(shell, "Completer", None)) is not None:
+        from domo_magic.notebook.completion import matcher
+
+        completer.custom_matchers.append(matcher)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Remove the magics and their completion."""
+    if (completer := getattr(shell, "Completer", None)) is not None:
+        from domo_magic.notebook.completion import matcher
+
+        completer.custom_matchers[:] = [each for each in completer.custom_matchers if each is not matcher]
+    for name in arguments.MAGICS:
+        shell.magics_manager.magics["line"].pop(name, None)
+    shell.magics_manager.registry.pop("DomoMagics", None)
+    shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, DomoMagics)]

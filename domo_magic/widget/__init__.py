@@ -1,0 +1,3 @@
+"""The panel, made of ipywidgets."""
+
+from __future__ import annotations

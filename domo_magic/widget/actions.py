@@ -1,0 +1,240 @@
+"""What the panel's buttons do, each on a thread of its own: the same use cases that the magics have."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from domo_magic.errors import DomoError, TargetError
+from domo_magic.executions import listing, targets
+from domo_magic.executions.cancel import abort, unfinished
+from domo_magic.executions.resolve import stream_ids
+from domo_magic.executions.start import start_streams
+from domo_magic.model.concurrency import each
+from domo_magic.widget.state import Judgement, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domo_magic.executions.session import Connection
+    from domo_magic.model.execution import Execution
+    from domo_magic.widget.state import Key, PanelState
+
+#: Runs of each stream, as `%domo_runs` has them.
+LISTED = 100
+_FOUND = 50
+# Loading leaves most of the threads to what a person clicks.
+_SIDE_BY_SIDE = 4
+_ENOUGH = 20
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is part of a DataSet's name, not ids or an address.
+
+    Examples
+    --------
+    >>> [is_name(text) for text in ("25775, 25776", "sales", "25775/2")]
+    [False, True, False]
+    """
+    try:
+        targets.parse(text)
+    except TargetError:
+        return "://" not in text and any(word[0].isalpha() for word in text.split())
+    return False
+
+
+def named_runs(state: PanelState, text: str) -> list[Key]:
+    """Return the runs that a text names, as ``25775/2 25775/1`` does; none where it names anything else.
+
+    Raises
+    ------
+    TargetError
+        A run is not in the table.
+    """
+    try:
+        wanted = targets.parse(text, "runs")
+    except TargetError:
+        return []
+    if any(target.execution_id is None or target.stream_id is None for target in wanted):
+        return []
+    keys: list[Key] = [(target.stream_id or 0, target.execution_id) for target in wanted]
+    known = {key_of(run) for run in state.named(keys)}
+    for target, key in zip(wanted, keys, strict=True):
+        if key not in known:
+            raise TargetError(
+                f"run {target.text} is not in the table", f"%domo_compare {target.text} fetches it"
+            )
+    return keys
+
+
+def load(state: PanelState) -> None:
+    """Fetch the runs that the panel begins with, and the names of its streams."""
+    domo = state.connected()
+    wanted = listing.Wanted(limit=LISTED)
+    if not state.targets:
+        state.listed(listing.recorded(domo, wanted, refresh=True, warn=state.say))
+        judge(state)
+        return
+    ids = stream_ids(domo, state.targets)
+
+    def one(stream_id: int) -> DomoError | None:
+        try:
+            _name(state, domo, stream_id)
+            runs = listing.of_stream(domo, stream_id, wanted, refresh=True, warn=state.say)
+        except DomoError as error:
+            return error
+        domo.learned(stream_id, runs)
+        state.listed(runs)
+        return None
+
+    problem = next(filter(None, each(one, ids, parallel=_SIDE_BY_SIDE)), None)
+    judge(state)
+    if problem is not None:
+        raise problem
+
+
+def _name(state: PanelState, domo: Connection, stream_id: int) -> None:
+    """Look a stream's name up once, where nothing here knows it."""
+    if stream_id in state.names:
+        return
+    name = domo.name(stream_id)
+    if name is None:
+        source = domo.client.stream(stream_id).get("dataSource")
+        if isinstance(source, dict) and isinstance(source.get("name"), str):
+            name, dataset = source["name"], source.get("id")
+            domo.remember(stream_id, dataset if isinstance(dataset, str) else None, name)
+    state.names[stream_id] = name or ""
+
+
+def start(state: PanelState, text: str, label: str) -> None:
+    """Start what the field says: one POST per stream, before it nothing for a stream's id.
+
+    Raises
+    ------
+    DomoError
+        As `domo.run` without waiting; `state.last` has every row.
+    """
+    domo = state.connected()
+    try:
+        wanted = targets.parse(text)
+    except TargetError as error:
+        if is_name(text):
+            error.todo = "to search for it by name press Enter in the field; to run it, choose one it finds"
+        raise
+    ids = stream_ids(domo, wanted)
+    outcomes = start_streams(
+        domo,
+        ids,
+        label=label.strip() or None,
+        uncertain=lambda stream, why: state.say(f"{stream}: looking whether it started: {why}"),
+    )
+    state.last = [outcome.execution for outcome in outcomes]
+    state.found = None
+    state.note = "; ".join(outcome.warning for outcome in outcomes if outcome.warning)
+    state.follow([outcome.execution for outcome in outcomes if outcome.error is None])
+    errors = [outcome.error for outcome in outcomes]
+    if any(errors):
+        from domo_magic.executions.outcome import result
+
+        result(state.last, errors)
+
+
+def cancel(state: PanelState, text: str) -> None:
+    """Abort the chosen unfinished runs; else those started last; else the field's stream's only one.
+
+    Raises
+    ------
+    DomoError
+        As `domo.cancel`.
+    """
+    domo = state.connected()
+    started = [key_of(run) for run in state.last]
+    for keys in (state.selected, started):
+        if going := [run for run in state.named(keys) if not run.finished and run.execution_id]:
+            break
+    else:
+        ids = stream_ids(domo, targets.parse(text))
+        going = [run for stream in ids for run in unfinished(domo, stream, every=False)]
+    over: list[str] = []
+    seen, errors = abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
+    state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
+    state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
+    if problem := next(filter(None, errors), None):
+        raise problem.about(seen)
+
+
+def search(state: PanelState, text: str) -> None:
+    """Find streams by name.
+
+    Raises
+    ------
+    DomoError
+        Domo does not say.
+    """
+    columns = listing.streams(state.connected(), text.strip(), _FOUND)
+    rows = zip(columns["streamId"], columns["name"], columns["provider"], strict=True)
+    state.found = [
+        (int(str(stream)), " · ".join(str(word) for word in (stream, *words) if word))
+        for stream, *words in rows
+    ]
+    if len(state.found) == 1:
+        state.note = "found one: press Enter again to run it"
+    if not state.found:
+        state.note = f"no connector's DataSet has {targets.shown(text.strip())} in its name"
+
+
+def sandbox(state: PanelState) -> None:
+    """Connect to a Domo of its own, as ``%domo_connect --sandbox`` does, and show what is there."""
+    from domo_magic import api
+
+    if state.domo is None:
+        api.connect(sandbox=True)
+    load(state)
+
+
+def judge(state: PanelState) -> None:
+    """Compare every run with what is usual, from what was fetched."""
+    domo = state.domo
+    runs = [run for run in state.runs() if run.execution_id is not None]
+    state.stale = False
+    if domo is not None and runs:
+        state.judge(judgements(domo, runs))
+
+
+def learn(state: PanelState) -> None:
+    """Fetch the name and the past of streams of which too little is known here, then compare."""
+    domo = state.connected()
+    runs = state.runs()
+    for stream_id in {run.stream_id for run in runs}:
+        with suppress(DomoError):  # a name is a kindness
+            _name(state, domo, stream_id)
+        if sum(run.succeeded for run in runs if run.stream_id == stream_id) < _ENOUGH:
+            domo.learn(stream_id)
+    judge(state)
+
+
+def compared(domo: Connection, runs: Sequence[Execution]) -> Any:
+    """Return the comparison of runs with their streams' past: the frame of `domo.compare`."""
+    from domo_magic.analysis.baseline import compare
+    from domo_magic.model.frame import frame
+
+    known: dict[Key, Execution] = {}
+    for stream_id in {run.stream_id for run in runs}:
+        known |= {key_of(run): domo.known(run) for run in domo.past.get(stream_id, ())}
+    return compare(frame((known | {key_of(run): run for run in runs}).values()))
+
+
+def judgements(domo: Connection, runs: Sequence[Execution]) -> dict[Key, Judgement]:
+    """Return the verdict of every run, with a sentence where there is something to tell."""
+    from domo_magic.analysis.sentences import sentence
+    from domo_magic.display.lines import errors_of
+
+    by_key = {key_of(run): run for run in runs}
+    found: dict[Key, Judgement] = {}
+    for row in compared(domo, runs).itertuples():
+        key = (int(row.streamId), int(row.executionId))
+        if key in by_key:
+            quiet = row.verdict in {"usual", "no baseline", "running"}
+            says = errors_of(by_key[key]) if row.verdict == "failed" else "" if quiet else sentence(row)
+            found[key] = Judgement(row.verdict, says)
+    return found

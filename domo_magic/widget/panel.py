@@ -1,0 +1,230 @@
+"""The panel: a face of what the magics use, out of core ipywidgets."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from domo_magic.display.output import in_kernel
+from domo_magic.model.frame import frame
+from domo_magic.widget import actions, tables
+from domo_magic.widget.drawing import Face
+from domo_magic.widget.painter import Painter
+from domo_magic.widget.parts import Parts, everything_in
+from domo_magic.widget.saving import Saved
+from domo_magic.widget.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from domo_magic.errors import DomoError
+    from domo_magic.model.execution import Execution
+    from domo_magic.widget.state import PanelState
+
+# Between two comparisons of unfinished runs with what is usual.
+_JUDGE_S = 5.0
+_TERMINAL_PATIENCE_S = 15.0
+
+
+class Panel(ipywidgets.VBox):  # type: ignore[misc]
+    """Run, follow and compare with buttons; made by `domo_magic.panel`.
+
+    Parameters
+    ----------
+    state : PanelState
+        What it shows.
+
+    Attributes
+    ----------
+    field, label_field : ipywidgets.Text
+        Streams, and what to call their runs.
+    run_button, cancel_button : ipywidgets.Button
+        Their callbacks return at once, on any thread.
+    chooser : ipywidgets.SelectMultiple
+        The runs to compare.
+    """
+
+    def __init__(self, state: PanelState) -> None:
+        parts = Parts(" ".join(target.text for target in state.targets))
+        super().__init__(parts.children, layout={"width": "100%", "overflow": "hidden"})
+        self.add_class("domo-panel")
+        self.field, self.label_field, self.chooser = parts.field, parts.label, parts.chooser
+        self.run_button, self.cancel_button = parts.run, parts.cancel
+        self._state = state
+        self._parts = parts
+        self._runs_view = View(state)
+        self._face = Face(state, self._runs_view, parts)
+        self._saved = Saved(self)
+        self._painter = Painter(self._draw)
+        self._judged_at = float("-inf")
+        self._listen()
+        self._changed()
+        if state.domo is not None:
+            state.begin("load", partial(actions.load, state), clicked=False)
+
+    def _listen(self) -> None:
+        parts = self._parts
+        parts.field.on_msg(self._submitted)
+        parts.run.on_click(self._run)
+        parts.cancel.on_click(self._cancel)
+        parts.sandbox.on_click(self._connect)
+        parts.more.on_click(self._show_more)
+        parts.found.observe(self._choose_stream, "value")
+        parts.chooser.observe(self._choose_runs, "value")
+        for field in (parts.field, parts.label):
+            field.observe(self._face.draw_code, "value")
+        self._state.changed, self._state.ticked = self._changed, self._ticked
+
+    # What it gives
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The runs in the table, newest first, one row each, as they were last seen."""
+        return self._frame(self._state.runs())
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The runs chosen for comparison."""
+        return self._frame(self._state.named(self._state.selected))
+
+    @property
+    def last(self) -> pd.DataFrame:
+        """The answers to the last start, one row per stream, in the order given."""
+        return frame(self._state.last)
+
+    @property
+    def error(self) -> DomoError | None:
+        """What went wrong last; None after a click that went well."""
+        return self._state.error
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until what was clicked has been answered; before the first click, until the table is loaded.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds.
+
+        Returns
+        -------
+        bool
+            Whether it was, in that time.
+        """
+        return self._state.join(timeout)
+
+    def _frame(self, runs: Iterable[Execution]) -> pd.DataFrame:
+        domo = self._state.domo
+        return frame(runs if domo is None else [domo.known(run) for run in runs])
+
+    # What is clicked: handed over at once
+
+    def _run(self, _button: object = None) -> None:
+        self._state.begin("run", self._start)
+
+    def _start(self) -> None:
+        self._settle()
+        actions.start(self._state, self.field.value, self.label_field.value)
+        self._learn()
+
+    def _submitted(self, _field: object, content: dict[str, Any], _buffers: object) -> None:
+        if content.get("event") == "submit":
+            self.field.expect()
+            self._state.begin("run", self._entered)
+
+    def _entered(self) -> None:
+        """Run ids, search for a name, compare runs: the arrow keys of a list belong to the notebook."""
+        self._settle()
+        if keys := actions.named_runs(self._state, self.field.value):
+            self._face.point_at(keys)
+            self._face.compare()
+        elif actions.is_name(self.field.value):
+            actions.search(self._state, self.field.value)
+            if len(found := self._state.found or []) == 1:
+                self.field.value = str(found[0][0])
+        else:
+            self._start()
+
+    def _settle(self) -> None:
+        self.field.settle()
+        self.label_field.settle()
+
+    def _cancel(self, _button: object = None) -> None:
+        self._state.begin("cancel", partial(actions.cancel, self._state, self.field.value))
+
+    def _connect(self, _button: object = None) -> None:
+        self._state.begin("load", partial(actions.sandbox, self._state))
+
+    def _show_more(self, _button: object = None) -> None:
+        self._face.more = not self._face.more
+        self._changed()
+
+    def _choose_stream(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            self.field.value = " ".join(str(stream) for stream in change["new"])
+
+    def _choose_runs(self, change: dict[str, Any]) -> None:
+        if self._face.choose(change):
+            self._state.begin("compare", self._face.compare)
+
+    # What is drawn
+
+    def _changed(self) -> None:
+        self._face.draw_controls()
+        self._painter.soon()
+
+    def _ticked(self) -> None:
+        now = time.monotonic()
+        if self._state.stale or now - self._judged_at > _JUDGE_S:
+            self._judged_at = now
+            self._learn()
+        self._painter.soon()
+
+    def _learn(self) -> None:
+        self._state.begin("learn", partial(actions.learn, self._state), clicked=False)
+
+    def _draw(self) -> None:
+        self._face.draw()
+        self._saved.keep((self._state.drawn, self._runs_view.caption()))
+
+    # What is kept
+
+    def snapshot(self) -> dict[str, str]:
+        """Return the table as plain HTML and as text."""
+        rows = self._runs_view.rows(self._state.runs())
+        line, now = self._runs_view.caption(), self._face.now
+        return {
+            "text/plain": tables.text_table(rows, line, now),
+            "text/html": tables.snapshot_html(rows, line, now),
+        }
+
+    def living(self) -> dict[str, Any]:
+        """Return what shows the panel itself, with nothing in its place where it cannot live."""
+        bundle = super()._repr_mimebundle_() or {}
+        return {**bundle, "text/plain": "", "text/html": ""}
+
+    def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
+        if in_kernel():
+            return {**self.living(), **self.snapshot()}
+        self._state.wait_for("load", _TERMINAL_PATIENCE_S)
+        bundle = {**self.living(), **self.snapshot()}
+        return {**bundle, "text/plain": self._runs_view.in_terminal(bundle["text/plain"])}
+
+    def _ipython_display_(self) -> None:
+        if not in_kernel():
+            raise NotImplementedError  # a terminal shows the text
+        self._saved.show()
+
+    def close(self) -> None:
+        """Take the panel away; no thread of it stays, and the runs go on."""
+        if self._state.closed:
+            return  # also where it is collected, on any thread, whatever locks that holds
+        self._state.close()
+        self._painter.close()
+        for part in everything_in(self):
+            part.close()
+        super().close()

@@ -1,0 +1,253 @@
+"""The panel's runs as HTML and as text: what comes from Domo is escaped and cut. Pure."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from domo_magic.model.formatting import cut, duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import tzinfo
+
+_BRACKETS = str.maketrans("<>", "\u2039\u203a")
+# Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
+_JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
+#: Both tables have the same columns, whatever stands in them.
+_COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12, 17, 12, 11, 21, 8))
+MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
+#: Rows that are shown before "more".
+FIRST = 50
+#: A live table is one message of at most 20 kB; the rest of it is the message's own.
+_LIVE_BYTES = 18_500
+_PLAIN_WIDTHS = {"Run": 30, "State": 12, "Verdict": 60, "Label": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run as the tables show it.
+
+    Attributes
+    ----------
+    run : str
+        ``25775/2``.
+    name : str
+        Of its DataSet; empty where it is not known.
+    state, mark : str
+        Domo's word, and ``running``, ``good``, ``bad`` or ``unknown``.
+    started_us : int or None
+        Epoch microseconds.
+    lasted, usual : float or None
+        Seconds until its end, or now; and those that are usual for its stream.
+    rows : int or None
+        Rows inserted.
+    verdict, says : str
+        ``slow``, and the sentence about it; both may be empty.
+    label : str
+        What the person called it; may be empty.
+    """
+
+    run: str
+    name: str = ""
+    state: str = ""
+    mark: str = "running"
+    started_us: int | None = None
+    lasted: float | None = None
+    usual: float | None = None
+    rows: int | None = None
+    verdict: str = ""
+    says: str = ""
+    label: str = ""
+
+
+def plain(text: str, most: int) -> str:
+    """Return a text that stays one even where a reader takes plain text for HTML."""
+    return cut(text, most).translate(_BRACKETS)
+
+
+def safe(text: str, most: int) -> str:
+    """Return a text as HTML that is nothing but text, and may break after ``_``, ``.`` and ``/``.
+
+    Examples
+    --------
+    >>> safe("R&D_LIMIT", 60)
+    'R&amp;D_<wbr>LIMIT'
+    """
+    return _JOINT.sub("<wbr>", html.escape(cut(text, most)))
+
+
+def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
+    """Return a time as a person reads it, with its zone; the day where it is not today.
+
+    Parameters
+    ----------
+    us : int
+        Epoch microseconds.
+    now : float
+        Epoch seconds.
+    zone : tzinfo, optional
+        The kernel's own by default.
+
+    Examples
+    --------
+    >>> local_time(1_734_458_216_000_000, 1_734_458_300, UTC)
+    '17:56:56 UTC'
+    """
+    moment, today = _at(us, zone), _at(round(now * 1e6), zone)
+    named = moment.tzname() or ""
+    name = named if len(named) <= 5 else f"UTC{moment:%z}"  # Windows has whole sentences
+    if moment.date() == today.date():
+        return f"{moment:%H:%M:%S} {name}"
+    day = f"{moment.day} {moment:%b}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
+    return f"{day} {moment:%H:%M} {name}"
+
+
+def _moment(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _at(us: int, zone: tzinfo | None) -> datetime:
+    try:
+        return _moment(us).astimezone(zone)
+    except (OverflowError, OSError, ValueError):  # the first and the last day there is
+        return _moment(us)
+
+
+def row_html(row: Row, now: float, zone: tzinfo | None = None) -> str:
+    """Return one row of a table."""
+    head, *cells = _cells(row, now, zone)
+    return f"<tr><th scope=row>{head}{''.join(f'<td>{cell}' for cell in cells)}</tr>"
+
+
+def _cells(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
+    """Return what stands below each of `HEADS`, to be read without any style too."""
+    started = "—"
+    if row.started_us is not None:
+        utc = f"{_moment(row.started_us):%Y-%m-%d %H:%M:%S} UTC"
+        started = f"<span title='{utc}'>{local_time(row.started_us, now, zone)}</span>"
+    return (
+        f"{safe(row.name, 60)}<br><small>{row.run}</small>" if row.name else row.run,
+        f"<i class={row.mark} aria-hidden=true>{MARKS[row.mark]}\u00a0</i>{safe(row.state, 24)}",
+        started,
+        _lasted(row),
+        "—" if row.rows is None else f"{row.rows:,}",
+        _verdict(row),
+        safe(row.label, 40),
+    )
+
+
+def _lasted(row: Row) -> str:
+    """Say how long, with a bar whose middle is the usual."""
+    if row.lasted is None:
+        return "—"
+    text = duration_text(row.lasted)
+    if not row.usual:
+        return text
+    share = min(100, round(50 * row.lasted / row.usual))
+    return f"{text}<b style=--w:{share}% title='usually {duration_text(row.usual)}'></b>"
+
+
+def _verdict(row: Row) -> str:
+    quiet = row.verdict in {"", "usual", "running", "no baseline"}
+    word = safe(row.verdict, 60)
+    says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
+    return f"{word if quiet else f'<em>{word}</em>'}{says}"
+
+
+def table_html(body: str, caption: str, *, head: bool) -> str:
+    """Return a whole table; a `head` that is not shown is still read out."""
+    heads = "".join(f"<th scope=col>{name}" for name in HEADS)
+    hidden = "" if head else " class=unseen"
+    return (
+        f"<div class=domo-runs><table><caption class=unseen>{caption}</caption>{_COLS}"
+        f"<thead{hidden}><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def live_html(rows: Sequence[Row], now: float, zone: tzinfo | None = None) -> tuple[str, int]:
+    """Return the table of unfinished runs, and how many of them it has room for.
+
+    Examples
+    --------
+    >>> live_html([Row("25775/2")] * 200, 0.0)[1]
+    50
+    """
+    size, body = 0, []
+    for row in rows[:FIRST]:
+        text = row_html(row, now, zone)
+        size += len(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
+        if size > _LIVE_BYTES:
+            break
+        body.append(text)
+    return table_html("".join(body), "Unfinished runs, newest first", head=True), len(body)
+
+
+def ended_html(rows: Iterable[Row], now: float, zone: tzinfo | None = None) -> str:
+    """Return the table of the other runs, which stands right below and shares the head."""
+    body = "".join(row_html(row, now, zone) for row in rows)
+    return table_html(body, "Ended runs, newest first", head=False)
+
+
+def snapshot_html(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:
+    """Return everything as plain HTML, for notebooks that are read without a kernel and our style."""
+    heads = "".join(f"<th scope=col>{_aligned(name, name)}</th>" for name in HEADS)
+    body = "".join(_saved_row(row, now, zone) for row in rows[:FIRST])
+    rest = f"<p>{len(rows) - FIRST:,} more</p>" if len(rows) > FIRST else ""
+    return (
+        f"<div class=domo-snapshot><table><caption>{html.escape(line)}</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
+    )
+
+
+def _saved_row(row: Row, now: float, zone: tzinfo | None) -> str:
+    head, *cells = map(_aligned, HEADS, _cells(row, now, zone))
+    # Closed, for what cleans a saved notebook would nest them.
+    return f"<tr><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _aligned(head: str, cell: str) -> str:
+    """Return a cell that says itself where its text stands.
+
+    Notebooks align cells to the right, whatever the cell's own attribute says, and GitHub takes styles away.
+    """
+    return f"<div align={'right' if head == 'Rows' else 'left'}>{cell}</div>"
+
+
+def text_table(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:
+    """Return everything as plain text.
+
+    Examples
+    --------
+    >>> print(text_table([Row("25775/2", state="ACTIVE")], "sandbox", 0.0))
+    sandbox
+    Run      State     Started  Duration  Rows  Verdict  Label
+    25775/2  ▸ ACTIVE  —        —         —
+    """
+    lines = [HEADS, *(_plain(row, now, zone) for row in rows[:FIRST])]
+    widths = [max(len(cells[column]) for cells in lines) for column in range(len(HEADS))]
+    drawn = [
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in lines
+    ]
+    rest = [f"{len(rows) - FIRST:,} more"] if len(rows) > FIRST else []
+    return "\n".join([line, *(drawn if rows else []), *rest])  # that there are none, the line says
+
+
+def _plain(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
+    verdict = f"{row.verdict}: {row.says}" if row.says else row.verdict
+    return (
+        f"{row.run} {plain(row.name, _PLAIN_WIDTHS['Run'])}".rstrip(),
+        f"{MARKS[row.mark]} {plain(row.state, _PLAIN_WIDTHS['State'])}",
+        "—" if row.started_us is None else local_time(row.started_us, now, zone),
+        "—" if row.lasted is None else duration_text(row.lasted),
+        "—" if row.rows is None else f"{row.rows:,}",
+        plain(verdict, _PLAIN_WIDTHS["Verdict"]),
+        plain(row.label, _PLAIN_WIDTHS["Label"]),
+    )

@@ -1,0 +1,111 @@
+"""Frames go through Parquet, CSV, concat, merge and groupby with nothing changed that should not."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pandas.testing import assert_frame_equal
+
+import domo_magic
+from domo_magic.errors import TargetError
+from domo_magic.model.execution import Execution, parse_json
+from domo_magic.model.frame import empty, frame
+
+if TYPE_CHECKING:
+    from domo_magic.executions.session import Connection
+
+CAPTURES = Path(__file__).parents[1] / "captures"
+
+
+@pytest.fixture
+def runs() -> pd.DataFrame:
+    """Give the two documented runs, with awkward values in undocumented fields."""
+    texts = [
+        (CAPTURES / name).read_text() for name in ("run-25775-created.json", "execution-371-success.json")
+    ]
+    odd = {
+        "odd": {"empty": {}, "list": [1, None, {}]},
+        "exact": parse_json("[1.10]")[0],
+        "toe": '=HYPERLINK("x")',
+    }
+    values = [parse_json(text) for text in texts]
+    return frame([Execution.from_json({**value, **odd}) for value in values])
+
+
+def test_parquet_changes_nothing(runs: pd.DataFrame, tmp_path: Path) -> None:
+    """A frame of runs comes back from Parquet with its columns, dtypes and values, exact numbers too."""
+    runs.domo.to_parquet(tmp_path / "runs.parquet")
+    back = domo_magic.read_parquet(tmp_path / "runs.parquet")
+    assert_frame_equal(back, runs)
+    assert back["exact"][0].text == "1.10"
+    assert back["odd"][1] == {"empty": {}, "list": [1, None, {}]}
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_parquet_of_compared_and_empty_frames(domo: Connection, tmp_path: Path, rows: int) -> None:
+    """A compared frame and an empty one come back unchanged too."""
+    compared = domo_magic.compare(25775).head(rows)
+    for table in (compared, empty()):
+        table.domo.to_parquet(tmp_path / "table.parquet")
+        assert_frame_equal(domo_magic.read_parquet(tmp_path / "table.parquet"), table)
+
+
+def test_csv_has_no_formulas(runs: pd.DataFrame, tmp_path: Path) -> None:
+    """A text that a spreadsheet would run begins with an apostrophe; objects are JSON text."""
+    runs.domo.to_csv(tmp_path / "runs.csv")
+    back = pd.read_csv(tmp_path / "runs.csv")
+    assert list(back.columns) == list(runs.columns)
+    assert back["toe"].tolist() == ['\'=HYPERLINK("x")'] * 2
+    assert back["odd"][0] == '{"empty": {}, "list": [1, null, {}]}'
+    assert back["rowsInserted"].tolist() == [0, 283429]
+
+
+def test_no_text_begins_like_a_formula(tmp_path: Path) -> None:
+    """Behind blanks, in full width, in a category and in the head of a column a formula is none either."""
+    signs = [sign + "1+1" for sign in "=+-@\uff1d\uff0b\uff0d\uff20"]
+    formulas = [before + text for before in ("", " ", "\n", "\t \u00a0", "\ufeff") for text in signs]
+    table = pd.DataFrame({'=HYPERLINK("http://x")': pd.array(formulas, dtype="string")})
+    table["kind"] = pd.Categorical(formulas)
+    table["arrow"] = pd.array(formulas, dtype=pd.ArrowDtype(pa.string()))
+    table["number"] = pd.Categorical([-1] * len(table))
+    table["usual"] = pd.array(["a=1 - b"] * len(table), dtype="string")
+    table.domo.to_csv(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    assert head == ['\'=HYPERLINK("http://x")', "kind", "arrow", "number", "usual"]
+    assert rows == [[f"'{text}"] * 3 + ["-1", "a=1 - b"] for text in formulas]
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A file that is not there, that is no Parquet, and one that is damaged are told apart."""
+    path = tmp_path / "runs.parquet"
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*runs\.parquet"):
+        domo_magic.read_parquet(path)
+    empty().domo.to_parquet(path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"streamId,executionId", whole[:-100] + b"\xff" * 60 + whole[-40:]):
+        path.write_bytes(damaged)
+        with pytest.raises(TargetError, match=r"cannot be read as Parquet: .*\nname a file"):
+            domo_magic.read_parquet(path)
+
+
+def test_concat_merge_and_groupby_keep_dtypes(runs: pd.DataFrame) -> None:
+    """Joining frames, an empty one among them, changes no dtype; runs can be grouped by their stream."""
+    base = runs.drop(columns=["odd", "exact"])
+    assert pd.concat([empty(), base, base.head(0)]).dtypes.equals(base.dtypes)
+    merged = base.merge(base[["streamId", "executionId", "rowsInserted"]], on=["streamId", "executionId"])
+    assert merged["rowsInserted_y"].dtype == "Int64"
+    assert merged["startedAt"].dtype == base["startedAt"].dtype
+    assert base.groupby("streamId")["rowsInserted"].sum().to_dict() == {371: 283429, 25775: 0}
+
+
+def test_accessor_compares_and_draws(domo: Connection) -> None:
+    """The accessor says what the functions say, and asks Domo nothing."""
+    runs = domo_magic.runs(25778, limit=60)
+    assert "few rows" in runs.domo.compare().iloc[0]["verdict"]
+    assert runs.domo.plot("rowsInserted").get_title(loc="left") or runs.domo.plot("rowsInserted").get_title()

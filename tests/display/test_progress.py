@@ -1,0 +1,342 @@
+"""The lines of runs that are waited for: what is drawn, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from domo_magic.display import progress
+from domo_magic.display.progress import MOST_LINES, Board, elapsed_of, verdicts
+from domo_magic.model.execution import Execution
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Event
+
+    from domo_magic.display.output import Line
+
+NOW = 1_734_458_216.0
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Give the seconds since the beginning."""
+        return self.now
+
+    def time(self) -> float:
+        """Give epoch seconds."""
+        return NOW + self.now
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Let the time pass."""
+        self.now += seconds
+        return event.is_set()
+
+
+class Screen:
+    """Remembers what it was told to show."""
+
+    def __init__(self, *, moves: bool = True) -> None:
+        self.moves = moves
+        self.said: list[Line] = []
+        self.drawn: list[list[Line]] = []
+        self.last: list[Line] = []
+
+    def say(self, line: Line) -> None:
+        """Remember a line that stays."""
+        self.said.append(line)
+
+    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
+        """Remember what moves."""
+        if last:
+            self.last = list(lines)
+        else:
+            self.drawn.append(list(lines))
+
+    @property
+    def now(self) -> list[str]:
+        """What is to be seen now."""
+        return [text for _, text in self.drawn[-1]]
+
+
+@dataclass
+class Domo:
+    """As much of a connection as the lines need."""
+
+    clock: Clock = field(default_factory=Clock)
+    past: dict[int, list[Execution]] = field(default_factory=dict)
+    durations: dict[int, list[float]] = field(default_factory=dict)
+
+    @property
+    def client(self) -> SimpleNamespace:
+        """Give a client whose server has the right time."""
+        return SimpleNamespace(skew=0.0)
+
+    @property
+    def history(self) -> SimpleNamespace:
+        """Give a history with the durations."""
+        return SimpleNamespace(durations=lambda _instance, stream_id: self.durations.get(stream_id, []))
+
+    instance = "mycompany"
+
+    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
+        """Know the past already."""
+
+    def ended(self, run: Execution) -> None:
+        """Remember nothing."""
+
+    def known(self, run: Execution) -> Execution:
+        """Give the run with its instance."""
+        return run.known_as(instance="mycompany")
+
+
+@pytest.fixture
+def domo() -> Any:
+    """Give a connection with a clock that stands still."""
+    return Domo()
+
+
+@pytest.fixture
+def screen() -> Screen:
+    """Give a screen that moves."""
+    return Screen()
+
+
+def active(
+    stream: int = 25775, execution: int | None = 2, *, since: float = 0.0, **fields: object
+) -> Execution:
+    """Give a run that has lasted `since` seconds when the clock starts."""
+    sent = {"currentState": "ACTIVE", "startedAt": NOW - since, **fields}
+    return Execution(stream, execution, sent, "Sales Orders", "mycompany")
+
+
+def ended(
+    stream: int = 25775, execution: int = 2, *, state: str = "SUCCESS", lasted: float = 5.0
+) -> Execution:
+    """Give a run that has just ended."""
+    fields = {"currentState": state, "startedAt": NOW, "endedAt": NOW + lasted, "rowsInserted": 1000}
+    return Execution(stream, execution, fields, "Sales Orders", "mycompany")
+
+
+def test_a_run_that_is_not_waited_for_is_one_line(domo: Any, screen: Screen) -> None:
+    """Started is said once, and nothing moves."""
+    board = Board(domo, screen, moving=False)
+    board.started(active())
+    board.tick()
+    board.finish({})
+    assert screen.said == [
+        ("running", "25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2")
+    ]
+    assert (screen.drawn, screen.last) == ([], [])
+
+
+def test_where_nothing_moves_there_are_first_and_last(domo: Any) -> None:
+    """Waiting without a screen says that it started and how it ended, and nothing in between."""
+    screen = Screen(moves=False)
+    board = Board(domo, screen, moving=True)
+    board.started(active())
+    for _ in range(10):
+        domo.clock.now += 1
+        board.seen(active())
+        board.tick()
+    board.seen(ended())
+    board.finish({(25775, 2): "usual"})
+    assert len(screen.said) == 1
+    assert screen.drawn == []
+    assert screen.last == [("good", "25775/2 SUCCESS · 5.0 s · 1,000 rows · usual")]
+
+
+def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(domo: Any, screen: Screen) -> None:
+    """The line that says what was started moves: the time that has passed, and what Domo said last."""
+    board = Board(domo, screen, moving=True)
+    board.started(active())
+    assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
+    domo.clock.now = 42
+    board.seen(active(rowsInserted=500))
+    assert board.tick()
+    assert screen.now == ["25775/2 ACTIVE · Sales Orders · 42 s · 500 rows"]
+    assert screen.said == []
+
+
+def test_the_line_says_what_is_usual_and_what_is_left(domo: Any, screen: Screen) -> None:
+    """Durations of earlier runs make the usual duration and the time left."""
+    domo.durations[25775] = [100.0] * 5
+    board = Board(domo, screen, moving=True)
+    board.started(active(since=39))
+    domo.clock.now = 1
+    board.tick()
+    (line,) = screen.now
+    assert line.startswith("25775/2 ACTIVE · Sales Orders · 40 s · usually 1 min 40 s, about ")
+    assert line.endswith("left")
+
+
+def test_at_most_four_drawings_a_second_however_many_runs(domo: Any, screen: Screen) -> None:
+    """A thousand runs that change all the time are drawn four times in each second."""
+    board = Board(domo, screen, moving=True)
+    for _ in range(1_000):
+        domo.clock.now += 0.005
+        for stream in (1, 2, 3):
+            board.started(active(stream))
+            board.seen(active(stream, rowsInserted=7))
+        board.tick()
+    assert 19 <= len(screen.drawn) <= 21  # in 5 s
+
+
+def test_time_that_passes_is_drawn_only_while_something_runs(domo: Any, screen: Screen) -> None:
+    """What has ended is drawn once more, then nothing changes."""
+    board = Board(domo, screen, moving=True)
+    board.started(active())
+    board.seen(ended())
+    domo.clock.now += 1
+    assert not board.tick()
+    drawn = len(screen.drawn)
+    domo.clock.now += 1
+    assert not board.tick()
+    assert (drawn, len(screen.drawn)) == (2, 2)
+
+
+def test_many_runs_are_twenty_lines_and_a_total(domo: Any, screen: Screen) -> None:
+    """Failed ones come first, then the longest running, then what went well; the rest is counted."""
+    board = Board(domo, screen, moving=True)
+    for stream in range(1, 31):
+        board.seen(active(stream, since=stream))
+    board.seen(ended(31))
+    board.seen(ended(32, state="ERROR"))
+    board.tick()
+    lines = screen.now
+    assert len(lines) == MOST_LINES + 1 == 21
+    assert lines[0].startswith("32/2 ERROR")
+    assert [line.partition("/")[0] for line in lines[1:4]] == ["30", "29", "28"]
+    assert lines[-1] == "2 of 32 ended: 1 ERROR, 1 SUCCESS · 30 unfinished"
+    assert "31/2" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "runs, mark", [([ended(1), ended(2)], "good"), ([ended(1), ended(2, state="ABORTED")], "bad")]
+)
+def test_the_total_has_the_mark_of_the_worst(
+    domo: Any, screen: Screen, runs: list[Execution], mark: str
+) -> None:
+    """One run that failed makes the whole bad, once nothing runs any more."""
+    board = Board(domo, screen, moving=True)
+    board.seen(active(1))
+    board.seen(active(2))
+    board.tick()
+    assert screen.drawn[-1][-1][0] == "running"
+    for run in runs:
+        board.seen(run)
+    board.finish({})
+    assert screen.last[-1][0] == mark
+
+
+def test_looking_for_an_uncertain_start_is_said_and_ends(domo: Any, screen: Screen) -> None:
+    """While a start is looked into the line says so, until the run is there."""
+    board = Board(domo, screen, moving=True)
+    board.uncertain(25775, "the connection was reset")
+    assert screen.drawn[-1] == [("unknown", "25775 looking whether it started: the connection was reset")]
+    domo.clock.now += 1
+    board.started(active())
+    assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
+
+
+@pytest.mark.parametrize("moving, moves", [(False, True), (True, False), (False, False)])
+def test_looking_is_said_in_words_where_nothing_moves(domo: Any, moving: bool, moves: bool) -> None:  # noqa: FBT001
+    """Without waiting, or without a screen, it is a line of its own."""
+    screen = Screen(moves=moves)
+    Board(domo, screen, moving=moving).uncertain(25775, "reset")
+    assert screen.said == [("unknown", "25775 looking whether it started: reset")]
+
+
+def test_a_start_whose_run_is_not_known_is_said(domo: Any, screen: Screen) -> None:
+    """It cannot be followed, so it does not move."""
+    Board(domo, screen, moving=True).started(active(execution=None))
+    assert screen.said == [("running", "25775 started, which run is not known · Sales Orders · mycompany")]
+
+
+def test_nothing_that_was_shown_leaves_nothing(domo: Any, screen: Screen) -> None:
+    """A board without runs draws no empty output."""
+    board = Board(domo, screen, moving=True)
+    assert not board.tick()
+    board.finish({})
+    assert (screen.drawn, screen.last) == ([], [])
+
+
+def test_elapsed_is_by_the_servers_clock_and_never_negative(domo: Any) -> None:
+    """A start in the future is no time ago, one that is unknown has no elapsed time."""
+    assert elapsed_of(domo, active(since=3)) == 3
+    assert elapsed_of(domo, active(since=-3)) == 0
+    assert elapsed_of(domo, Execution(1, 1, {"startedAt": None})) is None
+
+
+class Background:
+    """Stands for the background that follows runs."""
+
+    def __init__(self) -> None:
+        self.ticks: list[Any] = []
+        self.watched: dict[str, Any] = {}
+
+    def watch(self, run: Execution, seen: Any, _lost: Any, tick: Any) -> None:
+        """Remember who wants to see the run, and to be told the time."""
+        self.watched[run.run] = seen
+        self.ticks.append(tick)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        [ended()],
+        [active(), ended(), ended()],
+        [active(currentState="PARTYING", endedAt=NOW + 5), active(currentState="PARTYING", endedAt=NOW + 5)],
+    ],
+    ids=["final", "seen again", "a state nobody knows"],
+)
+def test_in_the_background_the_last_line_comes_with_the_end(
+    domo: Any, screen: Screen, news: list[Execution], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When every run has ended, in whatever state, the line is drawn for good."""
+    behind = Background()
+    monkeypatch.setattr(progress, "background", lambda _domo: behind)
+    board = Board(domo, screen, moving=True)
+    board.keep_up([active(), Execution(371)])
+    assert list(behind.watched) == ["25775/2"]
+    for run in news:
+        assert screen.last == [] or run.final
+        behind.watched["25775/2"](run)
+    assert [text.startswith(f"25775/2 {news[-1].state} · 5.0 s") for _, text in screen.last] == [True]
+
+
+def past_of(count: int) -> list[Execution]:
+    """Give successful earlier runs that all lasted about 100 s."""
+    return [
+        Execution(
+            25775,
+            number,
+            {
+                "currentState": "SUCCESS",
+                "startedAt": began,
+                "endedAt": began + 100 + number % 3,
+                "rowsInserted": 1000,
+            },
+        )
+        for number, began in ((number, NOW - 100_000 + 1_000 * number) for number in range(1, count + 1))
+    ]
+
+
+def test_an_end_is_compared_with_what_was_fetched(domo: Any) -> None:
+    """Usual, or a sentence about what is not; nothing where too little is known."""
+    key = (25775, 99)
+    assert verdicts(domo, [active(execution=99)]) == {}
+    assert verdicts(domo, [ended(execution=99, lasted=101)]) == {key: ""}
+    domo.past[25775] = past_of(10)
+    assert verdicts(domo, [ended(execution=99, lasted=101)]) == {key: "usual"}
+    slow = verdicts(domo, [ended(execution=99, lasted=500)])[key]
+    assert "5.0 times the usual 1 min 41 s" in slow
+    assert verdicts(domo, [ended(execution=99, state="ERROR")]) == {key: ""}

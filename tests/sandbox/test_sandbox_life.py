@@ -1,0 +1,273 @@
+"""The sandbox's executions: their life by the clock, their shape, and the past that a seed makes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from domo_magic.sandbox import ManualClock, catalogue, streams
+from domo_magic.sandbox.habits import Habit, draw
+from domo_magic.sandbox.life import (
+    EndedError,
+    Plan,
+    Start,
+    UnknownError,
+    abort,
+    created,
+    encode,
+    ended,
+    state_at,
+    view,
+)
+from domo_magic.sandbox.world import World
+
+CAPTURES = Path(__file__).parents[1] / "captures"
+NOW = 1_734_458_216.0
+
+
+def capture(name: str) -> dict[str, object]:
+    """Give one of Domo's documented samples."""
+    return json.loads((CAPTURES / name).read_text())
+
+
+def plan_of(habit: Habit, *, at: float = NOW, **start: object) -> Plan:
+    """Draw an execution that starts now."""
+    return draw(habit, Start(stream_id=25775, execution_id=2, at=at, **start), random.Random(1))
+
+
+def kinds(execution: dict[str, object]) -> dict[str, type]:
+    """Give the type of every field."""
+    return {name: type(value) for name, value in execution.items()}
+
+
+def test_a_started_run_answers_as_documented() -> None:
+    """The answer to a start has the fields, order, types and values of Domo's sample."""
+    sample = capture("run-25775-created.json")
+    answer = created(plan_of(Habit(), started_by="1129696109"))
+    own = {"toe", "containerManagerId"}
+    assert list(answer) == list(sample)
+    assert kinds(answer) == kinds(sample)
+    assert {k: v for k, v in answer.items() if k not in own} == {
+        k: v for k, v in sample.items() if k not in own
+    }
+    assert [len(part) for part in str(answer["toe"]).split("-")] == [10, 5, 5]
+    assert [len(part) for part in str(answer["containerManagerId"]).split("-")] == [2, 8, 4, 4, 4, 12]
+
+
+def test_a_finished_run_answers_as_documented() -> None:
+    """A finished scheduled run has the fields, order and types of Domo's sample."""
+    sample = capture("execution-371-success.json")
+    plan = plan_of(Habit(seconds=25.0, rows=283_429), run_type="AUTOMATED")
+    answer = json.loads(encode(view(plan, NOW + 25)))
+    assert list(answer) == list(sample)
+    assert kinds(answer) == kinds(sample)
+    assert (answer["startedAt"], answer["endedAt"], answer["rowsInserted"]) == (NOW, NOW + 25, 283_429)
+
+
+def test_the_index_key_is_a_number_of_seventeen_digits() -> None:
+    """The index key is written as a bare number: the moment of indexing in UTC, with milliseconds."""
+    text = encode(view(plan_of(Habit(seconds=25.0)), NOW + 25))
+    key = json.loads(text, parse_float=str)["indexRequestKey"]
+    moment = datetime.strptime(key, "%Y%m%d%H%M%S.%f").replace(tzinfo=UTC).timestamp()
+    assert len(key) == 18
+    assert NOW < moment < NOW + 25
+
+
+def test_a_run_lives_by_the_clock() -> None:
+    """A run queues, is active with growing rows, and ends when its time has come."""
+    plan = plan_of(Habit(seconds=10.0, queued=4.0, rows=1000))
+    seen = {second: view(plan, NOW + second) for second in (0, 3.9, 4, 9, 13.9, 14, 1000)}
+    states = [str(execution["currentState"]) for execution in seen.values()]
+    assert states == ["QUEUED", "QUEUED", "ACTIVE", "ACTIVE", "ACTIVE", "SUCCESS", "SUCCESS"]
+    assert [execution["rowsInserted"] for execution in seen.values()] == [0, 0, 0, 500, 990, 1000, 1000]
+    assert [execution["startedAt"] for execution in seen.values()] == [None, None] + [NOW + 4] * 5
+    assert [execution["endedAt"] for execution in seen.values()] == [None] * 5 + [NOW + 14] * 2
+    assert seen[14] == seen[1000]
+
+
+def test_a_queued_run_is_answered_without_a_beginning() -> None:
+    """A start that has to queue says when it was created, not that it has begun."""
+    answer = created(plan_of(Habit(queued=4.0)))
+    assert (answer["currentState"], answer["startedAt"], answer["createdAt"]) == ("QUEUED", None, NOW)
+
+
+@pytest.mark.parametrize("state, rows", [("ERROR", True), ("INVALID", False)])
+def test_a_failed_run_says_why(state: str, rows: bool) -> None:  # noqa: FBT001
+    """A failed run ends early, with what it got until then and Domo's words; before, it says nothing."""
+    plan = plan_of(Habit(endings=((state, 1.0),), failure="no such table"))
+    active, over = view(plan, plan.ends_at - 0.1), view(plan, NOW + 6)
+    assert (active["currentState"], active["errors"]) == ("ACTIVE", [])
+    assert over["currentState"] == state
+    assert over["errors"] == [{"category": "CONNECTOR", "message": "no such table"}]
+    assert 0 <= int(str(over["rowsInserted"])) < 1000
+    assert (int(str(over["rowsInserted"])) > 0) is rows
+    assert over["indexRequestKey"] is None
+
+
+def test_a_stuck_run_never_ends() -> None:
+    """A stuck run is active years later, with all its rows."""
+    late = view(plan_of(Habit(endings=(("ACTIVE", 1.0),))), NOW + 1e8)
+    assert (late["currentState"], late["endedAt"], late["rowsInserted"]) == ("ACTIVE", None, 1000)
+
+
+def test_an_instant_run_succeeds() -> None:
+    """A run that takes no time has ended when it starts, also behind a queue."""
+    plan = plan_of(Habit(seconds=0.0, queued=2.0))
+    assert [state_at(plan, NOW + second) for second in (0, 1, 2)] == ["QUEUED", "QUEUED", "SUCCESS"]
+    assert [view(plan, NOW + second)["rowsInserted"] for second in (0, 1, 2)] == [0, 0, 1000]
+
+
+def test_abort_ends_a_run_where_it_is() -> None:
+    """An aborted run keeps the rows that it has, and says who aborted it."""
+    plan = plan_of(Habit(seconds=10.0, rows=1000))
+    over = view(abort(plan, NOW + 5, "27"), NOW + 60)
+    assert (over["currentState"], over["cancelledBy"], over["endedAt"]) == ("ABORTED", "27", NOW + 5)
+    assert over["rowsInserted"] == 500
+    assert state_at(plan, NOW + 60) == "SUCCESS"
+
+
+def test_abort_takes_as_long_as_the_habit_says() -> None:
+    """With a lag the run stays active until Domo has stopped it."""
+    plan = abort(plan_of(Habit(seconds=10.0)), NOW + 5, "27", 2.0)
+    assert [state_at(plan, NOW + second) for second in (5, 6.9, 7)] == ["ACTIVE", "ACTIVE", "ABORTED"]
+
+
+def test_abort_of_a_queued_run_leaves_it_without_a_beginning() -> None:
+    """A run aborted in the queue has ended and never begun."""
+    over = view(abort(plan_of(Habit(queued=4.0)), NOW + 1, "27"), NOW + 60)
+    assert (over["currentState"], over["startedAt"], over["endedAt"]) == ("ABORTED", None, NOW + 1)
+
+
+def test_abort_of_an_ended_run_changes_nothing() -> None:
+    """A run that has ended stays as it was."""
+    plan = plan_of(Habit(seconds=10.0))
+    assert abort(plan, NOW + 10, "27") is plan
+
+
+def test_the_same_seed_gives_the_same_past() -> None:
+    """Two worlds of one seed and start agree in every execution; another seed differs."""
+    first, again, other = (World(lambda: NOW, seed) for seed in (1, 1, 2))
+    for stream in catalogue.stock():
+        past = first.executions(stream.id, 500)
+        assert past == again.executions(stream.id, 500)
+        assert past != other.executions(stream.id, 500)
+        assert first.start(stream.id) == again.start(stream.id)
+
+
+@pytest.mark.parametrize("stream", catalogue.stock(), ids=lambda stream: stream.name)
+def test_a_past_is_believable(stream: streams.Stream) -> None:
+    """A past has 200 runs in order, all but the stuck ones ended, most on schedule, some by hand."""
+    past = streams.past(stream, 25775, NOW)
+    starts = [plan.start.at for plan in past]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    manual = [plan for plan in past if plan.start.run_type == "MANUAL"]
+    assert [plan.start.execution_id for plan in past] == list(range(1, 201))
+    assert all(0.6 * stream.every < gap < 1.4 * stream.every for gap in gaps)
+    assert all(ended(plan, NOW) or math.isinf(plan.ends_at) for plan in past)
+    assert 5 <= len(manual) <= 40
+    assert all((plan.start.started_by is None) is (plan.start.run_type == "AUTOMATED") for plan in past)
+    assert all((plan.cancelled_by is not None) is (plan.final_state == "ABORTED") for plan in past)
+    assert Counter(plan.final_state for plan in past)["SUCCESS"] >= 120
+
+
+def test_the_pasts_tell_their_stories() -> None:
+    """One stream is lately slow, one fails now and then, one brought few rows, one has old stuck runs."""
+    past = {stream.id: streams.past(stream, 25775, NOW) for stream in catalogue.stock()}
+    seconds = {key: [plan.ends_at - plan.begins_at for plan in plans] for key, plans in past.items()}
+    states = {key: Counter(plan.final_state for plan in plans) for key, plans in past.items()}
+    stuck = [plan for plan in past[25779] if plan.final_state == "ACTIVE"]
+    assert all(
+        4.5 < second < 8
+        for plan, second in zip(past[25775], seconds[25775], strict=True)
+        if not plan.failure and not plan.cancelled_by
+    )
+    assert min(seconds[25776][-5:]) > 1.5 * max(seconds[25776][:-5])
+    assert 20 <= states[25777]["ERROR"] <= 80
+    assert states[25777]["INVALID"] == 3
+    assert past[25777][-1].final_state == "ERROR"
+    assert past[25778][-1].rows < 0.2 * past[25778][-2].rows
+    assert [NOW - plan.start.at > 86_400 for plan in stuck] == [True, True]
+    assert all(plan.begins_at > plan.start.at for plan in past[25780])
+
+
+def test_names_and_ids_are_unique() -> None:
+    """No two streams or DataSets share an id or a name."""
+    named = [(stream.dataset_id, stream.name) for stream in catalogue.stock()]
+    named += [(dataset.dataset_id, dataset.name) for dataset in catalogue.stock_datasets()]
+    assert all(len(set(column)) == len(named) for column in zip(*named, strict=True))
+
+
+def test_the_world_starts_lists_and_ends_by_its_clock() -> None:
+    """A start counts on from the past, and ends when the clock says so."""
+    clock = ManualClock(NOW)
+    world = World(clock, seed=1)
+    started = world.start(25775)
+    assert (started["executionId"], world.count(25775)) == (201, 201)
+    assert world.stream(25775)["currentExecution"] == world.execution(25775, 201)
+    clock.advance(60)
+    assert world.execution(25775, 201)["currentState"] == "SUCCESS"
+    assert world.stream(25775)["currentExecution"] is None
+    assert world.stream(25775)["lastSuccessfulExecution"] == world.execution(25775, 201)
+
+
+def test_what_is_kept_as_json_is_what_the_world_says() -> None:
+    """A listing is the same executions, while they run, after they end and after an abort."""
+    clock = ManualClock(NOW)
+    world = World(clock, seed=1)
+    number = world.add_stream(10.0)
+    world.start(number)
+    world.start(number, run_type="AUTOMATED", started_by=None)
+    for step in (5, 5, 5):
+        assert world.executions_json(number) == encode(world.executions(number))
+        if step and clock() == NOW + 5:
+            world.abort(number, 1)
+        clock.advance(step)
+    assert [row["currentState"] for row in world.executions(number)] == ["ABORTED", "SUCCESS"]
+    assert [row["startedBy"] for row in world.executions(number)] == [streams.OWNER, None]
+
+
+def test_added_streams_have_what_was_asked() -> None:
+    """An added stream has its duration, its id, its name and as much of a past as was asked for."""
+    clock = ManualClock(NOW)
+    world = World(clock, seed=1)
+    plain = world.add_stream(3.0)
+    named = world.add_stream(stream_id=7, name="Orders EU", dataset_id="x", habit=Habit(seconds=9.0), past=30)
+    world.start(plain)
+    clock.advance(3)
+    assert plain == 25781
+    assert world.execution(plain, 1)["currentState"] == "SUCCESS"
+    assert world.count(named) == 30
+    assert world.dataset("x")["streamId"] == 7
+    with pytest.raises(ValueError, match="stream 7 already"):
+        world.add_stream(stream_id=7)
+
+
+def test_the_world_knows_what_is_not_there() -> None:
+    """Unknown streams, executions and DataSets, and aborts of ended runs, raise what Domo would say."""
+    world = World(lambda: NOW, seed=1)
+    for ask in (
+        lambda: world.start(1),
+        lambda: world.execution(25775, 0),
+        lambda: world.execution(25775, 201),
+    ):
+        with pytest.raises(UnknownError, match="not found"):
+            ask()
+    with pytest.raises(UnknownError, match="DataSet x not found"):
+        world.dataset("x")
+    with pytest.raises(EndedError, match="not active"):
+        world.abort(25775, 200)
+
+
+def test_a_plan_is_a_value() -> None:
+    """Plans compare by what is in them, and a change makes a new one."""
+    plan = plan_of(Habit())
+    assert plan == plan_of(Habit())
+    assert replace(plan, rows=1) != plan

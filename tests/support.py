@@ -1,0 +1,143 @@
+"""Helpers of several tests: a clock, a pool, and a real kernel."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from threading import Event
+    from typing import Self
+
+    from domo_magic.sandbox import Sandbox
+
+NOW = 1_734_458_216.0
+LONG = 60.0
+"""Seconds after which a test that hangs fails."""
+_PLACES = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+
+
+class JumpClock:
+    """A clock that stands still but for its waits, which are over at once and written down."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.waits: list[float] = []
+
+    def time(self) -> float:
+        """Return epoch seconds."""
+        return self.now
+
+    monotonic = time
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Let `seconds` pass, unless `event` is set."""
+        if seconds > 0 and not event.is_set():
+            self.waits.append(seconds)
+            self.now += seconds
+        return event.is_set()
+
+
+class Inline:
+    """A pool that does each job at once, so that a still clock knows when it was done."""
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Do the job."""
+        job()
+
+
+def environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
+    """Return an environment with nothing of the person's, whose Domo is the sandbox."""
+    kept = {
+        name: text for name, text in os.environ.items() if not name.startswith(("DOMO", "JUPYTER", "IPY"))
+    }
+    return {
+        **kept,
+        **{name: str(home / name.lower()) for name in _PLACES},
+        "DOMO_MAGIC_HOME": str(home / "domo"),
+        "DOMO_INSTANCE": sandbox.url,
+        "DOMO_DEVELOPER_TOKEN": sandbox.token,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+@dataclass
+class Outcome:
+    """What came out of a cell."""
+
+    printed: str = ""
+    result: str = ""
+    shown: list[str] = field(default_factory=list)
+    error: tuple[str, str] | None = None
+    #: Seconds from the interrupt to the kernel being idle again.
+    answered: float = 0.0
+
+
+class Kernel:
+    """A kernel with the extension loaded."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._manager = KernelManager(kernel_name="python3")
+        self._manager.start_kernel(env=env)
+        self._client: Any = self._manager.blocking_client()
+        self._client.start_channels()
+
+    def __enter__(self) -> Self:
+        self._client.wait_for_ready(timeout=LONG)
+        assert self.run("%load_ext domo_magic").error is None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+    def run(self, code: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
+        """Run a cell to its end, interrupting it once when it has come as far as asked for."""
+        return self.end(self.begin(code), interrupt_when)
+
+    def begin(self, code: str) -> str:
+        """Let a cell run; give what `end` takes."""
+        return str(self._client.execute(code))
+
+    def end(self, sent: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
+        """Read what comes out of a cell, to its end."""
+        outcome, interrupted = Outcome(), 0.0
+        deadline = time.monotonic() + LONG
+        while time.monotonic() < deadline:
+            if interrupt_when is not None and not interrupted and interrupt_when(outcome):
+                self._manager.interrupt_kernel()
+                interrupted = time.monotonic()
+            try:
+                message = self._client.get_iopub_msg(timeout=0.05)
+            except queue.Empty:
+                continue
+            if message["parent_header"].get("msg_id") != sent:
+                continue
+            if _idle(message):
+                outcome.answered = time.monotonic() - interrupted
+                return outcome
+            _take(message["msg_type"], message["content"], outcome)
+        raise AssertionError(f"the cell did not end: {outcome}")
+
+
+def _idle(message: dict[str, Any]) -> bool:
+    return message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+
+
+def _take(kind: str, content: dict[str, Any], outcome: Outcome) -> None:
+    if kind == "stream":
+        outcome.printed += content["text"]
+    elif kind in {"display_data", "update_display_data"}:
+        outcome.shown.append(content["data"].get("text/plain", ""))
+    elif kind == "execute_result":
+        outcome.result = content["data"]["text/plain"]
+    elif kind == "error":
+        outcome.error = content["ename"], re.sub(r"\x1b\[[\d;]*m", "", content["evalue"])

@@ -1,0 +1,531 @@
+"""The panel without a browser: clicks, what they send, what it shows and gives."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import comm
+import ipywidgets
+import pytest
+from comm.base_comm import BaseComm
+
+import domo_magic
+from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.executions import session
+from domo_magic.executions.background import background
+from domo_magic.sandbox import faults
+from domo_magic.widget.state import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from domo_magic.executions.session import Connection
+    from domo_magic.sandbox import Sandbox
+
+PATIENCE = 20.0
+THREADS = (NAME, "domo_magic background")
+Make = Any
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make panels that are closed in the end."""
+    made = []
+
+    def one(*streams: object, instance: str | None = None) -> Any:
+        made.append(domo_magic.panel(*streams, instance=instance))
+        return made[-1]
+
+    yield one
+    for panel in made:
+        panel.close()
+
+
+def posts(sandbox: Sandbox) -> list[str]:
+    """Return the paths of the starts that arrived."""
+    return [
+        request.path
+        for request in list(sandbox.requests)
+        if request.method == "POST" and request.path.endswith("/executions")
+    ]
+
+
+def loaded(panel: Any) -> Any:
+    """Return the panel when it has fetched its runs."""
+    panel._state.wait_for("load", PATIENCE)
+    return panel
+
+
+def submit(panel: Any) -> None:
+    """Press Enter in the field."""
+    panel.field._handle_custom_msg({"event": "submit"}, [])
+
+
+def test_a_panel_is_a_vbox_with_the_promised_parts(domo: Connection, make: Make) -> None:
+    """It is an ipywidgets.VBox with a field, real buttons, empty frames and no error."""
+    panel = make(25775)
+    assert isinstance(panel, ipywidgets.VBox)
+    assert panel.field.value == "25775"
+    assert isinstance(panel.run_button, ipywidgets.Button)
+    assert isinstance(panel.cancel_button, ipywidgets.Button)
+    assert panel.last.shape == (0, 35)
+    assert panel.selected.shape == (0, 35)
+    assert panel.error is None
+
+
+def test_run_starts_one_run_and_gives_its_row(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """A click sends one POST; after join the row of its answer is there, and it is in the same history."""
+    panel = make(25775)
+    panel.label_field.value = "by hand"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    (row,) = panel.last.itertuples()
+    assert (row.streamId, row.executionId, row.currentState, row.label) == (25775, 201, "ACTIVE", "by hand")
+    assert posts(sandbox) == ["/api/data/v1/streams/25775/executions"]
+    (recorded,) = domo.history.runs(domo.instance)
+    assert recorded.run == "25775/201"
+    assert panel.error is None
+    assert not panel.run_button.disabled
+
+
+def test_the_row_is_there_when_everything_else_fails(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """With every request but the POST answered by 503, last is still the POST's answer."""
+    sandbox.decide = lambda request: None if request.method == "POST" else faults.status(503)
+    panel = make(25775)
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.last["executionId"].tolist() == [201]
+    assert posts(sandbox) == ["/api/data/v1/streams/25775/executions"]
+
+
+@pytest.fixture
+def gate(domo: Connection, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Give what lets a start leave: however slow the machine, it is under way until then."""
+    opened, start = threading.Event(), domo.client.start
+
+    def gated(*args: Any) -> Any:
+        opened.wait(PATIENCE)
+        return start(*args)
+
+    monkeypatch.setattr(domo.client, "start", gated)
+    return opened
+
+
+def test_a_double_click_starts_one_run(
+    domo: Connection, sandbox: Sandbox, make: Make, gate: threading.Event
+) -> None:
+    """While the answer is awaited Run is off, and a second click does nothing, on any thread."""
+    panel = make(25775)
+    clicks = [threading.Thread(target=panel.run_button.click) for _ in range(8)]
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+    assert panel.run_button.disabled
+    gate.set()
+    assert panel.join(PATIENCE)
+    assert len(posts(sandbox)) == 1
+    assert not panel.run_button.disabled
+
+
+def test_a_click_returns_at_once(domo: Connection, make: Make, gate: threading.Event) -> None:
+    """The callback is over long before Domo has answered."""
+    panel = make(25775)
+    panel.run_button.click()
+    assert panel.last.empty
+    assert panel.run_button.disabled
+    assert not panel.join(0)
+    gate.set()
+    assert panel.join(PATIENCE)
+
+
+def test_several_streams_have_one_row_each_in_their_order(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """Ids with commas or spaces are several starts; a refused one is an error, the others go on."""
+    panel = make()
+    panel.field.value = "25776, 99999 25775"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.last["streamId"].tolist() == [25776, 99999, 25775]
+    assert panel.last["executionId"].isna().tolist() == [False, True, False]
+    assert "99999" in panel.error.what
+    until(lambda: "99999" in panel._parts.problem.value)
+    until(lambda: set(panel.runs["streamId"]) == {25775, 25776})
+
+
+def test_an_error_is_shown_and_recovered_from(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """What cannot be understood is an error with what to do; the next click clears it."""
+    panel = make()
+    panel.field.value = "25775/2"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, TargetError)
+    until(lambda: "TargetError" in panel._parts.problem.value)
+    assert posts(sandbox) == []
+    panel.field.value = "25775"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.error is None
+    until(lambda: panel._parts.problem.value == "")
+
+
+def test_a_run_is_followed_to_its_end_and_judged(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """The row moves from the live table to the ended one, with its verdict."""
+    quick = sandbox.world.add_stream(0.3, name="Quick", past=30)
+    panel = loaded(make(quick))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: f"{quick}/31" in panel._parts.ended.value)
+    assert panel.runs.iloc[0]["currentState"] == "SUCCESS"
+    until(lambda: f"{quick}/31" not in panel._parts.live.value)
+    until(lambda: panel._state.judgements[quick, 31].verdict in {"usual", "fast", "slow"})
+
+
+def test_cancel_aborts_the_run_that_was_started(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Cancel is off without an unfinished run; it aborts the one started last."""
+    panel = make(25775)
+    assert panel.cancel_button.disabled
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert not panel.cancel_button.disabled
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: panel.runs.iloc[0]["currentState"] == "ABORTED")
+    assert "25775/201" in [
+        request.path[26:35] for request in sandbox.requests if request.method == "PUT"
+    ] or [request.path for request in sandbox.requests if request.method == "PUT"] == [
+        "/api/data/v1/streams/25775/executions/201/abort"
+    ]
+
+
+def test_cancel_aborts_what_is_chosen_before_what_was_started(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """A chosen unfinished run is the one that is meant."""
+    first = sandbox.world.start(25775)["executionId"]
+    panel = loaded(make(25775))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: len(panel.chooser._options_values) > 2)
+    panel.chooser.value = ((25775, first),)
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    aborted = [request.path for request in sandbox.requests if request.method == "PUT"]
+    assert aborted == [f"/api/data/v1/streams/25775/executions/{first}/abort"]
+
+
+def test_enter_runs_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Enter on a name finds streams to choose from; the choice is in the field, and Enter runs it."""
+    panel = make()
+    panel.field.value = "sales"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert posts(sandbox) == []
+    until(lambda: len(panel._parts.found._options_values) == 2)
+    panel._parts.found.value = (25775,)
+    assert panel.field.value == "25775"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert panel.last["executionId"].tolist() == [201]
+
+
+def test_enter_on_runs_compares_them(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Runs in the field are chosen by Enter, without a list; one that is not there is an error."""
+    panel = loaded(make(25775))
+    panel.field.value = "25775/200 25775/150"
+    submit(panel)
+    assert panel.join(60)
+    assert panel.selected["executionId"].tolist() == [200, 150]
+    assert "25775/150" in panel._parts.side.value
+    panel.field.value = "25775/1"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, TargetError)
+    assert posts(sandbox) == []
+
+
+def test_the_only_stream_of_a_name_is_put_into_the_field(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """A search that finds one stream writes its id, for the next Enter."""
+    panel = make()
+    panel.field.value = "inventory"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert panel.field.value == "25778"
+    assert posts(sandbox) == []
+
+
+def test_the_same_as_code(domo: Connection, make: Make) -> None:
+    """The magics shown can be pasted: the field's streams and label, the last runs, the chosen ones."""
+    panel = loaded(make())
+    assert "run = %domo_run STREAM" in panel._parts.code.value
+    panel.field.value, panel.label_field.value = "25775, 25776", "by hand"
+    assert "run = %domo_run 25775 25776 --label &#x27;by hand&#x27;" in panel._parts.code.value
+    panel.label_field.value = "{x}"
+    assert "domo_magic.run(&#x27;25775 25776&#x27;, label=&#x27;{x}&#x27;)" in panel._parts.code.value
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: "%domo_wait 25775/201 25776/201" in panel._parts.code.value)
+    panel.field.value, panel.label_field.value = "25775/2", ""
+    assert "run = %domo_run 25775 25776\n" in panel._parts.code.value
+
+
+def test_run_on_a_name_sends_nothing_and_says_how_to_search(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """Run never guesses which stream a name means."""
+    panel = make()
+    panel.field.value = "sales"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert "Enter" in panel.error.todo
+    assert sandbox.requests == []
+
+
+def test_a_click_waits_for_what_is_still_being_typed(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """A busy kernel gets a click before the rest of the word: the run is of the whole word's stream."""
+    panel = make()
+    panel.field.set_state({"value": "2"})
+    panel.run_button.click()
+    panel.field.set_state({"value": "25775"})
+    assert panel.join(PATIENCE)
+    assert posts(sandbox) == ["/api/data/v1/streams/25775/executions"]
+
+
+def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Two chosen runs are two columns, with a picture; selected is their frame; none: nothing."""
+    pytest.importorskip("matplotlib")
+    panel = loaded(make(25775))
+    until(lambda: len(panel.chooser._options_values) == 50)
+    panel.chooser.value = ((25775, 200), (25775, 199))
+    assert panel.join(60)
+    assert panel.selected["executionId"].tolist() == [200, 199]
+    assert panel._parts.side.value.count("<th scope=col>25775/") == 2
+    assert " % of 25775/199" in panel._parts.side.value
+    assert "data:image/png" in panel._parts.picture.value
+    panel.chooser.value = ()
+    assert panel.join(PATIENCE)
+    assert panel._parts.side.value == ""
+
+
+def test_what_is_chosen_stays_so_when_a_run_is_added(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """A new run in the list leaves the choice as it is."""
+    panel = loaded(make(25775))
+    until(lambda: len(panel.chooser._options_values) == 50)
+    panel.chooser.value = ((25775, 200),)
+    panel.run_button.click()
+    assert panel.join(60)
+    until(lambda: panel.chooser._options_values[0] == (25775, 201))
+    until(lambda: panel.chooser.value == ((25775, 200),))
+    assert panel.selected["executionId"].tolist() == [200]
+
+
+def test_more_shows_the_rest(domo: Connection, make: Make) -> None:
+    """Fifty rows are shown, and all of them after a click on more."""
+    panel = loaded(make(25775))
+    until(lambda: panel._parts.ended.value.count("scope=row") == 50)
+    panel._parts.more.click()
+    until(lambda: panel._parts.ended.value.count("scope=row") == 100)
+    until(lambda: panel._parts.more.description == "fewer")
+
+
+def test_without_a_connection_it_says_how_to_connect(make: Make) -> None:
+    """It shows the line that connects and a button for the sandbox; Run is an error with the ways."""
+    panel = make(25775)
+    assert panel._parts.setup.layout.display == "flex"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, ConfigurationError)
+    panel._parts.sandbox.click()
+    assert panel.join(PATIENCE)
+    assert panel.error is None
+    assert panel.runs["streamId"].unique().tolist() == [25775]
+    assert session.current().instance == "sandbox"
+    assert panel._parts.setup.layout.display == "none"
+
+
+def test_it_stays_with_its_instance(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """What is connected later changes nothing for a panel that was made before."""
+    panel = make(25775)
+    session.use(session.open_connection(domo.login, sandbox=True)).instance = "another"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.last["instance"].tolist() == ["sandbox"]
+
+
+def test_an_end_that_changes_once_more_is_drawn(domo: Connection, make: Make) -> None:
+    """A run that had ended and is seen in another state has its row drawn anew."""
+    panel = loaded(make(25775))
+    state, (run, *_) = panel._state, panel._state.runs()
+    state.saw(run.seen(type(run)(run.stream_id, run.execution_id, {**run.fields, "currentState": "ODD"})))
+    drawn = state.drawn
+    state.saw(run)
+    assert state.drawn == drawn + 1
+    state.saw(run)
+    assert state.drawn == drawn + 1
+
+
+def test_a_closed_panel_that_is_collected_asks_for_no_lock(domo: Connection, make: Make) -> None:
+    """The collector may come on the very thread that holds the background's lock."""
+    panel = loaded(make(25775))
+    panel.close()
+    with background(domo)._lock:  # not one that the same thread may take twice
+        panel.__del__()
+
+
+def test_join_waits_for_the_table_until_the_first_click(
+    domo: Connection, sandbox: Sandbox, make: Make
+) -> None:
+    """Before a click the runs are there after it; after a click its answer alone counts."""
+    gate = threading.Event()
+    panel = make(25775)
+    assert panel.join(PATIENCE)
+    assert len(panel.runs) == 100
+    sandbox.decide = lambda request: None if request.method == "POST" else gate.wait(PATIENCE) and None
+    second = make(25776)
+    assert not second.join(0)
+    second.run_button.click()
+    assert second.join(PATIENCE)
+    assert second.last["executionId"].tolist() == [201]
+    gate.set()
+
+
+def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> None:
+    """Where nothing but the table is shown, the error stands over it: what happened, then what to do."""
+    panel = make(99999)
+    assert panel.join(PATIENCE)
+    text = panel._repr_mimebundle_()["text/plain"]
+    assert "no runs yet · NotFound: stream 99999 was not found" in text.splitlines()[0]
+    assert " · look for it: %domo_streams" in text.splitlines()[0]
+    assert text.count("no runs yet") == 1
+
+
+def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Every panel and `--bg` share one follower; a panel that is closed lets the other one go on."""
+    stream = sandbox.world.add_stream(1.5)
+    first, second = loaded(make(stream)), loaded(make(stream))
+    first.run_button.click()
+    assert first.join(PATIENCE)
+    second._state.follow(first._state.last)
+    assert len([thread for thread in threading.enumerate() if thread.name == THREADS[1]]) == 1
+    first.close()
+    until(lambda: second.runs["currentState"].tolist() == ["SUCCESS"])
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+
+
+def test_closing_leaves_no_thread_and_the_run_goes_on(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """A closed panel's threads end while the run is unfinished, which is not aborted."""
+    slow = sandbox.world.add_stream(600.0)
+    panel = make(slow)
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    panel.close()
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+    assert not [request for request in sandbox.requests if request.method == "PUT"]
+    assert sandbox.world.execution(slow, 1)["currentState"] == "ACTIVE"
+
+
+def test_bad_targets_are_refused_when_it_is_made(domo: Connection) -> None:
+    """A panel of what is no stream, or of one twice, is not made."""
+    for streams in (["nonsense"], [25775, 25775], [[]]):
+        with pytest.raises(TargetError):
+            domo_magic.panel(*streams)
+
+
+def test_what_is_saved_has_the_table(domo: Connection, make: Make) -> None:
+    """The bundle has the living panel, the table as HTML, and the table as text."""
+    panel = loaded(make(25775))
+    bundle = panel._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
+    assert "25775/200" in bundle["text/html"]
+    assert "25775/200 Sales Orders" in bundle["text/plain"]
+
+
+def test_no_token_enters_a_widget(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """No state of any widget, open or closed, holds the token, after a refusal that repeats it."""
+    sandbox.order(faults.answer(f'{{"message": "bad token {sandbox.token}"}}'.encode(), code=401))
+    panel = make(25775)
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.error is not None
+    until(lambda: "AuthenticationError" in panel._parts.problem.value)
+    states = ipywidgets.Widget.get_manager_state(widgets=None)["state"]
+    assert len(states) > 20
+    assert sandbox.token not in repr(states)
+
+
+def test_a_hostile_name_is_text_in_every_widget(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Markup in a stream's name stands escaped wherever HTML is shown."""
+    name = "<img src=x onerror=alert(1)>"
+    stream = sandbox.world.add_stream(0.2, name=name, past=8)
+    panel = loaded(make(stream))
+    until(lambda: len(panel.chooser._options_values) == 8)
+    panel.chooser.value = ((stream, 8), (stream, 7))
+    assert panel.join(60)
+    shown = [w.value for w in (panel._parts.live, panel._parts.ended, panel._parts.side, panel._parts.code)]
+    assert not any("<img src=x" in html for html in [*shown, *panel.snapshot().values()])
+
+
+class Recording(BaseComm):
+    """A comm that keeps what it sends."""
+
+    sent: ClassVar[list[tuple[float, str, str]]] = []
+
+    def publish_msg(self, msg_type: str, data: Any = None, **_: Any) -> None:
+        """Keep it."""
+        state = (data or {}).get("state", {})
+        Recording.sent.append((time.monotonic(), self.comm_id, json.dumps(state, ensure_ascii=False)))
+
+
+def test_two_hundred_live_runs_are_few_small_messages(
+    domo: Connection, sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 unfinished runs the table is told at most four times a second, in messages below 20 kB."""
+    monkeypatch.setattr(comm, "create_comm", Recording)
+    Recording.sent.clear()
+    slow = sandbox.world.add_stream(600.0, name="Two hundred runs of one long name")
+    for _ in range(200):
+        sandbox.world.start(slow)
+    panel = loaded(make(slow))
+    live = panel._parts.live.comm.comm_id
+    began = time.monotonic()
+    until(lambda: len([1 for _, widget, _ in Recording.sent if widget == live]) > 9)
+    messages = [
+        (at, text) for at, widget, text in Recording.sent if widget == live and text.startswith('{"value"')
+    ]
+    assert max(len(text.encode()) for _, text in messages) <= 20_000
+    times = [at for at, _ in messages]
+    assert all(fifth - first >= 0.99 for first, fifth in zip(times, times[4:], strict=False))
+    ended = [
+        text
+        for at, widget, text in Recording.sent
+        if widget == panel._parts.ended.comm.comm_id and at > began + 1
+    ]
+    assert len(ended) <= 2, "the other table rests while nothing ends"
+
+
+def test_nothing_is_sent_while_nothing_changes(
+    domo: Connection, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panel without unfinished runs has no thread and sends nothing, however often it is drawn."""
+    monkeypatch.setattr(comm, "create_comm", Recording)
+    panel = loaded(make(25775))
+    until(lambda: len(panel.chooser._options_values) == 50)
+    panel._draw()
+    Recording.sent.clear()
+    panel._draw()
+    assert Recording.sent == []
+    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
