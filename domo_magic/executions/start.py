@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 IfRunning = Literal["start", "adopt", "error"]
 _RECENT = 100
+_LOOK_FIRST = "do not start it again before looking: %domo_runs shows the stream's runs"
 _HOUR_US = 3_600_000_000
 # A start that waited for its turn longer than this part of its window is dated anew.
 _TURN = 20
@@ -111,7 +112,7 @@ def start_streams(
     return [outcomes[stream_id] for stream_id in streams]
 
 
-def _start_one(
+def _start_one(  # noqa: PLR0911  each way a start can end
     domo: Connection, intent: Intent, stop: threading.Event, uncertain: Callable[[int, str], None]
 ) -> Outcome:
     if domo.clock.time() - intent.requested_at / 1000 > domo.timing.start_window / _TURN:
@@ -136,9 +137,17 @@ def _start_one(
         return Outcome(
             nothing, TriggerOutcomeUnknown(f"stream {intent.stream_id} may have started: {error!r}")
         )
-    domo.history.answered(domo.instance, intent, execution)
+    if not domo.history.answered(domo.instance, intent, execution):
+        why = f"Domo answered with run {execution.run}, which an earlier start already has"
+        replay = Uncertain(f"stream {intent.stream_id} may have started: {why}", _LOOK_FIRST)
+        uncertain(intent.stream_id, replay.what)
+        return _looked(domo, intent, stop, nothing, replay)
     if execution.execution_id is None:
         return _nameless(domo, intent, stop, execution)
+    return _started(domo, intent, execution)
+
+
+def _started(domo: Connection, intent: Intent, execution: Execution) -> Outcome:
     if (user := execution.fields.get("startedBy")) is not None:
         domo.user = str(user)
     return Outcome(domo.known(execution, intent.label, intent.requested_at))

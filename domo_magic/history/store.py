@@ -97,14 +97,34 @@ class History:
         user = fields.get("startedBy") if isinstance(fields, dict) else None
         return None if user is None else str(user)
 
-    def answered(self, instance: str, intent: Intent, execution: Execution) -> None:
-        """Record the answer to a start; without an execution id the intent stays open."""
+    def answered(self, instance: str, intent: Intent, execution: Execution) -> bool:
+        """Record the response to a start; without an execution id the intent stays open.
 
-        def work(db: sqlite3.Connection) -> None:
+        Returns
+        -------
+        bool
+            False where another start was already answered with this execution: the response is a
+            replay, nothing is recorded, and the intent stays open.
+        """
+
+        def work(db: sqlite3.Connection) -> bool:
             if execution.execution_id is None:
                 db.execute("UPDATE run SET answer = ? WHERE id = ?", (execution.text, intent.id))
-                return
+                return True
             key = (instance, execution.stream_id, execution.execution_id, intent.id)
+            # A Domo that counts anew, as a sandbox does that was started again: a run that began after the
+            # recorded one had ended is another one. Anything else is a replayed response.
+            db.execute(
+                "DELETE FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
+                " AND outcome = 'started' AND finished AND ended_at < ?",
+                (*key, execution.started_us),
+            )
+            if db.execute(
+                "SELECT 1 FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
+                " AND outcome = 'started'",
+                key,
+            ).fetchone():
+                return False
             # The answer is certain: whoever took this run for another intent's was wrong, and looks again.
             db.execute(
                 "UPDATE run SET execution_id = NULL, outcome = 'open', answer = NULL, finished = 0"
@@ -112,15 +132,10 @@ class History:
                 " AND outcome = 'adopted'",
                 key,
             )
-            # A Domo that counts anew, as a sandbox does that was started again: the newer run has the id.
-            db.execute(
-                "DELETE FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
-                " AND outcome = 'started'",
-                key,
-            )
             records.take(db, instance, intent, execution, "started", self._now_ms())
+            return True
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def adopt(self, instance: str, intent: Intent, execution: Execution) -> bool:
         """Claim a run for an intent; False where another intent has it, or this one has another run."""

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
-from domo_magic.http.response import because, kind_of_body, refusal, said, senseless, title
+from domo_magic.http.response import because, kind_of_body, mistaken, refusal, said, senseless, title
 from domo_magic.http.retry import REPEATS, Patience
 from domo_magic.http.transport import Lost
 from domo_magic.model.execution import Execution, item_texts, parse_json, whole
@@ -117,7 +117,8 @@ class Client:
 
     def _started(self, stream_id: int, answer: Answer) -> Execution:
         if not 200 <= answer.status < 300:
-            if answer.status >= 500:
+            # A 303 says that it was done, and where the result is; a 1xx is not the response to a POST.
+            if answer.status >= 500 or answer.status == 303 or answer.status < 200:
                 why = f"Domo answered {title(answer)}{because(said(answer)[0])}"
                 raise Uncertain(*_unknown(stream_id, why))
             raise self._refusal(answer, f"stream {stream_id}")
@@ -127,15 +128,22 @@ class Client:
             )
         try:
             value = parse_json(answer.body) if answer.body.strip() else {}
-            return Execution.from_json(value, stream_id, answer.text)
+            execution = Execution.from_json(value, stream_id, answer.text)
         except InvalidResponse as error:
             why = f"Domo answered {answer.status}, but with {kind_of_body(answer)} in place of the run"
             raise Uncertain(*_unknown(stream_id, why)) from error
+        if _of_another_stream(value, stream_id):
+            why = f"Domo answered {answer.status}, but with an execution of another stream"
+            raise Uncertain(*_unknown(stream_id, why))
+        return execution
 
     def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
         """Ask for one run, with its error details."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
-        answer, value = self._ask("GET", path, f"run {stream_id}/{execution_id}", dict, repeat=repeat)
+        what = f"run {stream_id}/{execution_id}"
+        answer, value = self._ask("GET", path, what, dict, repeat=repeat)
+        if _of_another_stream(value, stream_id) or whole(value.get("executionId")) != execution_id:
+            raise mistaken(what)
         return Execution.from_json(value, stream_id, answer.text)
 
     def executions(
@@ -167,7 +175,11 @@ class Client:
         self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
     ) -> tuple[Answer, list[Any]]:
         path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        return self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        what = f"stream {stream_id}"
+        answer, value = self._ask("GET", path, what, list, repeat=repeat, deadline=deadline)
+        if any(_of_another_stream(item, stream_id) for item in value):
+            raise mistaken(what)
+        return answer, value
 
     def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
         """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
@@ -188,6 +200,8 @@ class Client:
         """Ask for a stream's past in one request: few fields, newest first."""
         path = f"{_STREAMS}/{stream_id}/history/aggregate"
         _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
+        if any(_of_another_stream(item, stream_id) for item in value):
+            raise mistaken(f"stream {stream_id}")
         runs = [Execution.from_json(item, stream_id) for item in value]
         return [run for run in runs if run.execution_id is not None]
 
@@ -280,6 +294,16 @@ def _data_sources(answer: Answer, value: Mapping[str, Any]) -> list[dict[str, An
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise senseless(answer, "the list of DataSets")
     return found
+
+
+def _of_another_stream(value: object, stream_id: int) -> bool:
+    """Return True if an execution names another stream than the one that was asked about.
+
+    A balancer or a proxy can hand out the response to somebody else's request: nothing in HTTP ties a
+    response to its request but the order on the connection.
+    """
+    named = whole(value.get("streamId")) if isinstance(value, dict) else None
+    return named is not None and named > 0 and named != stream_id
 
 
 def _unknown(stream_id: int, why: str) -> tuple[str, str]:

@@ -123,6 +123,14 @@ def senseless(answer: Answer, what: str) -> InvalidResponse:
     )
 
 
+def mistaken(what: str) -> InvalidResponse:
+    """Return the error for a response that belongs to another request."""
+    return InvalidResponse(
+        f"unexpected response from Domo for {what}: it describes another execution",
+        "a proxy or balancer may have mixed up responses; try again in a while",
+    )
+
+
 def said(answer: Answer) -> tuple[str, str]:
     """Return Domo's own message (or the title of an HTML page) and ``toe``."""
     try:

@@ -83,7 +83,7 @@ def meanwhile(sandbox: Sandbox, happens: Callable[[], object], fault: Fault | No
 
 def executions(*runs: dict[str, object]) -> Fault:
     """Answer a list of executions."""
-    return faults.answer(json.dumps([{"streamId": 1, "runType": "MANUAL"} | run for run in runs]).encode())
+    return faults.answer(json.dumps([{"runType": "MANUAL"} | run for run in runs]).encode())
 
 
 def test_a_start_is_one_post_and_nothing_before_it(still_sandbox: Sandbox, still_domo: Connection) -> None:

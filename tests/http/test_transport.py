@@ -239,9 +239,13 @@ def test_redirects_are_not_followed(sandbox: Sandbox, domo: Connection, code: in
     """A redirect is an error that names the place; nothing is sent there, least of all the token."""
     with Sandbox(token=sandbox.token) as elsewhere:
         sandbox.order(faults.redirect(f"{elsewhere.url}/login?next=1", code=code), method=None)
-        with pytest.raises(ApiError, match=re.escape(f"{elsewhere.url}/login")) as caught:
-            domo.client.start(25775) if method == "POST" else domo.client.stream(25775)
-        assert caught.value.status == code
+        if (method, code) == ("POST", 303):  # it was done, and the result is elsewhere
+            with pytest.raises(TriggerOutcomeUnknown):
+                domo.client.start(25775)
+        else:
+            with pytest.raises(ApiError, match=re.escape(f"{elsewhere.url}/login")) as caught:
+                domo.client.start(25775) if method == "POST" else domo.client.stream(25775)
+            assert caught.value.status == code
         assert elsewhere.requests == []
         assert len(sandbox.requests) == 1
 
