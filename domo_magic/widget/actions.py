@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import DomoError, TargetError
 from domo_magic.executions import listing, targets
-from domo_magic.executions.cancel import abort, unfinished
+from domo_magic.executions.cancel import abort
 from domo_magic.executions.resolve import stream_ids
 from domo_magic.executions.start import start_streams
 from domo_magic.model.concurrency import each
-from domo_magic.widget.state import Judgement, key_of
+from domo_magic.widget.state import Confirmation, Judgement, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +106,44 @@ def _name(state: PanelState, domo: Connection, stream_id: int) -> None:
     state.names[stream_id] = name or ""
 
 
+def show(state: PanelState, text: str) -> None:
+    """Show the runs of the streams that a text names; nothing is started.
+
+    Raises
+    ------
+    DomoError
+        As `domo.runs`.
+    """
+    state.targets = targets.parse(text) if text.strip() else ()
+    state.found = None
+    if state.targets:
+        state.show_only(stream_ids(state.connected(), state.targets))
+    load(state)
+
+
+def count(text: str) -> int:
+    """Return how many connectors a text names; 0 where it names anything else."""
+    try:
+        return len(targets.parse(text))
+    except TargetError:
+        return 0
+
+
+def ask_to_start(state: PanelState, text: str, label: str) -> None:
+    """Start the one connector that the field names; several are started when that is confirmed.
+
+    Raises
+    ------
+    DomoError
+        As `start`.
+    """
+    if (several := count(text)) > 1:
+        state.note = f"press Start {several} connectors to start all of them"
+        state.confirmation = Confirmation(f"Start {several} connectors", lambda: start(state, text, label))
+    else:
+        start(state, text, label)
+
+
 def start(state: PanelState, text: str, label: str) -> None:
     """Start what the field says: one POST per stream, before it nothing for a stream's id.
 
@@ -139,8 +177,31 @@ def start(state: PanelState, text: str, label: str) -> None:
         result(state.last, errors)
 
 
-def cancel(state: PanelState, text: str) -> None:
-    """Abort the chosen unfinished runs; else those started last; else the field's stream's only one.
+def ask_to_cancel(state: PanelState) -> None:
+    """Abort the chosen run, or, where none is chosen, the one started last; several when confirmed.
+
+    What is neither chosen nor started by this panel is never touched.
+
+    Raises
+    ------
+    DomoError
+        As `cancel`.
+    """
+    meant = state.selected or [key_of(run) for run in state.last]
+    going = [run for run in state.named(meant) if not run.finished and run.execution_id]
+    names = ", ".join(run.run for run in going)
+    if not going:
+        why = "the chosen runs have already ended" if state.selected else "no run was chosen or started here"
+        state.note = f"nothing was cancelled: {why}"
+    elif len(going) > 1:
+        state.note = f"press Cancel {len(going)} runs to abort {names}"
+        state.confirmation = Confirmation(f"Cancel {len(going)} runs", lambda: cancel(state, going))
+    else:
+        cancel(state, going)
+
+
+def cancel(state: PanelState, going: Sequence[Execution]) -> None:
+    """Abort runs.
 
     Raises
     ------
@@ -148,13 +209,6 @@ def cancel(state: PanelState, text: str) -> None:
         As `domo.cancel`.
     """
     domo = state.connected()
-    started = [key_of(run) for run in state.last]
-    for keys in (state.selected, started):
-        if going := [run for run in state.named(keys) if not run.finished and run.execution_id]:
-            break
-    else:
-        ids = stream_ids(domo, targets.parse(text))
-        going = [run for stream in ids for run in unfinished(domo, stream, every=False)]
     over: list[str] = []
     seen, errors = abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
     state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
@@ -178,7 +232,7 @@ def search(state: PanelState, text: str) -> None:
         for stream, *words in rows
     ]
     if len(state.found) == 1:
-        state.note = "found one: press Enter again to run it"
+        state.note = "found one: press Run to start it, Enter to see its runs"
     if not state.found:
         state.note = f"no connector's DataSet has {targets.shown(text.strip())} in its name"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.widget import tables
+from domo_magic.widget import actions, tables
 from domo_magic.widget.comparing import picture, side_by_side
 from domo_magic.widget.state import key_of
 
@@ -52,6 +52,11 @@ class Face:
         state, parts = self._state, self._parts
         going = any(not run.finished for run in state.runs())
         parts.run.disabled = state.doing("run")
+        several = actions.count(parts.field.value)
+        parts.run.description = f"Run {several} connectors" if several > 1 else "Run"
+        confirmation = state.confirmation
+        parts.confirm.description = "" if confirmation is None else confirmation.says
+        parts.confirm.layout.display = "none" if confirmation is None else ""
         parts.cancel.disabled = state.doing("cancel") or not going
         parts.sandbox.disabled = state.doing("load")
         parts.setup.layout.display = "none" if state.domo is not None else "flex"

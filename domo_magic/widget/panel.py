@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from domo_magic.errors import DomoError
     from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import PanelState
+    from domo_magic.widget.state import Confirmation, PanelState
 
 # Between two comparisons of unfinished runs with what is usual.
 _JUDGE_S = 5.0
+_DOUBLE_CLICK_S = 1.0
 _TERMINAL_PATIENCE_S = 15.0
 
 
@@ -43,8 +44,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     ----------
     field, label_field : ipywidgets.Text
         Streams, and what to call their runs.
-    run_button, cancel_button : ipywidgets.Button
-        Their callbacks return at once, on any thread.
+    run_button, cancel_button, confirm_button : ipywidgets.Button
+        Their callbacks return at once, on any thread. What starts or aborts several waits for the last.
     chooser : ipywidgets.SelectMultiple
         The runs to compare.
     """
@@ -54,7 +55,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         super().__init__(parts.children, layout={"width": "100%", "overflow": "hidden"})
         self.add_class("domo-panel")
         self.field, self.label_field, self.chooser = parts.field, parts.label, parts.chooser
-        self.run_button, self.cancel_button = parts.run, parts.cancel
+        self.run_button, self.cancel_button, self.confirm_button = parts.run, parts.cancel, parts.confirm
         self._state = state
         self._parts = parts
         self._runs_view = View(state)
@@ -62,6 +63,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._saved = Saved(self)
         self._painter = Painter(self._draw)
         self._judged_at = float("-inf")
+        self._clicked_at: dict[object, float] = {}
         self._listen()
         self._changed()
         if state.domo is not None:
@@ -72,12 +74,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         parts.field.on_msg(self._submitted)
         parts.run.on_click(self._run)
         parts.cancel.on_click(self._cancel)
+        parts.confirm.on_click(self._confirm)
         parts.sandbox.on_click(self._connect)
         parts.more.on_click(self._show_more)
         parts.found.observe(self._choose_stream, "value")
         parts.chooser.observe(self._choose_runs, "value")
         for field in (parts.field, parts.label):
-            field.observe(self._face.draw_code, "value")
+            field.observe(self._typed, "value")
         self._state.changed, self._state.ticked = self._changed, self._ticked
 
     # What it gives
@@ -123,21 +126,44 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     # What is clicked: handed over at once
 
-    def _run(self, _button: object = None) -> None:
-        self._state.begin("run", self._start)
+    def _again(self, button: object) -> bool:
+        """Return True for a second click on a button within a second: a double click is one click."""
+        now = time.monotonic()
+        before = self._clicked_at.get(button, float("-inf"))
+        self._clicked_at[button] = now
+        return now - before < _DOUBLE_CLICK_S
+
+    def _run(self, button: object = None) -> None:
+        if not self._again(button):
+            self._state.confirmation = None
+            self._state.begin("run", self._start)
+
+    def _confirm(self, _button: object = None) -> None:
+        if (confirmation := self._state.take_confirmation()) is not None:
+            self._state.begin("run", partial(self._confirmed, confirmation))
+
+    def _confirmed(self, confirmation: Confirmation) -> None:
+        confirmation.act()
+        self._learn()
+
+    def _typed(self, change: dict[str, Any]) -> None:
+        self._state.confirmation = None  # it was about what stood there before
+        self._clicked_at.clear()  # and so was the last click
+        self._face.draw_code(change)
+        self._face.draw_controls()
 
     def _start(self) -> None:
         self._settle()
-        actions.start(self._state, self.field.value, self.label_field.value)
+        actions.ask_to_start(self._state, self.field.value, self.label_field.value)
         self._learn()
 
     def _submitted(self, _field: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":
             self.field.expect()
-            self._state.begin("run", self._entered)
+            self._state.begin("enter", self._entered)
 
     def _entered(self) -> None:
-        """Run ids, search for a name, compare runs: the arrow keys of a list belong to the notebook."""
+        """Show the runs of ids, search for a name, compare runs; nothing is started."""
         self._settle()
         if keys := actions.named_runs(self._state, self.field.value):
             self._face.point_at(keys)
@@ -147,14 +173,17 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             if len(found := self._state.found or []) == 1:
                 self.field.value = str(found[0][0])
         else:
-            self._start()
+            actions.show(self._state, self.field.value)
+            self._learn()
 
     def _settle(self) -> None:
         self.field.settle()
         self.label_field.settle()
 
-    def _cancel(self, _button: object = None) -> None:
-        self._state.begin("cancel", partial(actions.cancel, self._state, self.field.value))
+    def _cancel(self, button: object = None) -> None:
+        if not self._again(button):
+            self._state.confirmation = None
+            self._state.begin("cancel", partial(actions.ask_to_cancel, self._state))
 
     def _connect(self, _button: object = None) -> None:
         self._state.begin("load", partial(actions.sandbox, self._state))

@@ -18,7 +18,7 @@ _TYPING_S = 0.4
 _FULL = "100%"
 _WIDE = {"width": "auto", "margin": "0 2px", "max_width": _FULL}
 _ROW = {"display": "flex", "flex_flow": "row wrap", "width": _FULL}
-_BUTTON = {"width": "96px", "margin": "2px"}
+_BUTTON = {"width": "auto", "min_width": "96px", "margin": "2px"}
 
 
 class Field(ipywidgets.Text):  # type: ignore[misc]
@@ -70,6 +70,9 @@ class Parts:
         )
         self.run = ipywidgets.Button(description="Run", button_style="primary", layout=_BUTTON)
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True, layout=_BUTTON)
+        self.confirm = ipywidgets.Button(
+            button_style="warning", layout={"width": "auto", "margin": "2px", "display": "none"}
+        )
         self.sandbox = ipywidgets.Button(description="Sandbox", layout=_BUTTON)
         self.more = ipywidgets.Button(
             description="more", layout={"width": "96px", "display": "none", "margin": "6px 2px"}
@@ -108,7 +111,7 @@ class Parts:
             layout={"flex": "1 1 700px", "max_width": _FULL, "min_width": "0"},
         )
         # One box, so that both go to the next line where there is no room for them.
-        buttons = ipywidgets.Box([self.run, self.cancel], layout={"flex": "0 0 auto"})
+        buttons = ipywidgets.Box([self.run, self.cancel, self.confirm], layout={"flex": "0 0 auto"})
         self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
         self.children = [
             ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}),

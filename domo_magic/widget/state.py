@@ -13,7 +13,7 @@ from domo_magic.executions.background import background
 from domo_magic.executions.listing import newest_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from domo_magic.executions.session import Connection
     from domo_magic.executions.targets import Target
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 NAME = "domo_magic panel"
 # What has lasted longer looks stuck, and would be asked about for ever.
 _FOLLOWED_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What waits for a second button, and what that button says."""
+
+    says: str
+    act: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class PanelState:
         ``(stream_id, words)`` of the last search; None: nothing was searched for.
     names : dict
         What streams are called.
+    confirmation : Confirmation or None
+        What was asked for and is done only when it is confirmed.
     drawn : int
         Counts the changes of what is drawn seldom.
     """
@@ -80,6 +90,7 @@ class PanelState:
         self.selected: list[Key] = []
         self.found: list[tuple[int, str]] | None = None
         self.names: dict[int, str] = {}
+        self.confirmation: Confirmation | None = None
         self.drawn = 0
         self.stale = True
         self.judgements: dict[Key, Judgement] = {}
@@ -233,6 +244,19 @@ class PanelState:
             with self._lock:
                 if run.execution_id and not run.finished and age < _FOLLOWED_S and not self._closed:
                     behind.watch(run, self.saw, self.lose, self._tick, aborted=aborted)
+
+    def take_confirmation(self) -> Confirmation | None:
+        """Return what waits to be confirmed, once."""
+        with self._lock:
+            taken, self.confirmation = self.confirmation, None
+        return taken
+
+    def show_only(self, streams: Collection[int]) -> None:
+        """Leave out the runs of all other streams."""
+        with self._lock:
+            self._runs = {key: run for key, run in self._runs.items() if key[0] in streams}
+            self.selected = [key for key in self.selected if key in self._runs]
+            self.drawn += 1
 
     def listed(self, runs: Sequence[Execution]) -> None:
         """Show runs that were listed, but for starts of this very moment: their answers will tell."""

@@ -89,7 +89,7 @@ def test_run_by_button(lab: Any, domo_server: Sandbox, keep: Callable[..., None]
 
 
 def test_search_choose_and_enter(lab: Any, domo_server: Sandbox) -> None:
-    """Enter on part of a name finds streams; the chosen one is run by Enter; all with the keyboard."""
+    """Enter on part of a name finds streams; on the chosen one it shows its runs, and starts nothing."""
     streams = [domo_server.world.add_stream(1.0, name=f"Quarterly {name}", past=6) for name in "AB"]
     lab.run("p = %domo_panel 25780", "p")
     panel = shown(lab.page)
@@ -102,8 +102,24 @@ def test_search_choose_and_enter(lab: Any, domo_server: Sandbox) -> None:
     found.press("End")
     expect(field).to_have_value(str(streams[1]))
     field.press("Enter")
-    expect(table(panel, "Ended")).to_contain_text(f"{streams[1]}/7")
-    assert [started(domo_server, stream) for stream in streams] == [0, 1]
+    expect(table(panel, "Ended")).to_contain_text(f"{streams[1]}/6")
+    assert [started(domo_server, stream) for stream in streams] == [0, 0]
+
+
+def test_several_are_confirmed_first(lab: Any, domo_server: Sandbox) -> None:
+    """Run of two connectors starts none of them before the second button is pressed, once each then."""
+    streams = [domo_server.world.add_stream(600.0, name=f"Confirmed {name}", past=6) for name in "AB"]
+    lab.run(f"p = %domo_panel {streams[0]} {streams[1]}", "p")
+    panel = shown(lab.page)
+    panel.get_by_role("button", name="Run 2 connectors").dblclick()
+    confirm = panel.get_by_role("button", name="Start 2 connectors")
+    expect(confirm).to_be_visible()
+    assert [started(domo_server, stream) for stream in streams] == [0, 0]
+    confirm.dblclick()
+    for stream in streams:
+        expect(table(panel, "Unfinished")).to_contain_text(f"{stream}/7")
+    expect(confirm).to_have_count(0)
+    assert [started(domo_server, stream) for stream in streams] == [1, 1]
 
 
 def test_keyboard_alone(lab: Any, domo_server: Sandbox) -> None:

@@ -158,6 +158,8 @@ def test_several_streams_have_one_row_each_in_their_order(
     panel.field.value = "25776, 99999 25775"
     panel.run_button.click()
     assert panel.join(PATIENCE)
+    panel.confirm_button.click()
+    assert panel.join(PATIENCE)
     assert panel.last["streamId"].tolist() == [25776, 99999, 25775]
     assert panel.last["executionId"].isna().tolist() == [False, True, False]
     assert "99999" in panel.error.what
@@ -226,8 +228,8 @@ def test_cancel_aborts_what_is_chosen_before_what_was_started(
     assert aborted == [f"/api/data/v1/streams/25775/executions/{first}/abort"]
 
 
-def test_enter_runs_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox, make: Make) -> None:
-    """Enter on a name finds streams to choose from; the choice is in the field, and Enter runs it."""
+def test_enter_shows_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Enter on a name finds streams to choose from; the choice is in the field, and Enter shows its runs."""
     panel = make()
     panel.field.value = "sales"
     submit(panel)
@@ -238,7 +240,85 @@ def test_enter_runs_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox
     assert panel.field.value == "25775"
     submit(panel)
     assert panel.join(PATIENCE)
-    assert panel.last["executionId"].tolist() == [201]
+    assert set(panel.runs["streamId"]) == {25775}
+    panel.field.value = "25776 25777"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    assert set(panel.runs["streamId"]) == {25776, 25777}
+    assert posts(sandbox) == []
+
+
+def test_several_are_started_when_that_is_confirmed(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Run says how many it means and sends nothing; the second button starts them, once."""
+    panel = loaded(make(25775, 25776))
+    assert panel.run_button.description == "Run 2 connectors"
+    assert panel.confirm_button.layout.display == "none"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: panel.confirm_button.layout.display == "")
+    assert panel.confirm_button.description == "Start 2 connectors"
+    assert posts(sandbox) == []
+    panel.confirm_button.click()
+    panel.confirm_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.last["streamId"].tolist() == [25775, 25776]
+    assert len(posts(sandbox)) == 2
+    until(lambda: panel.confirm_button.layout.display == "none")
+
+
+def test_what_is_typed_takes_a_confirmation_back(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """A confirmation is for what stood in the field when Run was pressed."""
+    panel = loaded(make(25775, 25776))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    panel.field.value = "25777 25778"
+    panel.confirm_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.confirm_button.layout.display == "none"
+    assert posts(sandbox) == []
+
+
+def test_a_double_click_is_one_click(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """However fast Domo responds, two clicks within a second start one run."""
+    panel = loaded(make(25775))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    assert len(posts(sandbox)) == 1
+
+
+def test_cancel_never_touches_what_was_not_chosen(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """With an ended run chosen, or nothing chosen or started, a run that is going on goes on."""
+    sandbox.world.start(25775, run_type="AUTOMATED", started_by=None)
+    panel = loaded(make(25775))
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    assert "nothing was cancelled" in panel._state.note
+    until(lambda: (25775, 200) in panel.chooser._options_values)
+    panel.chooser.value = ((25775, 200),)
+    panel._clicked_at.clear()
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    assert "already ended" in panel._state.note
+    assert not [request for request in sandbox.requests if request.method == "PUT"]
+
+
+def test_cancelling_several_names_them_first(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+    """Several chosen runs are named, and aborted when that is confirmed."""
+    streams = [sandbox.world.add_stream(500), sandbox.world.add_stream(500)]
+    panel = loaded(make(*streams))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    panel.confirm_button.click()
+    assert panel.join(PATIENCE)
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    assert all(f"{stream}/1" in panel._state.note for stream in streams)
+    assert not [request for request in sandbox.requests if request.method == "PUT"]
+    panel.confirm_button.click()
+    assert panel.join(PATIENCE)
+    assert len([request for request in sandbox.requests if request.method == "PUT"]) == 2
 
 
 def test_enter_on_runs_compares_them(domo: Connection, sandbox: Sandbox, make: Make) -> None:
@@ -277,6 +357,8 @@ def test_the_same_as_code(domo: Connection, make: Make) -> None:
     panel.label_field.value = "{x}"
     assert "domo_magic.run(&#x27;25775 25776&#x27;, label=&#x27;{x}&#x27;)" in panel._parts.code.value
     panel.run_button.click()
+    assert panel.join(PATIENCE)
+    panel.confirm_button.click()
     assert panel.join(PATIENCE)
     until(lambda: "%domo_wait 25775/201 25776/201" in panel._parts.code.value)
     panel.field.value, panel.label_field.value = "25775/2", ""
