@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.display.lines import state_of
 from domo_magic.display.output import screen
 from domo_magic.display.progress import Board
 from domo_magic.errors import TargetError
@@ -12,7 +11,7 @@ from domo_magic.executions import session, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.outcome import follow, interruptible, result, runs_named, runs_started_here
 from domo_magic.executions.resolve import stream_ids, targets_of
-from domo_magic.model.execution import Execution
+from domo_magic.model.execution import Execution, state_of
 from domo_magic.orders import Order, one_of, patience_of, start
 
 if TYPE_CHECKING:

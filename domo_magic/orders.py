@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.display.output import background_screen
 from domo_magic.display.progress import Board
-from domo_magic.errors import DomoError, TargetError
+from domo_magic.errors import DomoError, TargetError, warn
 from domo_magic.executions import session, targets, times
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import stream_ids
@@ -15,7 +15,6 @@ from domo_magic.executions.start import start_streams
 from domo_magic.model.concurrency import THREADS
 from domo_magic.model.execution import Execution
 from domo_magic.model.formatting import is_text
-from domo_magic.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

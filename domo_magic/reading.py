@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic import warned
-from domo_magic.errors import DomoError, TargetError
+from domo_magic.errors import DomoError, TargetError, Warn, warn
 from domo_magic.executions import listing, session, targets, times
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import stream_ids
@@ -15,7 +14,6 @@ from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import SUCCESS, Execution
 from domo_magic.model.formatting import is_text
 from domo_magic.model.frame import frame, newest_first, table, typed
-from domo_magic.warned import Warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,7 +216,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
         columns = listing.streams(domo, (text or "").strip(), most)
     if text and not columns["streamId"]:
         here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-        warned.warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
+        warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
     return typed(columns, listing.STREAM_KINDS)
 
 

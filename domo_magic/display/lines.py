@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from domo_magic.model.execution import errors_of
 from domo_magic.model.formatting import count_text, cut, duration_text
 
 if TYPE_CHECKING:
@@ -113,41 +113,6 @@ def ended(run: Execution, verdict: str) -> str:
     lasted = None if run.duration is None else duration_text(run.duration)
     rows = None if run.rows is None else count_text(run.rows)
     return _joined(state, lasted, rows, verdict if run.succeeded else errors_of(run))
-
-
-def state_of(run: Execution, otherwise: str = "unfinished") -> str:
-    """Return a run's state as a message shows it: on one line, and short whatever Domo says."""
-    return cut(run.state or otherwise, _LONGEST_STATE)
-
-
-def errors_of(run: Execution) -> str:
-    """Return Domo's own words for why a run failed, on one line; empty where it said nothing.
-
-    Examples
-    --------
-    >>> from domo_magic.execution import Execution
-    >>> errors_of(Execution(25777, 3, {"errors": [{"message": "login refused"}]}))
-    'login refused'
-    """
-    errors = run.fields.get("errors")
-    items = errors if isinstance(errors, list) else [errors]
-    return cut("; ".join(filter(None, map(_words, items))), _LONGEST_TEXT)
-
-
-def _words(item: object) -> str:
-    """Return the text of an error whose shape nobody documents."""
-    if item is None or isinstance(item, str):
-        return item or ""
-    if isinstance(item, dict):
-        for key in ("message", "errorMessage", "description", "text", "reason"):
-            if isinstance(item.get(key), str):
-                return str(item[key])
-    try:
-        return json.dumps(item, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return str(item)
-    except RecursionError:
-        return "an error nested too deeply to show"
 
 
 def mark(run: Execution) -> str:

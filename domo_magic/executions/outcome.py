@@ -7,7 +7,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from domo_magic.display.lines import errors_of, state_of
 from domo_magic.display.output import screen
 from domo_magic.display.progress import verdicts
 from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
@@ -16,7 +15,7 @@ from domo_magic.executions.follower import Follower
 from domo_magic.executions.reconcile import settle
 from domo_magic.executions.resolve import newest_run, targets_of
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import Execution
+from domo_magic.model.execution import Execution, errors_of, state_of
 from domo_magic.model.formatting import duration_text
 from domo_magic.model.frame import frame
 

@@ -6,13 +6,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from domo_magic.display.lines import state_of
 from domo_magic.errors import AlreadyRunning, DomoError, TriggerOutcomeUnknown
 from domo_magic.executions import recent
 from domo_magic.executions.reconcile import look, settle
 from domo_magic.http.client import Uncertain
 from domo_magic.model.concurrency import each
-from domo_magic.model.execution import Execution
+from domo_magic.model.execution import Execution, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

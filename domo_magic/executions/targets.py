@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from domo_magic.errors import TargetError
+from domo_magic.model.frame import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or its page's address in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
+#: By one of these a Series is known to be a row, of runs or of streams.
+_COLUMNS = frozenset({*COLUMNS, "dataSetId", "provider", "status", "rows", "updatedAt"})
 _COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
 _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
@@ -152,10 +155,8 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
         )
     elif hasattr(value, "columns"):
         yield from _of_frame(value, meant)
-    elif isinstance(value, dict):
-        raise TargetError("a dict is no target", "give its keys or values as a list")
-    elif hasattr(value, "to_frame") and "streamId" in getattr(value, "index", ()):
-        yield from _of_frame(value.to_frame().T, meant)  # one row of a frame
+    elif (record := _record(value)) is not None:
+        yield _of_record(record, meant)
     elif getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}:  # numpy counts them in numbers
         raise TargetError(f"{value.dtype} is no id", _HOW if meant == "streams" else _HOW_RUN)
     elif hasattr(value, "tolist"):
@@ -163,9 +164,41 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
         yield from each(items, meant) if isinstance(items, list) else [_item(items, meant)]
     elif isinstance(value, _COLLECTIONS) or hasattr(value, "__next__"):
         for item in value:
-            yield _item(item, meant)
+            record = _record(item)
+            yield _item(item, meant) if record is None else _of_record(record, meant)
     else:
         yield _item(value, meant)
+
+
+def _record(value: Any) -> dict[str, Any] | None:
+    """Return what has names for its values as a dict: a dict, a named tuple, a row of a frame."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    # A Series of ids may well have names as its index; a row has the names of our columns.
+    if hasattr(value, "to_frame") and hasattr(value, "items") and _COLUMNS.intersection(value.index):
+        return dict(value.items())
+    return None
+
+
+def _of_record(record: dict[str, Any], meant: Meant) -> Target:
+    """Return the run or stream of a record with names; its other numbers are never ids."""
+    if "streamId" not in record:
+        names = shown(", ".join(map(str, record)))
+        raise TargetError(
+            f"a record without a streamId is not a target; it has {names}", "give its streamId alone"
+        )
+    target = _item(record["streamId"], meant)
+    execution = record.get("executionId")
+    if meant == "runs" and execution is not None and str(execution) not in {"nan", "<NA>"}:
+        target = word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
+    elif meant == "runs" and "executionId" in record:
+        raise TargetError(
+            f"a row of stream {target.text} has no executionId", f"%domo_runs {target.text} shows its runs"
+        )
+    instance = record.get("instance")
+    return replace(target, instance=instance) if isinstance(instance, str) else target
 
 
 def _of_text(text: str, meant: Meant) -> Iterator[Target]:

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from domo_magic.warned import warn
+from domo_magic.errors import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

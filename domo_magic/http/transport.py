@@ -14,7 +14,7 @@ from requests import exceptions as broken
 from domo_magic.errors import ConnectionFailed
 from domo_magic.http import connection
 from domo_magic.http.redaction import Blanking
-from domo_magic.http.response import Answer
+from domo_magic.http.response import Answer, plain
 
 if TYPE_CHECKING:
     from domo_magic.http.address import Address
@@ -217,6 +217,14 @@ class Transport:
 
     def _lost(self, error: Exception) -> Lost:
         sent = connection.sent()
+        if sent is None and type(error) is OSError:
+            # Before any connection that is requests' own: certificates that cannot be read.
+            lost = Lost(
+                f"{self._address.host} could not be reached: {plain(str(error))}",
+                "look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE in the environment",
+            )
+            lost.sent = False
+            return lost
         lost = Lost(f"{self._address.host} could not be reached: {self._meaning(error)}", _advice(error))
         lost.sent = not _proves_unsent(error) if sent is None else sent
         return lost

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
 from domo_magic.errors import InvalidResponse
+from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ MILLISECONDS_FROM = 1e11
 EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 _INT64 = 2**63
+_LONGEST_TEXT = 300
+_LONGEST_STATE = 60
 _MICROSECONDS = 1_000_000
 # A number of more may have more digits than a float holds.
 _SAFE_LETTERS = 15
@@ -290,3 +293,38 @@ class Execution:
         """Whether a person or a program started it; a missing ``runType`` does not rule it out."""
         run_type = self.fields.get("runType")
         return run_type is None or str(run_type).upper() == "MANUAL"
+
+
+def state_of(run: Execution, otherwise: str = "unfinished") -> str:
+    """Return a run's state as a message shows it: on one line, and short whatever Domo says."""
+    return cut(run.state or otherwise, _LONGEST_STATE)
+
+
+def errors_of(run: Execution) -> str:
+    """Return Domo's own words for why a run failed, on one line; empty where it said nothing.
+
+    Examples
+    --------
+    >>> from domo_magic.execution import Execution
+    >>> errors_of(Execution(25777, 3, {"errors": [{"message": "login refused"}]}))
+    'login refused'
+    """
+    errors = run.fields.get("errors")
+    items = errors if isinstance(errors, list) else [errors]
+    return cut("; ".join(filter(None, map(_words, items))), _LONGEST_TEXT)
+
+
+def _words(item: object) -> str:
+    """Return the text of an error whose shape nobody documents."""
+    if item is None or isinstance(item, str):
+        return item or ""
+    if isinstance(item, dict):
+        for key in ("message", "errorMessage", "description", "text", "reason"):
+            if isinstance(item.get(key), str):
+                return str(item[key])
+    try:
+        return json.dumps(item, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(item)
+    except RecursionError:
+        return "an error nested too deeply to show"

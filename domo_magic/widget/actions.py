@@ -281,7 +281,7 @@ def compared(domo: Connection, runs: Sequence[Execution]) -> Any:
 def judgements(domo: Connection, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     """Return the verdict of every run, with a sentence where there is something to tell."""
     from domo_magic.analysis.sentences import sentence
-    from domo_magic.display.lines import errors_of
+    from domo_magic.model.execution import errors_of
 
     by_key = {key_of(run): run for run in runs}
     found: dict[Key, Judgement] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domo_magic.display import lines
-from domo_magic.model.execution import Execution
+from domo_magic.model.execution import Execution, errors_of
 
 ENDED = {"startedAt": 100, "endedAt": 292, "rowsInserted": 283_429}
 
@@ -105,7 +105,7 @@ def test_a_failure_says_why() -> None:
 )
 def test_errors_of_any_shape_are_one_line(errors: object, expected: str) -> None:
     """Nobody documents the shape of an error: text is taken where it usually is, else the JSON."""
-    assert lines.errors_of(run(errors=errors)) == expected
+    assert errors_of(run(errors=errors)) == expected
 
 
 def test_errors_nested_too_deeply_are_said_so() -> None:
@@ -113,12 +113,12 @@ def test_errors_nested_too_deeply_are_said_so() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert lines.errors_of(run(errors=[deep])) == "an error nested too deeply to show"
+    assert errors_of(run(errors=[deep])) == "an error nested too deeply to show"
 
 
 def test_long_errors_are_cut() -> None:
     """A stack of a server is cut to 300 characters."""
-    text = lines.errors_of(run(errors=["x" * 10_000]))
+    text = errors_of(run(errors=["x" * 10_000]))
     assert len(text) == 300
     assert text.endswith("…")
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import domo_magic
+from domo_magic.errors import DomoWarning
 from domo_magic.sandbox import faults
-from domo_magic.warned import DomoWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import namedtuple
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -185,7 +186,6 @@ def test_the_address_of_a_page_names_a_dataset_and_its_host(text: str, host: str
         pd.Series([], dtype="Int64"),
         pd.DataFrame({"streamId": []}),
         pd.DataFrame({"id": [25775]}),
-        {"streamId": 25775},
         [25775, None],
         [25775, True],
         [[25775]],
@@ -411,3 +411,32 @@ def test_a_frame_of_another_library_has_columns_too() -> None:
         columns = ("streamId",)
 
     assert [target.stream_id for target in parse(Other(streamId=[25775, 371]))] == [25775, 371]
+
+
+Row = namedtuple("Row", ["streamId", "rows"])  # noqa: PYI024  what itertuples gives
+Nameless = namedtuple("Nameless", ["id", "rows"])  # noqa: PYI024  the same
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Row(25775, 283), {"streamId": 25775, "rows": 283}, pd.Series({"streamId": 25775, "rows": 283})],
+    ids=["named tuple", "dict", "row"],
+)
+@pytest.mark.parametrize("many", [False, True], ids=["one", "in a list"])
+def test_a_record_is_its_stream_and_its_other_numbers_are_no_ids(record: object, *, many: bool) -> None:
+    """Of a row with names the streamId is meant, never the number of rows beside it."""
+    found = parse([record] if many else record)
+    assert [target.stream_id for target in found] == [25775]
+
+
+@pytest.mark.parametrize("record", [Nameless(1, 2), {"rows": 283}, pd.Series({"rows": 283}), {}])
+def test_a_record_without_a_stream_is_refused(record: object) -> None:
+    """Nothing is guessed from a record that names no stream."""
+    with pytest.raises(TargetError, match="streamId"):
+        parse(record)
+
+
+def test_a_record_of_a_run_is_that_run() -> None:
+    """Where runs are meant the record's executionId goes with its streamId."""
+    (target,) = parse({"streamId": 25775, "executionId": 2, "rows": 9}, "runs")
+    assert (target.stream_id, target.execution_id) == (25775, 2)

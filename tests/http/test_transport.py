@@ -27,7 +27,7 @@ import requests
 import requests_mock
 import responses
 
-from domo_magic.errors import ApiError, DomoError, TriggerOutcomeUnknown
+from domo_magic.errors import ApiError, ConnectionFailed, DomoError, TriggerOutcomeUnknown
 from domo_magic.executions import session
 from domo_magic.http import transport
 from domo_magic.http.address import address
@@ -804,3 +804,16 @@ def test_no_error_carries_the_request_along(
         assert not isinstance(getattr(error, "request", None), requests.PreparedRequest)
         assert error.__context__ is None or error.__context__ is error.__cause__
         error = error.__cause__ or error.__context__
+
+
+def test_certificates_that_cannot_be_read_start_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that is not there is said at once, with the variable to look at: no byte has left."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/bundle.pem")
+    one = session.open_connection(
+        Login(address("https://localhost:9"), Token(TOKEN), "the test"), sandbox=True
+    )
+    with pytest.raises(ConnectionFailed, match="REQUESTS_CA_BUNDLE") as caught:
+        one.client.start(25775)
+    assert "/nonexistent/bundle.pem" in str(caught.value)
+    assert not caught.value.sent
+    one.client.close()

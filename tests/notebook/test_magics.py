@@ -19,10 +19,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from domo_magic import errors
-from domo_magic.errors import ConfigurationError, DomoError, TargetError
+from domo_magic.errors import ConfigurationError, DomoError, DomoWarning, TargetError
 from domo_magic.executions import session
 from domo_magic.notebook import arguments
-from domo_magic.warned import DomoWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
