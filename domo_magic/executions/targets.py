@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from domo_magic.errors import TargetError
-from domo_magic.model.frame import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +22,9 @@ _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or its page's address in Domo"
 _HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
 #: By one of these a Series is known to be a row, of runs or of streams.
-_COLUMNS = frozenset({*COLUMNS, "dataSetId", "provider", "status", "rows", "updatedAt"})
+_COLUMNS = frozenset(
+    ("streamId", "executionId", "currentState", "startedAt", "rowsInserted", "dataSetId", "provider", "rows")
+)
 _COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
 _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
