@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _OURS = b"domo_magic"
 # Spreadsheets skip what is blank before a formula, and read full-width signs as the usual ones.
-_FORMULA = re.compile("[\t\r\n]|[\\s\\x00-\\x1f\u200b\ufeff]*[-=+@\uff1d\uff0b\uff0d\uff20]")
+_BLANK, _SIGNS = "[\\s\\x00-\\x1f\u200b\ufeff]*", "[-=+@\uff1d\uff0b\uff0d\uff20]"
+_FORMULA = re.compile(f"[\t\r\n]|{_BLANK}{_SIGNS}")
+# Where ; or a tab separates the columns, as in most of Europe, a formula can begin in the middle of a text.
+_LATER_FORMULA = re.compile(f"(;|(?<=\\S)[\t\r\n])(?={_BLANK}{_SIGNS})")
 
 
 def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -114,7 +117,10 @@ def _holds_text(dtype: Any) -> bool:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    if not isinstance(value, str):
+        return value
+    value = _LATER_FORMULA.sub(r"\1'", value)
+    return f"'{value}" if _FORMULA.match(value) else value
 
 
 def _texts(frame: pd.DataFrame) -> dict[str, Any]:

@@ -130,7 +130,9 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     """Draw one stream: the band, the baseline, the runs, and words beside those that need them."""
     ink = _ink()
     _dress(ax, ink, small=small)
-    ax.set_title(_name(stream), loc="left", color=ink, fontsize="medium" if small else "large")
+    # A name is a name: two dollar signs in it are no formula.
+    size = "medium" if small else "large"
+    ax.set_title(_name(stream), loc="left", color=ink, fontsize=size, parse_math=False)
     stream = stream[stream["startedAt"].between(*_SENSIBLE, inclusive="neither")]
     top, unit = _scale(stream, metric)
     ax.set_ylabel(_TITLES[metric] + (f" ({unit.name})" if unit.name else ""), color=ink)

@@ -81,6 +81,18 @@ def test_no_text_begins_like_a_formula(tmp_path: Path) -> None:
     assert rows == [[f"'{text}"] * 3 + ["-1", "a=1 - b"] for text in formulas]
 
 
+@pytest.mark.parametrize(
+    "text", ["a;=cmd|' /C calc'!A0;b", "Sales;=HYPERLINK(A1);", "x\t=1+1", "a; @SUM(1)", ";-1"]
+)
+def test_split_at_semicolons_or_tabs_no_text_is_a_formula(text: str, tmp_path: Path) -> None:
+    """Where ; separates the columns, as in most of Europe, a text is split there, and stays text."""
+    pd.DataFrame({"toe": pd.array([text], dtype="string")}).domo.to_csv(tmp_path / "table.csv")
+    written = (tmp_path / "table.csv").read_text()
+    for delimiter in ";\t,":
+        for row in csv.reader(written.splitlines(), delimiter=delimiter):
+            assert not [cell for cell in row if cell.lstrip()[:1] in set("=+-@")]
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A file that is not there, that is no Parquet, and one that is damaged are told apart."""
     path = tmp_path / "runs.parquet"

@@ -22,6 +22,7 @@ from domo_magic.model.frame import empty, frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 START = 1_700_000_000
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
@@ -288,3 +289,12 @@ def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'domo-magic\[plots\]'"):
         plots.plot(runs_of())
+
+
+@pytest.mark.parametrize("name", ["Cost $ by $", "$x$", r"$\frac{$"])
+def test_dollars_in_a_name_are_no_formula(name: str, tmp_path: Path) -> None:
+    """A DataSet's name is drawn as it is, also where mathtext would break on it."""
+    fields = {"currentState": "SUCCESS", "startedAt": 100, "endedAt": 160, "rowsInserted": 5}
+    ax = plots.plot(frame([Execution(7, 1, fields, name)]))
+    ax.figure.savefig(tmp_path / "name.png")
+    assert ax.get_title(loc="left") == f"{name} · stream 7"
