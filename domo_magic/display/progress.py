@@ -219,6 +219,7 @@ def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
     from domo_magic.analysis.baseline import compare, sentence
     from domo_magic.model.frame import frame
 
+    runs = [run for run in runs if run.execution_id is not None]
     wanted = {(run.stream_id, run.execution_id) for run in runs if run.finished}
     if not wanted:
         return {}

@@ -107,7 +107,9 @@ class Connection:
 
     def learned(self, stream_id: int, runs: Sequence[Execution]) -> None:
         """Keep what a stream's runs are compared with, of all its runs, newest first."""
-        self.past[stream_id] = [run for run in runs if run.succeeded][:_PAST]
+        # A start that Domo answered without an id may be listed as recorded here; it cannot be told apart.
+        named = [run for run in runs if run.succeeded and run.execution_id is not None]
+        self.past[stream_id] = named[:_PAST]
 
     def ended(self, run: Execution) -> None:
         """Remember a run that has ended well as the newest of its stream's past."""

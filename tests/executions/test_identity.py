@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import domo_magic
-from domo_magic.errors import InvalidResponse, RunTimeout, TriggerOutcomeUnknown
+from domo_magic.errors import DomoWarning, InvalidResponse, RunTimeout, TriggerOutcomeUnknown
 from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
@@ -117,3 +117,16 @@ def test_the_sandbox_takes_the_start_of_every_client(sandbox: Sandbox, body: byt
         timeout=10,
     )
     assert response.status_code == 201
+
+
+def test_a_run_without_an_id_in_the_past_breaks_no_wait(domo: Connection, sandbox: Sandbox) -> None:
+    """A start that ended well without saying which run it was is no past to compare with, and no error."""
+    stream = sandbox.world.add_stream(0.1, past=7)
+    sandbox.order(faults.answer(b'{"currentState": "SUCCESS", "startedAt": 1, "endedAt": 2}'))
+    with pytest.warns(DomoWarning, match="without saying which run"):
+        domo_magic.run(stream)
+    panel = domo_magic.panel(stream)
+    assert panel.join(30)
+    run = domo_magic.run(stream, wait=True)
+    assert run["currentState"].tolist() == ["SUCCESS"]
+    panel.close()
