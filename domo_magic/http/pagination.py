@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domo_magic.errors import NotFound
+from domo_magic.errors import InvalidResponse, NotFound
 from domo_magic.http.client import PAGE
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import whole
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Runs that appear between two questions, or that the newest id does not count yet.
 _OVERLAP = 10
+# More than one every 15 minutes for five years: a server that passes over `offset` lists for ever.
+_MOST = 200_000
 
 
 def newest(client: Client, stream_id: int, count: int, *, deadline: float | None = None) -> list[Execution]:
@@ -144,6 +146,11 @@ def everything(
         if page.keys() <= found.keys():
             return found
         found |= page
+        if len(found) > _MOST:
+            raise InvalidResponse(
+                f"unexpected response from Domo for stream {stream_id}: its list of executions does not end",
+                "a proxy may be in between; try again in a while",
+            )
         # Runs that appear while paging shift what is newest first: pages overlap a little.
         offset += len(page) - min(_OVERLAP, len(page) // 2)
 

@@ -15,7 +15,7 @@ from domo_magic.sandbox import faults
 if TYPE_CHECKING:
     from domo_magic.executions.session import Connection
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault
+    from domo_magic.sandbox.faults import Fault, Request
 
 
 def execution(stream_id: int, execution_id: int | None, state: str = "ACTIVE", **fields: object) -> Fault:
@@ -130,3 +130,23 @@ def test_a_run_without_an_id_in_the_past_breaks_no_wait(domo: Connection, sandbo
     run = domo_magic.run(stream, wait=True)
     assert run["currentState"].tolist() == ["SUCCESS"]
     panel.close()
+
+
+def test_a_list_without_an_end_is_left_at_the_deadline(domo: Connection, sandbox: Sandbox) -> None:
+    """A server with new ids on every page is not asked beyond the time for looking."""
+    numbers = iter(range(1, 10**9))
+
+    def endless(request: Request) -> Fault | None:
+        if "executions?" not in request.path:
+            return None
+        page = [{"executionId": next(numbers), "currentState": "SUCCESS"} for _ in range(20)]
+        return faults.answer(json.dumps(page).encode())
+
+    stream = sandbox.world.add_stream(500)
+    sandbox.order(faults.status(500))
+    sandbox.decide = endless
+    with pytest.raises(TriggerOutcomeUnknown):
+        domo_magic.run(stream)
+    (post,) = [request for request in sandbox.requests if request.method == "POST"]
+    # Every request leaves before the deadline; a busy machine may see it a little later.
+    assert sandbox.requests[-1].at - post.at < domo.timing.look + 1.0
