@@ -19,7 +19,7 @@ def started(run: Execution) -> str:
 
     Examples
     --------
-    >>> from domo_magic.execution import Execution
+    >>> from domo_magic.model.execution import Execution
     >>> started(Execution(25775, 2, {"currentState": "ACTIVE"}, "Sales Orders", "mycompany"))
     '25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2'
     """
@@ -34,7 +34,7 @@ def adopted(run: Execution, elapsed: float | None) -> str:
 
     Examples
     --------
-    >>> from domo_magic.execution import Execution
+    >>> from domo_magic.model.execution import Execution
     >>> adopted(Execution(25775, 2, {"currentState": "ACTIVE"}), 192.0)
     '25775/2 has been running for 3 min 12 s; it is taken up, none was started'
     """
@@ -67,7 +67,7 @@ def aborting(run: Execution, elapsed: float | None) -> str:
 
     Examples
     --------
-    >>> from domo_magic.execution import Execution
+    >>> from domo_magic.model.execution import Execution
     >>> aborting(Execution(25775, 2, {"currentState": "ACTIVE"}), 8.0)
     '25775/2 ACTIVE · 8.0 s · aborting'
     """
@@ -102,7 +102,7 @@ def ended(run: Execution, verdict: str) -> str:
 
     Examples
     --------
-    >>> from domo_magic.execution import Execution
+    >>> from domo_magic.model.execution import Execution
     >>> fields = {"currentState": "SUCCESS", "startedAt": 100, "endedAt": 292, "rowsInserted": 283429}
     >>> ended(Execution(25775, 2, fields), "usual")
     '25775/2 SUCCESS · 3 min 12 s · 283,429 rows · usual'

@@ -191,13 +191,8 @@ def _of_record(record: dict[str, Any], meant: Meant) -> Target:
             f"a record without a streamId is not a target; it has {names}", "give its streamId alone"
         )
     target = _item(record["streamId"], meant)
-    execution = record.get("executionId")
-    if meant == "runs" and execution is not None and str(execution) not in {"nan", "<NA>"}:
-        target = word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
-    elif meant == "runs" and "executionId" in record:
-        raise TargetError(
-            f"a row of stream {target.text} has no executionId", f"%domo_runs {target.text} shows its runs"
-        )
+    if meant == "runs" and "executionId" in record:
+        target = _run_of(target, record["executionId"])
     instance = record.get("instance")
     return replace(target, instance=instance) if isinstance(instance, str) else target
 
@@ -230,13 +225,17 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
         yield from streams
         return
     for target, execution in zip(streams, table["executionId"], strict=True):
-        if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
-            raise TargetError(
-                f"a row of stream {target.text} has no executionId",
-                f"%domo_runs {target.text} shows its runs",
-            )
-        run = word(f"{target.stream_id}/{_item(execution, meant).stream_id}", meant)
-        yield replace(run, instance=target.instance)
+        yield replace(_run_of(target, execution), instance=target.instance)
+
+
+def _run_of(target: Target, execution: object) -> Target:
+    """Return the run of a row: its stream with its execution id."""
+    if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
+        raise TargetError(
+            f"a row of stream {target.text} has no executionId",
+            f"%domo_runs {target.text} shows its runs",
+        )
+    return word(f"{target.stream_id}/{_item(execution, 'runs').stream_id}", "runs")
 
 
 def _item(value: object, meant: Meant) -> Target:

@@ -305,7 +305,7 @@ def errors_of(run: Execution) -> str:
 
     Examples
     --------
-    >>> from domo_magic.execution import Execution
+    >>> from domo_magic.model.execution import Execution
     >>> errors_of(Execution(25777, 3, {"errors": [{"message": "login refused"}]}))
     'login refused'
     """
