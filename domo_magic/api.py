@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.display.output import screen
 from domo_magic.display.progress import Board
 from domo_magic.errors import TargetError
-from domo_magic.executions import session, targets
+from domo_magic.executions import targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.outcome import follow, interruptible, result, runs_named, runs_started_here
 from domo_magic.executions.resolve import stream_ids, targets_of
+from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
 from domo_magic.model.execution import Execution, state_of
 from domo_magic.orders import Order, one_of, patience_of, start
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.executions.outcome import OnFailure
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.executions.start import IfRunning
     from domo_magic.http.credentials import Login
 
@@ -57,14 +58,14 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
 
 def use(login: Login, *, sandbox: bool = False) -> None:
     """Make a login the one that what follows goes to, and say so."""
-    domo = session.use(session.open_connection(login, sandbox=sandbox))
-    screen().say(("running", _using(domo)))
+    session = use_session(open_session(login, sandbox=sandbox))
+    screen().say(("running", _using(session)))
 
 
-def _using(domo: Connection) -> str:
-    if domo.instance == session.SANDBOX:
-        return f"using a sandbox Domo at {domo.login.address.host}; its streams: %domo_streams"
-    return f"using {domo.login.address.host}, token from {domo.login.source}, not tried yet"
+def _using(session: Session) -> str:
+    if session.instance == SANDBOX:
+        return f"using a sandbox Domo at {session.login.address.host}; its streams: %domo_streams"
+    return f"using {session.login.address.host}, token from {session.login.source}, not tried yet"
 
 
 def _sandbox() -> Login:
@@ -127,7 +128,7 @@ def run(
     RunFailed, RunTimeout, InvalidResponse
         While waiting.
     RunInterrupted
-        The person interrupted; the runs go on.
+        The user interrupted; the runs go on.
 
     Examples
     --------
@@ -137,15 +138,15 @@ def run(
     patience = patience_of(timeout, wait=wait)
     one_of("on_failure", on_failure, ("raise", "return"))
     order = Order(if_running, label, max_parallel)
-    domo = session.current(instance)
-    board = Board(domo, screen(), moving=wait)
+    session = current_session(instance)
+    board = Board(session, screen(), moving=wait)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):
-        started, errors = start(domo, stream_ids(domo, wanted), order, board, known)
+        started, errors = start(session, stream_ids(session, wanted), order, board, known)
         if not wait:
             board.finish({})
             return result(started, errors)
-        return follow(domo, started, errors, board, patience, on_failure)
+        return follow(session, started, errors, board, patience, on_failure)
 
 
 def wait(
@@ -181,7 +182,7 @@ def wait(
     RunFailed, RunTimeout
         The first in the order given, naming every run that failed.
     RunInterrupted
-        The person interrupted; the runs go on.
+        The user interrupted; the runs go on.
 
     Examples
     --------
@@ -190,16 +191,16 @@ def wait(
     patience = patience_of(timeout, wait=True)
     one_of("on_failure", on_failure, ("raise", "return"))
     wanted = None if runs is None else targets.understood(runs, "runs")
-    domo = session.current(instance)
-    board = Board(domo, screen(), moving=True)
+    session = current_session(instance)
+    board = Board(session, screen(), moving=True)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):
-        found, errors = runs_started_here(domo) if wanted is None else runs_named(domo, wanted)
+        found, errors = runs_started_here(session) if wanted is None else runs_named(session, wanted)
         known += found
         for each_run, error in zip(found, errors, strict=True):
             if error is None:
                 board.waited_for(each_run)
-        return follow(domo, found, errors, board, patience, on_failure, stale=wanted is None)
+        return follow(session, found, errors, board, patience, on_failure, stale=wanted is None)
 
 
 def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.DataFrame:  # noqa: A002
@@ -228,35 +229,35 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     RunTimeout
         Domo took the order, but after two minutes the run had not ended.
     RunInterrupted
-        The person interrupted.
+        The user interrupted.
 
     Examples
     --------
     >>> cancel("25775/2")
     """
     wanted = targets.understood(runs, "runs")
-    domo = session.current(instance)
+    session = current_session(instance)
     shown = screen()
     with interruptible(list):
         meant: dict[tuple[int, int | None], Execution] = {}
-        for stream_id, execution_id in targets_of(domo, wanted):
+        for stream_id, execution_id in targets_of(session, wanted):
             of_target = (
-                unfinished(domo, stream_id, every=all)
+                unfinished(session, stream_id, every=all)
                 if execution_id is None
-                else [domo.joined(Execution(stream_id, execution_id))]
+                else [session.joined(Execution(stream_id, execution_id))]
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
             if not of_target:
                 shown.say(("good", f"stream {stream_id} has never run; nothing was cancelled"))
         seen, errors = abort(
-            domo,
+            session,
             list(meant.values()),
             lambda run: shown.say(("good", f"{run.run} had already ended: {state_of(run, 'state unknown')}")),
         )
-    board = Board(domo, shown, moving=True, aborting=True)
+    board = Board(session, shown, moving=True, aborting=True)
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
     for run in going:
         shown.say(("running", f"{run.run} {state_of(run)} · Domo was asked to abort it"))
     for run in going:
         board.waited_for(run)
-    return follow(domo, seen, errors, board, domo.timing.abort, "return", aborted=True)
+    return follow(session, seen, errors, board, session.timeouts.abort, "return", aborted=True)

@@ -12,7 +12,7 @@
         │   ├── AuthenticationError     401, 403
         │   ├── NotFound                404
         │   └── RateLimited             429
-        ├── InvalidResponse         Domo's answer makes no sense
+        ├── InvalidResponse         Domo's response makes no sense
         ├── RunFailed               a run ended in anything but SUCCESS
         ├── RunTimeout              a run had not ended in time
         └── AlreadyRunning          a run is unfinished, and another was not wanted
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 class _Told:
     """What all our errors share: two sentences, the rows, and a short face in IPython."""
 
-    what: str
-    todo: str
+    summary: str
+    hint: str
     executions: tuple[Execution, ...] = ()
 
     def __str__(self) -> str:
-        text = f"{self.what}\n{self.todo}" if self.todo else self.what
+        text = f"{self.summary}\n{self.hint}" if self.hint else self.summary
         # Whatever a server said: no terminal is told anything by it, and every kernel can send it.
         return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
@@ -80,14 +80,14 @@ class DomoError(_Told, Exception):
 
     Parameters
     ----------
-    what : str
+    summary : str
         What happened, one sentence.
-    todo : str, optional
+    hint : str, optional
         What to do about it, the second line of the message.
 
     Attributes
     ----------
-    what, todo : str
+    summary, hint : str
         The two sentences.
     executions : tuple of Execution
         The runs this is about; `rows` shows them as a frame.
@@ -99,10 +99,10 @@ class DomoError(_Told, Exception):
     mend it
     """
 
-    def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(what, todo)
-        self.what = what
-        self.todo = todo
+    def __init__(self, summary: str, hint: str = "") -> None:
+        super().__init__(summary, hint)
+        self.summary = summary
+        self.hint = hint
 
 
 class ConfigurationError(DomoError):
@@ -114,7 +114,7 @@ class TargetError(DomoError, ValueError):
 
 
 class ConnectionFailed(DomoError):
-    """Domo could not be reached, or did not answer; nothing was started.
+    """Domo could not be reached, or did not response; nothing was started.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class ConnectionFailed(DomoError):
 
 
 class TriggerOutcomeUnknown(DomoError):
-    """A start may have reached Domo, but no answer says so."""
+    """A start may have reached Domo, but no response says so."""
 
 
 class ApiError(DomoError):
@@ -143,9 +143,9 @@ class ApiError(DomoError):
     """
 
     def __init__(
-        self, what: str, todo: str = "", *, status: int = 0, message: str = "", toe: str = ""
+        self, summary: str, hint: str = "", *, status: int = 0, message: str = "", toe: str = ""
     ) -> None:
-        super().__init__(what, todo)
+        super().__init__(summary, hint)
         self.status = status
         self.message = message
         self.toe = toe
@@ -164,7 +164,7 @@ class RateLimited(ApiError):
 
 
 class InvalidResponse(DomoError):
-    """Domo's answer is not what it should be: HTML, cut off, too large, of the wrong shape."""
+    """Domo's response is not what it should be: HTML, cut off, too large, of the wrong shape."""
 
 
 class RunFailed(DomoError):
@@ -186,24 +186,24 @@ class RunInterrupted(_Told, KeyboardInterrupt):
 
     Parameters
     ----------
-    what, todo : str
+    summary, hint : str
         What happened and what to do.
     """
 
-    def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(what, todo)
-        self.what = what
-        self.todo = todo
+    def __init__(self, summary: str, hint: str = "") -> None:
+        super().__init__(summary, hint)
+        self.summary = summary
+        self.hint = hint
 
 
 class DomoWarning(UserWarning):
-    """Something that a person should know although what was asked for was done."""
+    """Something that a user should know although what was asked for was done."""
 
 
 def warn(text: str, kind: type[UserWarning] = DomoWarning, *, sent: bool = False) -> None:
     """Warn without a line of code beside it: what was written is right.
 
-    Where a person's filter makes an error of it, that is raised only before anything was `sent`.
+    Where a user's filter makes an error of it, that is raised only before anything was `sent`.
     """
     try:
         warnings.warn_explicit(text, kind, "domo_magic", 1)

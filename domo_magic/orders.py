@@ -1,4 +1,4 @@
-"""What a person orders: options checked, runs started and shown."""
+"""What a user orders: options checked, runs started and shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.display.output import background_screen
 from domo_magic.display.progress import Board
 from domo_magic.errors import DomoError, TargetError, warn
-from domo_magic.executions import session, targets, times
+from domo_magic.executions import targets, times
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import stream_ids
+from domo_magic.executions.session import current_session
 from domo_magic.executions.start import start_streams
 from domo_magic.model.concurrency import THREADS
 from domo_magic.model.execution import Execution
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.executions.start import IfRunning, Outcome
 
 
@@ -51,7 +52,7 @@ class Order:
 
 
 def start(
-    domo: Connection, ids: Sequence[int], order: Order, board: Board, known: list[Execution] | None = None
+    session: Session, ids: Sequence[int], order: Order, board: Board, known: list[Execution] | None = None
 ) -> tuple[list[Execution], list[DomoError | None]]:
     """Start the streams and show each; return the runs and what went wrong, in the order of `ids`.
 
@@ -69,11 +70,11 @@ def start(
             board.started(outcome.execution)
 
     def so_far() -> list[Execution]:
-        return [_known_so_far(domo, stream_id, outcomes) for stream_id in ids]
+        return [_known_so_far(session, stream_id, outcomes) for stream_id in ids]
 
     with interruptible(so_far, lambda: board.finish({})):
         start_streams(
-            domo,
+            session,
             ids,
             label=order.label,
             if_running=order.if_running,
@@ -96,19 +97,19 @@ def run_in_background(streams: Any, order: Order, instance: str | None = None) -
     DomoError
         As for `run` without waiting.
     """
-    domo = session.current(instance)
-    board = Board(domo, background_screen(), moving=True)
+    session = current_session(instance)
+    board = Board(session, background_screen(), moving=True)
     known: list[Execution] = []
     with interruptible(lambda: known, lambda: board.finish({})):
-        ids = stream_ids(domo, targets.understood(streams, "streams"))
-        started, errors = start(domo, ids, order, board, known)
+        ids = stream_ids(session, targets.understood(streams, "streams"))
+        started, errors = start(session, ids, order, board, known)
         board.keep_up([run for run, error in zip(started, errors, strict=True) if error is None])
     return result(started, errors)
 
 
-def _known_so_far(domo: Connection, stream_id: int, outcomes: dict[int, Outcome]) -> Execution:
+def _known_so_far(session: Session, stream_id: int, outcomes: dict[int, Outcome]) -> Execution:
     outcome = outcomes.get(stream_id)
-    return outcome.execution if outcome else domo.known(Execution(stream_id))
+    return outcome.execution if outcome else session.known(Execution(stream_id))
 
 
 def patience_of(timeout: float | str | None, *, wait: bool) -> float | None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import DomoError, TargetError, Warn, warn
-from domo_magic.executions import listing, session, targets, times
+from domo_magic.executions import listing, targets, times
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import stream_ids
+from domo_magic.executions.session import current_session
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import SUCCESS, Execution
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.analysis.baseline import Baseline
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
 
-# States that a stream may well not have: none of them is an answer, not a mistake.
+# States that a stream may well not have: none of them is an response, not a mistake.
 _OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
 # Of so many runs the states and labels are looked at, and so many of them named.
 _LOOKED_AT = 100
@@ -83,8 +84,8 @@ def runs(
     >>> runs(25775, since="7d", state="ERROR")
     """
     domo_targets = None if streams is None else targets.understood(streams, "streams", repeats=True)
-    domo = session.current(instance)
-    began = 0 if since is None else int(times.since(since, domo.clock.time()) * 1e6)
+    session = current_session(instance)
+    began = 0 if since is None else int(times.since(since, session.clock.time()) * 1e6)
     most = limit_of(limit)
     # One more than is shown tells whether there are more.
     wanted = listing.Wanted(most + 1 if began else most, began, _text("state", state), _text("label", label))
@@ -92,11 +93,11 @@ def runs(
     with interruptible(list):
         ids: list[int] | None = None
         if domo_targets is not None:
-            ids = list(dict.fromkeys(stream_ids(domo, domo_targets, repeats=True)))
-        found = _listed(domo, ids, wanted, refresh=refresh, warn=warn)
+            ids = list(dict.fromkeys(stream_ids(session, domo_targets, repeats=True)))
+        found = _listed(session, ids, wanted, refresh=refresh, warn=warn)
         if found.empty and not (wanted.label is None and (state or SUCCESS).upper() in _OFTEN):
             there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
-            _tell(wanted, _listed(domo, ids, there, refresh=refresh, warn=warn), warn)
+            _tell(wanted, _listed(session, ids, there, refresh=refresh, warn=warn), warn)
     if len(found) > most:
         warn(f"the newest {most:,} runs since then are shown, and there are more; to see them: --limit N")
         found = found.head(most)
@@ -105,12 +106,12 @@ def runs(
 
 
 def _listed(
-    domo: Connection, ids: Sequence[int] | None, wanted: listing.Wanted, *, refresh: bool, warn: Warn
+    session: Session, ids: Sequence[int] | None, wanted: listing.Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     if ids is None:
-        return frame(listing.recorded(domo, wanted, refresh=refresh, warn=warn))
+        return frame(listing.recorded(session, wanted, refresh=refresh, warn=warn))
     with no_collecting():  # thousands of records, which are gone when the frame is made
-        return _of_streams(domo, ids, wanted, refresh=refresh, warn=warn)
+        return _of_streams(session, ids, wanted, refresh=refresh, warn=warn)
 
 
 def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: Warn) -> None:
@@ -126,29 +127,29 @@ def _tell(wanted: listing.Wanted, there: pd.DataFrame, warn: Warn) -> None:
 
 
 def _of_streams(
-    domo: Connection, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: Warn
+    session: Session, ids: Sequence[int], wanted: listing.Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     def ask(stream_id: int) -> listing.Listed | DomoError:
         try:
-            return listing.listed(domo, stream_id, wanted, refresh=refresh, warn=warn)
+            return listing.listed(session, stream_id, wanted, refresh=refresh, warn=warn)
         except DomoError as error:
             return error
 
     # The pages of one stream come side by side; of several streams, the streams do.
-    answers = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
-    lists = [answer for answer in answers if not isinstance(answer, DomoError)]
+    responses = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
+    lists = [response for response in responses if not isinstance(response, DomoError)]
     fields = [record for records, _ in lists for record in records]
     known = [facts for _, facts_of in lists for facts in facts_of]
     if len(lists) < len(ids):
         runs = listing.runs_of((fields, known), wanted.limit)
         failed = [
-            (stream, answer)
-            for stream, answer in zip(ids, answers, strict=True)
-            if isinstance(answer, DomoError)
+            (stream, response)
+            for stream, response in zip(ids, responses, strict=True)
+            if isinstance(response, DomoError)
         ]
         warn.now()
         result(
-            [*runs, *(domo.known(Execution(stream)) for stream, _ in failed)],
+            [*runs, *(session.known(Execution(stream)) for stream, _ in failed)],
             [*([None] * len(runs)), *(error for _, error in failed)],
         )
     return newest_first(table(fields, known), wanted.limit)
@@ -211,9 +212,9 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     if text is not None and not isinstance(text, str):
         raise TargetError(f"{targets.shown(str(text))} is no text", "write part of the DataSet's name")
     most = limit_of(limit)
-    domo = session.current(instance)
+    session = current_session(instance)
     with interruptible(list):
-        columns = listing.streams(domo, (text or "").strip(), most)
+        columns = listing.streams(session, (text or "").strip(), most)
     if text and not columns["streamId"]:
         here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
         warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 from support import Inline, JumpClock
 
-from domo_magic.executions import follower, session
+from domo_magic.executions import follower
+from domo_magic.executions.session import close_sessions, open_session, use_session
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
-from domo_magic.model.timeouts import Timing
+from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
 
 # Where the tests run in the background of a shell, an interrupt is ignored, by what they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,15 +37,15 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Keep the person's Domo, proxies, keyring and history out, and nothing from test to test."""
+    """Keep the user's Domo, proxies, keyring and history out, and nothing from test to test."""
     for name in list(os.environ):
         if name.upper().startswith(_FOREIGN):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("DOMO_MAGIC_HOME", str(tmp_path / "home"))
-    session.forget_all()
+    close_sessions()
     yield
-    session.forget_all()
+    close_sessions()
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def timing() -> Timing:
-    """Give every deadline of the client, divided by 100; but a busy machine may answer late."""
-    return replace(Timing().scaled(1 / 100), connect=5.0, answer=5.0)
+def timeouts() -> Timeouts:
+    """Give every deadline of the client, divided by 100; but a busy machine may response late."""
+    return replace(Timeouts().scaled(1 / 100), connect=5.0, response=5.0)
 
 
 @pytest.fixture
@@ -67,9 +68,9 @@ def login(sandbox: Sandbox) -> Login:
 
 
 @pytest.fixture
-def domo(login: Login, timing: Timing) -> Iterator[Connection]:
-    """Give a connection to the sandbox, its history in memory, which `domo.run(...)` uses too."""
-    one = session.use(session.open_connection(login, timing=timing, sandbox=True))
+def session(login: Login, timeouts: Timeouts) -> Iterator[Session]:
+    """Give a connection to the sandbox, its history in memory, which `session.run(...)` uses too."""
+    one = use_session(open_session(login, timeouts=timeouts, sandbox=True))
     yield one
     one.client.close()
     one.history.close()
@@ -77,7 +78,7 @@ def domo(login: Login, timing: Timing) -> Iterator[Connection]:
 
 @pytest.fixture
 def clock() -> JumpClock:
-    """Give a clock for `still_sandbox` and `still_domo`."""
+    """Give a clock for `still_sandbox` and `still_session`."""
     return JumpClock()
 
 
@@ -89,10 +90,10 @@ def still_sandbox(clock: JumpClock) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def still_domo(still_sandbox: Sandbox, clock: JumpClock) -> Iterator[Connection]:
+def still_session(still_sandbox: Sandbox, clock: JumpClock) -> Iterator[Session]:
     """Give a connection to it with the usual deadlines on the same clock, its history in memory."""
     login = Login(address(still_sandbox.url), Token(still_sandbox.token), "the test")
-    one = session.use(session.open_connection(login, clock=clock, sandbox=True))
+    one = use_session(open_session(login, clock=clock, sandbox=True))
     yield one
     one.client.close()
     one.history.close()

@@ -55,7 +55,7 @@ class Inline:
 
 
 def environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
-    """Return an environment with nothing of the person's, whose Domo is the sandbox."""
+    """Return an environment with nothing of the user's, whose Domo is the sandbox."""
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("DOMO", "JUPYTER", "IPY"))
     }

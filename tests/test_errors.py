@@ -58,7 +58,7 @@ class TestEvery:
     def test_the_message_is_what_happened_and_what_to_do(self, kind: type[DomoError]) -> None:
         """Two lines; one where there is nothing to do."""
         error = kind("it broke", "mend it")
-        assert (str(error), error.what, error.todo) == ("it broke\nmend it", "it broke", "mend it")
+        assert (str(error), error.summary, error.hint) == ("it broke\nmend it", "it broke", "mend it")
         assert str(kind("it broke")) == "it broke"
 
     def test_ipython_shows_it_short(self, kind: type[DomoError]) -> None:
@@ -81,7 +81,7 @@ class TestEvery:
     def test_it_survives_pickle_and_copy(self, kind: type[DomoError]) -> None:
         """Text and rows arrive in another process."""
         error = kind("it broke", "mend it").about(RUNS)
-        error.what = "it broke twice"
+        error.summary = "it broke twice"
         for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301
             assert type(same) is kind
             assert str(same) == "it broke twice\nmend it"
@@ -89,7 +89,7 @@ class TestEvery:
             assert same.rows["indexRequestKey"].tolist()[0] == "20220513224325.628"
 
     def test_it_is_public(self, kind: type[DomoError]) -> None:
-        """`domo.RunFailed` is the class that is raised."""
+        """`session.RunFailed` is the class that is raised."""
         assert getattr(domo_magic, kind.__name__) is kind
 
     def test_it_is_documented(self, kind: type[DomoError]) -> None:

@@ -49,7 +49,7 @@ def compare(
     Parameters
     ----------
     runs : pandas.DataFrame
-        Runs of any number of streams in any order, as `domo.runs` gives them. Needed are ``streamId``,
+        Runs of any number of streams in any order, as `session.runs` gives them. Needed are ``streamId``,
         ``executionId``, ``currentState``, ``startedAt`` and ``endedAt``; what else is missing is empty.
     baseline : "median", "previous" or (stream id, execution id)
         ``previous`` is the newest successful run that had ended before; a pair is that run, for all.

@@ -75,7 +75,8 @@ def _refuse_others(runs: Any) -> None:
     else:
         return
     raise TargetError(
-        f"these are no runs to compare: {why}", "take a frame that domo.runs, domo.run or domo.wait gave"
+        f"these are no runs to compare: {why}",
+        "take a frame that session.runs, session.run or session.wait gave",
     )
 
 

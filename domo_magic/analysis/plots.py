@@ -42,7 +42,7 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
     Parameters
     ----------
     runs : pandas.DataFrame
-        Runs as `domo.runs` gives them, of up to 24 streams.
+        Runs as `session.runs` gives them, of up to 24 streams.
     metric : str
         ``duration`` (of unfinished runs: until now), ``rowsInserted``, ``bytesInserted`` or
         ``peakMemoryUsedBytes``.
@@ -70,7 +70,7 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
 
     Examples
     --------
-    >>> plot(domo.runs(25775), "rowsInserted").set_title("Sales")
+    >>> plot(session.runs(25775), "rowsInserted").set_title("Sales")
     """
     import numpy as np
 

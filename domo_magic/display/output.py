@@ -131,7 +131,7 @@ class Terminal(Plain):
 
 
 class Quiet(Plain):
-    """A terminal in which a person types meanwhile: only what stays is printed, on a line of its own."""
+    """A terminal in which a user types meanwhile: only what stays is printed, on a line of its own."""
 
     @_careful
     def say(self, line: Line) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from domo_magic.display.output import Line, Screen
     from domo_magic.errors import DomoError
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
 
 #: The most lines at the same time; the rest is in the total.
@@ -33,7 +33,7 @@ class Board:
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         For usual durations and the clock.
     screen : Screen
         Where to.
@@ -43,8 +43,8 @@ class Board:
         Whether they were aborted, and what is usual does not count.
     """
 
-    def __init__(self, domo: Connection, screen: Screen, *, moving: bool, aborting: bool = False) -> None:
-        self._domo = domo
+    def __init__(self, session: Session, screen: Screen, *, moving: bool, aborting: bool = False) -> None:
+        self._session = session
         self._screen = screen
         self._moving = moving
         self._aborting = aborting
@@ -74,7 +74,7 @@ class Board:
     def adopted(self, run: Execution) -> None:
         """Say that a run was there already, and show it."""
         with self._lock:
-            self._screen.say((lines.mark(run), lines.adopted(run, elapsed_of(self._domo, run))))
+            self._screen.say((lines.mark(run), lines.adopted(run, elapsed_of(self._session, run))))
             self.started(run)
 
     def waited_for(self, run: Execution) -> None:
@@ -112,7 +112,7 @@ class Board:
         """Draw when it is time to; return whether any run is unfinished."""
         with self._lock:
             unfinished = bool(self._unfinished)
-            now = self._domo.clock.monotonic()
+            now = self._session.clock.monotonic()
             if (
                 self._moving
                 and self._screen.moves
@@ -130,12 +130,12 @@ class Board:
             self._runs.pop(key := (run.stream_id, run.execution_id), None)
             self._unfinished.discard(key)
             if run.fields or self._screen.moves:  # else it was never there, and the error says so
-                self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.what}")
+                self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.summary}")
             self._changed = True
 
     def keep_up(self, runs: Sequence[Execution]) -> None:
         """Follow the runs in the background, and draw the last lines when all of them have ended."""
-        followed = background(self._domo)
+        followed = background(self._session)
         left = {(run.stream_id, run.execution_id) for run in runs if run.execution_id is not None}
 
         def seen(run: Execution) -> None:
@@ -152,7 +152,7 @@ class Board:
         def done(key: Key) -> None:
             left.discard(key)
             if not left:
-                self.finish(verdicts(self._domo, self.shown()))
+                self.finish(verdicts(self._session, self.shown()))
 
         for run in runs:
             if run.execution_id is not None:
@@ -181,10 +181,10 @@ class Board:
             return lines.ended(run, self._verdicts.get((run.stream_id, run.execution_id), ""))
         if (run.stream_id, run.execution_id) in self._fresh:
             return lines.started(run)  # the line that waiting moves
-        elapsed = elapsed_of(self._domo, run)
+        elapsed = elapsed_of(self._session, run)
         if self._aborting:
             return lines.aborting(run, elapsed)
-        past = durations(self._domo, run.stream_id)
+        past = durations(self._session, run.stream_id)
         left = None if elapsed is None else time_left(elapsed, past)
         return lines.running(run, elapsed, usual(past), left)
 
@@ -198,11 +198,11 @@ class Board:
         return kind, lines.total(counts)
 
 
-def elapsed_of(domo: Connection, run: Execution) -> float | None:
+def elapsed_of(session: Session, run: Execution) -> float | None:
     """Return the seconds that a run has lasted by the server's clock, None where its start is unknown."""
     if run.started_us is None:
         return None
-    return max(0.0, domo.clock.time() + domo.client.skew - run.started_us / _MICROSECONDS)
+    return max(0.0, session.clock.time() + session.client.skew - run.started_us / _MICROSECONDS)
 
 
 def _interest(run: Execution) -> tuple[int, int, int]:
@@ -211,7 +211,7 @@ def _interest(run: Execution) -> tuple[int, int, int]:
     return order, run.started_us or 0, run.stream_id
 
 
-def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
+def verdicts(session: Session, runs: Sequence[Execution]) -> dict[Key, str]:
     """Return how each ended run compares with its stream's past, in words.
 
     The past is fetched where it is not known yet. Where it is too short: empty.
@@ -224,16 +224,16 @@ def verdicts(domo: Connection, runs: Sequence[Execution]) -> dict[Key, str]:
     if not wanted:
         return {}
     streams = sorted({stream for stream, _ in wanted})
-    each(lambda stream_id: domo.learn(stream_id, hurry=True), streams, parallel=THREADS)
+    each(lambda stream_id: session.learn(stream_id, hurry=True), streams, parallel=THREADS)
     known: dict[Key, Execution] = {}
     for stream_id in streams:
-        past = domo.past.get(stream_id, ())
-        known |= {(stream_id, run.execution_id): run.known_as(instance=domo.instance) for run in past}
+        past = session.past.get(stream_id, ())
+        known |= {(stream_id, run.execution_id): run.known_as(instance=session.instance) for run in past}
     known |= {(run.stream_id, run.execution_id): run for run in runs}
     table: Any = compare(frame(known.values()))
     for run in runs:
         if run.finished:
-            domo.ended(run)
+            session.ended(run)
     said = {"usual": "usual", "no baseline": "", "failed": ""}
     return {
         key: said[row.verdict] if row.verdict in said else sentence(row)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from domo_magic.errors import DomoError
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
 
     Seen = Callable[[Execution], None]
@@ -26,18 +26,18 @@ class Background:
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         The instance.
     """
 
-    def __init__(self, domo: Connection) -> None:
+    def __init__(self, session: Session) -> None:
         self._lock = threading.Lock()
         self._onlookers: dict[tuple[int, int | None], list[tuple[Seen, Lost]]] = {}
         self._latest: dict[tuple[int, int | None], Execution] = {}
         self._ticks: list[Callable[[], bool]] = []
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self._follower = Follower(domo, self._seen, self._tick, lost=self._lost)
+        self._follower = Follower(session, self._seen, self._tick, lost=self._lost)
 
     def watch(
         self,
@@ -130,13 +130,13 @@ def _guarded(work: Callable[[], object]) -> object:
         return None
 
 
-_backgrounds: WeakKeyDictionary[Connection, Background] = WeakKeyDictionary()
+_backgrounds: WeakKeyDictionary[Session, Background] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def background(domo: Connection) -> Background:
+def background(session: Session) -> Background:
     """Return the one background of a connection."""
     with _lock:
-        if domo not in _backgrounds:
-            _backgrounds[domo] = Background(domo)
-        return _backgrounds[domo]
+        if session not in _backgrounds:
+            _backgrounds[session] = Background(session)
+        return _backgrounds[session]

@@ -12,19 +12,19 @@ from domo_magic.model.formatting import cut, duration_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
 
 #: A stream's runs among which unfinished ones are looked for.
 RECENT = 100
 
 
-def unfinished(domo: Connection, stream_id: int, *, every: bool) -> list[Execution]:
+def unfinished(session: Session, stream_id: int, *, every: bool) -> list[Execution]:
     """Return the run of a stream that is to be aborted; its newest, ended one where none is unfinished.
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         The instance.
     stream_id : int
         The stream.
@@ -38,13 +38,13 @@ def unfinished(domo: Connection, stream_id: int, *, every: bool) -> list[Executi
     DomoError
         Domo does not say.
     """
-    runs = recent.newest(domo, stream_id, RECENT)
-    going = [domo.joined(run) for run in runs if not run.finished]
+    runs = recent.newest(session, stream_id, RECENT)
+    going = [session.joined(run) for run in runs if not run.finished]
     if not going:
-        return [domo.joined(run) for run in runs[:1]]
+        return [session.joined(run) for run in runs[:1]]
     if len(going) == 1 or every:
         return going
-    now = domo.clock.time() + domo.client.skew
+    now = session.clock.time() + session.client.skew
     listed = "\n".join(
         f"  %domo_cancel {run.run}   {run.state}{_age(run, now)}{_starter(run)}" for run in going
     )
@@ -64,7 +64,7 @@ def _starter(run: Execution) -> str:
 
 
 def abort(
-    domo: Connection, runs: Sequence[Execution], ended: Callable[[Execution], None]
+    session: Session, runs: Sequence[Execution], ended: Callable[[Execution], None]
 ) -> tuple[list[Execution], list[DomoError | None]]:
     """Ask Domo to abort these runs; one that has already ended is told to `ended`, and is no error.
 
@@ -75,25 +75,25 @@ def abort(
     list of DomoError or None
         Why it could not be aborted.
     """
-    found = each(lambda run: _abort(domo, run), runs, parallel=THREADS)
+    found = each(lambda run: _abort(session, run), runs, parallel=THREADS)
     seen = [run for run, error in found if error is None]
-    domo.history.saw(domo.instance, seen)
+    session.history.saw(session.instance, seen)
     for run in seen:
         if run.finished:
             ended(run)
     return [run for run, _ in found], [error for _, error in found]
 
 
-def _abort(domo: Connection, run: Execution) -> tuple[Execution, DomoError | None]:
+def _abort(session: Session, run: Execution) -> tuple[Execution, DomoError | None]:
     try:
-        run = _look(domo, run)
+        run = _look(session, run)
         if run.finished:
             return run, None
         try:
-            domo.client.abort(run.stream_id, run.execution_id or 0)
+            session.client.abort_execution(run.stream_id, run.execution_id or 0)
         except ApiError:
             # It may have ended in the meantime, which Domo refuses to abort.
-            run = _look(domo, run)
+            run = _look(session, run)
             if not run.finished:
                 raise
     except DomoError as error:
@@ -101,5 +101,5 @@ def _abort(domo: Connection, run: Execution) -> tuple[Execution, DomoError | Non
     return run, None
 
 
-def _look(domo: Connection, run: Execution) -> Execution:
-    return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0))
+def _look(session: Session, run: Execution) -> Execution:
+    return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))

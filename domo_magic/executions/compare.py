@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
 from domo_magic.errors import DomoError, TargetError
-from domo_magic.executions import listing, recent, session, targets
+from domo_magic.executions import listing, recent, targets
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import targets_of
+from domo_magic.executions.session import current_session
 from domo_magic.http import pagination
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import Execution
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
 
 # Behind the runs that are compared, at first: 20 successful ones mostly, and some that were none.
 _BEHIND = 40
@@ -40,27 +41,27 @@ def compare_runs(runs: Any, *, limit: int, baseline: Any, instance: str | None) 
         return of_frame(runs, baseline)
     against = _baseline(baseline)
     wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)
-    domo = session.current(instance)
+    session = current_session(instance)
     with interruptible(list):
-        named = _recorded(domo) if wanted is None else targets_of(domo, wanted, repeats=True)
+        named = _recorded(session) if wanted is None else targets_of(session, wanted, repeats=True)
         keys = list(dict.fromkeys(named))
         if isinstance(against, tuple):
             _refuse_another_stream(keys, against)
         reference = [against] if isinstance(against, tuple) and against not in keys else []
-        answers = each(lambda key: _fetch(domo, key, limit), [*keys, *reference], parallel=THREADS)
+        responses = each(lambda key: _fetch(session, key, limit), [*keys, *reference], parallel=THREADS)
     found: dict[Key, Execution] = {}
     shown: set[Key] = set()
-    for (stream_id, execution_id), answer in zip([*keys, *reference], answers, strict=True):
-        if isinstance(answer, DomoError):
+    for (stream_id, execution_id), response in zip([*keys, *reference], responses, strict=True):
+        if isinstance(response, DomoError):
             continue
-        found |= {(run.stream_id, run.execution_id): run for run in answer}
-        newest = listing.newest_first(answer)[:limit]
+        found |= {(run.stream_id, run.execution_id): run for run in response}
+        newest = listing.newest_first(response)[:limit]
         shown |= (
             {(stream_id, execution_id)}
             if execution_id
             else {(run.stream_id, run.execution_id) for run in newest}
         )
-    _raise_first(domo, [*keys, *reference], answers, [found[key] for key in shown if key in found])
+    _raise_first(session, [*keys, *reference], responses, [found[key] for key in shown if key in found])
     table = pure.compare(frame(found.values()), baseline=against)
     chosen = [
         key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
@@ -104,12 +105,12 @@ def _refuse_another_stream(keys: Sequence[Key], against: Key) -> None:
             )
 
 
-def _recorded(domo: Connection) -> list[Key]:
+def _recorded(session: Session) -> list[Key]:
     """Return every stream with a run recorded here."""
-    return [(stream_id, None) for stream_id in domo.history.streams_with_runs(domo.instance)]
+    return [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]
 
 
-def _fetch(domo: Connection, key: Key, limit: int) -> list[Execution] | DomoError:
+def _fetch(session: Session, key: Key, limit: int) -> list[Execution] | DomoError:
     """Return the runs of a stream, or up to one of its runs, with what lies behind them."""
     stream_id, execution_id = key
 
@@ -122,16 +123,16 @@ def _fetch(domo: Connection, key: Key, limit: int) -> list[Execution] | DomoErro
 
     try:
         if execution_id is None:
-            records = pagination.back_to(domo.client, stream_id, enough, limit + _BEHIND)
+            records = pagination.back_to(session.client, stream_id, enough, limit + _BEHIND)
         else:
-            wanted = domo.client.execution(stream_id, execution_id)
-            records = pagination.back_to(domo.client, stream_id, enough, 1 + _BEHIND, up_to=execution_id)
+            wanted = session.client.get_execution(stream_id, execution_id)
+            records = pagination.back_to(session.client, stream_id, enough, 1 + _BEHIND, up_to=execution_id)
         runs = [Execution.from_json(record, stream_id) for record in records]
         listed = {run.execution_id or 0 for run in runs}
-        runs += recent.late(domo, stream_id, listed) if execution_id is None else [wanted]
+        runs += recent.late(session, stream_id, listed) if execution_id is None else [wanted]
     except DomoError as error:
         return error
-    return [domo.known(run) for run in runs]
+    return [session.known(run) for run in runs]
 
 
 def _before(run: Execution, first: int) -> bool:
@@ -140,16 +141,16 @@ def _before(run: Execution, first: int) -> bool:
 
 
 def _raise_first(
-    domo: Connection,
+    session: Session,
     keys: Sequence[Key],
-    answers: Sequence[list[Execution] | DomoError],
+    responses: Sequence[list[Execution] | DomoError],
     found: Sequence[Execution],
 ) -> None:
     """Raise the first error, naming every stream that failed, with the runs of the others."""
     failed = [
-        (domo.known(Execution(*key)), answer)
-        for key, answer in zip(keys, answers, strict=True)
-        if isinstance(answer, DomoError)
+        (session.known(Execution(*key)), response)
+        for key, response in zip(keys, responses, strict=True)
+        if isinstance(response, DomoError)
     ]
     if failed:
         runs = [*listing.newest_first(found), *(run for run, _ in failed)]

@@ -16,7 +16,7 @@ from domo_magic.model.concurrency import POOL
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
 
 #: How often the screen is offered the time that has passed, in seconds.
@@ -59,7 +59,7 @@ class Follower:
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         The instance.
     seen : callable
         Called on the thread of `follow` with every run as it was just seen.
@@ -76,13 +76,13 @@ class Follower:
 
     def __init__(
         self,
-        domo: Connection,
+        session: Session,
         seen: Callable[[Execution], None],
         tick: Callable[[], object] = lambda: None,
         *,
         lost: Callable[[Execution, DomoError], object] = lambda _run, _error: None,
     ) -> None:
-        self._domo = domo
+        self._session = session
         self._seen = seen
         self._tick = tick
         self._lost = lost
@@ -122,7 +122,7 @@ class Follower:
         bool
             Whether nothing is left to follow.
         """
-        clock = self._domo.clock
+        clock = self._session.clock
         deadline = None if patience is None else clock.monotonic() + patience
         asked_last = False
         self._collect()
@@ -130,7 +130,7 @@ class Follower:
             now = clock.monotonic()
             if deadline is not None and now >= deadline:
                 asking = any(stream.asked for stream in self._streams.values())
-                if asked_last and (not asking or now >= deadline + self._domo.timing.aside):
+                if asked_last and (not asking or now >= deadline + self._session.timeouts.aside):
                     return False
                 if not asked_last:
                     asked_last = True
@@ -148,12 +148,12 @@ class Follower:
         return not self._streams
 
     def _ask_due(self, now: float) -> None:
-        quiet = self._domo.client.quiet
+        quiet = self._session.client.retry_after
         for stream_id, stream in list(self._streams.items()):
             if stream.asked:
                 continue
-            if quiet > self._domo.timing.asking_budget:
-                self._failed(stream_id, stream, self._domo.client.unasked())
+            if quiet > self._session.timeouts.asking_budget:
+                self._failed(stream_id, stream, self._session.client.rate_limited())
             elif stream.due <= now and quiet:
                 stream.due = now + quiet
             elif stream.due <= now:
@@ -162,10 +162,10 @@ class Follower:
 
     def _ask(self, stream_id: int, wanted: Sequence[int]) -> None:
         try:
-            news = _News(stream_id, *pagination.these(self._domo.client, stream_id, wanted))
+            news = _News(stream_id, *pagination.these(self._session.client, stream_id, wanted))
         except DomoError as error:
             news = _News(stream_id, error=error)
-        except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
+        except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the user
             news = _News(stream_id, error=DomoError(f"asking about stream {stream_id} broke: {error!r}"))
         self._tell(news)
 
@@ -182,7 +182,7 @@ class Follower:
                 break
             seen.extend(self._take(news))
         if asked_for := [run for run in seen if run.fields]:  # a run may be a mistake until Domo has shown it
-            self._domo.history.saw(self._domo.instance, asked_for)
+            self._session.history.saw(self._session.instance, asked_for)
 
     def _take(self, news: _News) -> Sequence[Execution]:
         stream = self._streams.get(news.stream_id)
@@ -192,7 +192,7 @@ class Follower:
             stream = self._streams[news.stream_id] = _Stream()
             self._learn(news.stream_id, stream)
         if news.aborted:
-            stream.aborted_at = self._domo.clock.time()
+            stream.aborted_at = self._session.clock.time()
         stream.stale |= news.stale
         if news.left is not None:
             stream.runs.pop(news.left, None)
@@ -218,7 +218,7 @@ class Follower:
     def _saw(self, stream: _Stream, run: Execution) -> Execution:
         key = run.execution_id or 0
         before = stream.runs.get(key)
-        run = self._domo.known(run) if before is None else before.seen(run)
+        run = self._session.known(run) if before is None else before.seen(run)
         if run.over(before):
             stream.runs.pop(key, None)
         else:
@@ -228,10 +228,10 @@ class Follower:
 
     def _missed(self, stream: _Stream, execution_id: int, error: NotFound) -> None:
         """Give up a run that Domo does not have; one that was just started may not be listed yet."""
-        now = self._domo.clock.monotonic()
+        now = self._session.clock.monotonic()
         run = stream.runs.get(execution_id)
         since = stream.missing.setdefault(execution_id, now)
-        if run is not None and (not run.fields or now - since >= self._domo.timing.look):
+        if run is not None and (not run.fields or now - since >= self._session.timeouts.look):
             del stream.runs[execution_id]
             self._give_up(run, error)
 
@@ -240,34 +240,34 @@ class Follower:
         self._lost(run, error)
 
     def _schedule(self, stream: _Stream) -> None:
-        timing, clock = self._domo.timing, self._domo.clock
+        timeouts, clock = self._session.timeouts, self._session.clock
         delays = []
         for run in stream.runs.values():
             if stream.stale or not run.fields:
                 delays.append(0.0)  # never seen yet, or some time ago
                 continue
             if run.finished or run.started_us is None:
-                delays.append(timing.ask_shortest)
+                delays.append(timeouts.ask_shortest)
                 continue
-            shortest, longest = timing.ask_shortest, timing.ask_longest
+            shortest, longest = timeouts.ask_shortest, timeouts.ask_longest
             if stream.aborted_at is not None:  # what usually takes minutes is aborted in seconds
                 delays.append(min(longest, max(shortest, (clock.time() - stream.aborted_at) / 2)))
                 continue
-            elapsed = clock.time() + self._domo.client.skew - run.started_us / _MICROSECONDS
+            elapsed = clock.time() + self._session.client.skew - run.started_us / _MICROSECONDS
             delays.append(next_delay(elapsed, stream.durations, shortest=shortest, longest=longest))
         stream.due = clock.monotonic() + min(delays, default=0.0)
 
     def _failed(self, stream_id: int, stream: _Stream, error: DomoError) -> None:
         """Ask again later, with more and more time, unless it is no use."""
-        timing, now = self._domo.timing, self._domo.clock.monotonic()
+        timeouts, now = self._session.timeouts, self._session.clock.monotonic()
         stream.asked = False
         stream.failing_since = stream.failing_since or now
         stream.failures += 1
-        patience = timing.asking_budget
-        if self._domo.client.quiet > patience:
+        patience = timeouts.asking_budget
+        if self._session.client.retry_after > patience:
             patience = 0.0  # nobody wants to wait for that without a word
         elif isinstance(error, NotFound):
-            patience = timing.look  # a run that was just started may not be listed yet
+            patience = timeouts.look  # a run that was just started may not be listed yet
         elif isinstance(error, ApiError) and error.status < 500 and error.status != 429:
             patience = 0.0
         if now - stream.failing_since >= patience:
@@ -275,23 +275,23 @@ class Follower:
             for run in stream.runs.values():
                 self._give_up(run, error)
             return
-        pause = min(timing.ask_longest, timing.ask_shortest * 2.0**stream.failures)
-        stream.due = now + max(pause, self._domo.client.quiet)
+        pause = min(timeouts.ask_longest, timeouts.ask_shortest * 2.0**stream.failures)
+        stream.due = now + max(pause, self._session.client.retry_after)
 
     def _learn(self, stream_id: int, stream: _Stream) -> None:
         """Find out how long the stream's runs usually last; asking goes on meanwhile."""
-        domo = self._domo
-        stream.durations = durations(domo, stream_id)
-        if stream_id not in domo.past:
-            POOL.submit(lambda: self._tell(_News(stream_id, durations=_fetch_durations(domo, stream_id))))
+        session = self._session
+        stream.durations = durations(session, stream_id)
+        if stream_id not in session.past:
+            POOL.submit(lambda: self._tell(_News(stream_id, durations=_fetch_durations(session, stream_id))))
 
 
-def durations(domo: Connection, stream_id: int) -> list[float]:
+def durations(session: Session, stream_id: int) -> list[float]:
     """Return how long a stream's last successful runs lasted, in seconds, newest first, as far as known."""
-    past = [run.duration for run in domo.past.get(stream_id, ()) if run.duration is not None]
-    return past[:20] or domo.history.durations(domo.instance, stream_id)
+    past = [run.duration for run in session.past.get(stream_id, ()) if run.duration is not None]
+    return past[:20] or session.history.durations(session.instance, stream_id)
 
 
-def _fetch_durations(domo: Connection, stream_id: int) -> list[float]:
-    domo.learn(stream_id)
-    return durations(domo, stream_id)
+def _fetch_durations(session: Session, stream_id: int) -> list[float]:
+    session.learn(stream_id)
+    return durations(session, stream_id)

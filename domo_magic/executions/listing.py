@@ -16,7 +16,7 @@ from domo_magic.model.execution import Execution, whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.frame import Known
 
     Record = Mapping[str, Any]
@@ -79,13 +79,13 @@ def newest_first(runs: Sequence[Execution]) -> list[Execution]:
 
 
 def recorded(
-    domo: Connection, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+    session: Session, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
 ) -> list[Execution]:
     """Return the runs recorded here, the unfinished ones among them as Domo sees them now.
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         The instance.
     wanted : Wanted
         Which runs.
@@ -95,35 +95,37 @@ def recorded(
         Told when Domo cannot be asked.
     """
     if refresh:
-        settle(domo)
-    runs = _recorded(domo, [], wanted)
+        settle(session)
+    runs = _recorded(session, [], wanted)
     unfinished = [run for run in runs if run.execution_id is not None and not run.finished]
     if not refresh or not unfinished:
         return runs
 
     def ask(run: Execution) -> Execution | DomoError:
         try:
-            return run.seen(domo.client.execution(run.stream_id, run.execution_id or 0))
+            return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))
         except DomoError as error:
             return error
 
-    answers = each(ask, unfinished, parallel=THREADS)
-    seen = [answer for answer in answers if not isinstance(answer, DomoError)]
-    domo.history.saw(domo.instance, seen)
-    if problem := next((answer for answer in answers if isinstance(answer, DomoError)), None):
-        warn(f"not every unfinished run could be asked about, the last known state is shown: {problem.what}")
+    responses = each(ask, unfinished, parallel=THREADS)
+    seen = [response for response in responses if not isinstance(response, DomoError)]
+    session.history.saw(session.instance, seen)
+    if problem := next((response for response in responses if isinstance(response, DomoError)), None):
+        warn(
+            f"not every unfinished run could be asked about, the last known state is shown: {problem.summary}"
+        )
     if wanted.state is not None:
-        return _recorded(domo, [], wanted)
+        return _recorded(session, [], wanted)
     now = {(run.stream_id, run.execution_id): run for run in seen}
     return newest_first([now.get((run.stream_id, run.execution_id), run) for run in runs])
 
 
-def _recorded(domo: Connection, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
-    return domo.history.runs(domo.instance, streams, **wanted.chosen)
+def _recorded(session: Session, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
+    return session.history.runs(session.instance, streams, **wanted.chosen)
 
 
 def listed(
-    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
 ) -> Listed:
     """Return a stream's runs, Domo's own list joined with what is recorded here, newest first or nearly so.
 
@@ -140,25 +142,25 @@ def listed(
         Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
     """
     if not refresh:
-        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
-    settle(domo, stream_id)
-    ours = domo.history.requests(domo.instance, stream_id)
+        return session.history.listed(session.instance, [stream_id], **wanted.chosen)
+    settle(session, stream_id)
+    ours = session.history.requests(session.instance, stream_id)
     try:
-        records = pagination.back_to(domo.client, stream_id, _enough(wanted, ours), wanted.limit)
+        records = pagination.back_to(session.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
-        warn(f"what is recorded here is shown, not Domo's own list: {error.what}")
-        return domo.history.listed(domo.instance, [stream_id], **wanted.chosen)
-    name = domo.name(stream_id)
+        warn(f"what is recorded here is shown, not Domo's own list: {error.summary}")
+        return session.history.listed(session.instance, [stream_id], **wanted.chosen)
+    name = session.name(stream_id)
     known: list[Known] = []
     for record in records:
         execution_id = whole(record.get("executionId"))
         label, requested_at = ours.get(execution_id, _NOT_OURS)
-        known.append((stream_id, execution_id, name, domo.instance, label, requested_at))
-    unfinished = domo.history.runs(domo.instance, [stream_id], finished=False)
-    _record_ends(domo, unfinished, records)
+        known.append((stream_id, execution_id, name, session.instance, label, requested_at))
+    unfinished = session.history.runs(session.instance, [stream_id], finished=False)
+    _record_ends(session, unfinished, records)
     opened = [run for run in unfinished if run.execution_id is None]
-    late = recent.late(domo, stream_id, {whole(record.get("executionId")) or 0 for record in records})
-    missing = _as_listed([*opened, *(domo.joined(run) for run in late)])
+    late = recent.late(session, stream_id, {whole(record.get("executionId")) or 0 for record in records})
+    missing = _as_listed([*opened, *(session.joined(run) for run in late)])
     records, known = [*missing[0], *records], [*missing[1], *known]
     if not wanted.everything:
         runs = [run for run in map(_run, records, known) if wanted.fits(run)]
@@ -166,7 +168,7 @@ def listed(
     return records, known
 
 
-def _record_ends(domo: Connection, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
+def _record_ends(session: Session, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
     """Record the ends of runs that were recorded here while they were unfinished, and are listed as ended."""
     recorded = {run.execution_id: run for run in unfinished if run.execution_id is not None}
     ended = [
@@ -174,7 +176,7 @@ def _record_ends(domo: Connection, unfinished: Sequence[Execution], records: Seq
         for record in records
         if (key := whole(record.get("executionId"))) in recorded and Execution(0, key, record).finished
     ]
-    recent.looked_at(domo, ended)  # whose whole answer is kept: a list may leave out what went wrong
+    recent.looked_at(session, ended)  # whose whole response is kept: a list may leave out what went wrong
 
 
 def _run(record: Record, known: Known) -> Execution:
@@ -189,10 +191,10 @@ def _as_listed(runs: Sequence[Execution]) -> Listed:
 
 
 def of_stream(
-    domo: Connection, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
 ) -> list[Execution]:
     """Return what `listed` does, as executions, newest first."""
-    return runs_of(listed(domo, stream_id, wanted, refresh=refresh, warn=warn), wanted.limit)
+    return runs_of(listed(session, stream_id, wanted, refresh=refresh, warn=warn), wanted.limit)
 
 
 def runs_of(found: Listed, limit: int) -> list[Execution]:
@@ -228,7 +230,7 @@ STREAM_KINDS = {
 }
 
 
-def streams(domo: Connection, text: str, limit: int) -> dict[str, list[object]]:
+def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
     """Find streams by the name of their DataSet; what is found is remembered.
 
     Returns
@@ -245,25 +247,27 @@ def streams(domo: Connection, text: str, limit: int) -> dict[str, list[object]]:
     known: set[str] = set()
     offset = 0
     while len(found) < limit:
-        listed = domo.client.search(text, _SEARCH_PAGE, offset)
+        listed = session.client.search_datasets(text, _SEARCH_PAGE, offset)
         items = [item for item in listed if str(item.get("id")) not in known]
-        found += [row for row in each(lambda item: _stream_row(domo, item), items, parallel=THREADS) if row]
+        found += [
+            row for row in each(lambda item: _stream_row(session, item), items, parallel=THREADS) if row
+        ]
         known |= {str(item.get("id")) for item in items}
         offset += _SEARCH_PAGE
         if len(listed) < _SEARCH_PAGE or not items:  # the last page, or the same one again
             break
     found = found[:limit]
-    domo.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
+    session.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
     columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)
     return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}
 
 
-def _stream_row(domo: Connection, item: Mapping[str, Any]) -> tuple[object, ...] | None:
+def _stream_row(session: Session, item: Mapping[str, Any]) -> tuple[object, ...] | None:
     """Return the row of a DataSet that a connector feeds, else None."""
     stream_id = whole(item.get("streamId"))
     if "streamId" not in item and isinstance(item.get("id"), str):
         try:
-            stream_id = domo.client.stream_of(item["id"])
+            stream_id = session.client.find_stream(item["id"])
         except DomoError:
             stream_id = None
     if not stream_id or stream_id < 1:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.display.progress import Board
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
 
 OnFailure = Literal["raise", "return"]
@@ -35,7 +35,7 @@ _NAMED = 20
 
 
 def follow(
-    domo: Connection,
+    session: Session,
     runs: Sequence[Execution],
     errors: Sequence[DomoError | None],
     board: Board,
@@ -45,7 +45,7 @@ def follow(
 ) -> pd.DataFrame:
     """Wait for the runs that are unfinished, and return or raise; hints are for `Follower.add`."""
     latest = {(run.stream_id, run.execution_id): run for run in runs}
-    behind = background(domo)
+    behind = background(session)
 
     def seen(run: Execution) -> None:
         latest[run.stream_id, run.execution_id] = run
@@ -55,13 +55,13 @@ def follow(
     def now_known() -> list[Execution]:
         return [latest[run.stream_id, run.execution_id] for run in runs]
 
-    follower = Follower(domo, seen, board.tick, lost=board.lost)
+    follower = Follower(session, seen, board.tick, lost=board.lost)
     with interruptible(now_known, lambda: board.finish({})):
         for run, error in zip(runs, errors, strict=True):
             if run.execution_id is not None and error is None:
                 follower.add(run, **hints)
         follower.follow(threading.Event(), patience)
-    board.finish(verdicts(domo, [run for run in board.shown() if run.execution_id is not None]))
+    board.finish(verdicts(session, [run for run in board.shown() if run.execution_id is not None]))
     found = [
         error
         or follower.problems.get((run.stream_id, run.execution_id))
@@ -71,7 +71,7 @@ def follow(
     first = next((error for error in found if error is not None), None)
     if isinstance(first, RunFailed):
         run = now_known()[found.index(first)]
-        first.todo = f"look at it in Domo: {domo.page(run.stream_id)}"  # worth a request for the one shown
+        first.hint = f"look at it in Domo: {session.page(run.stream_id)}"  # worth a request for the one shown
     return result(now_known(), found)
 
 
@@ -96,12 +96,12 @@ def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.
     _, first = failed[0]
     if len(failed) > 1:
         others = ", ".join(f"{run.run} ({type(error).__name__})" for run, error in failed[1:])
-        first.what = f"{first.what}; {len(failed)} of {len(runs)} failed, also {others}"
+        first.summary = f"{first.summary}; {len(failed)} of {len(runs)} failed, also {others}"
     elif len(runs) > 1:
-        first.what = f"{first.what}; 1 of {len(runs)} failed, .rows has them all"
+        first.summary = f"{first.summary}; 1 of {len(runs)} failed, .rows has them all"
     if isinstance(first, RunTimeout):
         going = _named([run for run, error in failed if isinstance(error, RunTimeout)])
-        first.todo = f"%domo_wait {going} waits again, %domo_cancel {going} cancels"
+        first.hint = f"%domo_wait {going} waits again, %domo_cancel {going} cancels"
     raise first.about(runs)
 
 
@@ -148,13 +148,13 @@ def _named(runs: Sequence[Execution]) -> str:
     return " ".join(run.run for run in runs[:_NAMED])
 
 
-def runs_started_here(domo: Connection) -> tuple[list[Execution], list[DomoError | None]]:
+def runs_started_here(session: Session) -> tuple[list[Execution], list[DomoError | None]]:
     """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
-    settle(domo)
+    settle(session)
     recent: list[Execution] = []
     older: list[Execution] = []
-    day_ago = domo.clock.time() - _DAY
-    for known in domo.history.unfinished(domo.instance):
+    day_ago = session.clock.time() - _DAY
+    for known in session.history.unfinished(session.instance):
         (recent if (known.requested_at or 0) / 1000 >= day_ago else older).append(known)
     if older:
         names = " ".join(known.run for known in older)
@@ -164,7 +164,7 @@ def runs_started_here(domo: Connection) -> tuple[list[Execution], list[DomoError
     return list(reversed(recent)), [None] * len(recent)
 
 
-def runs_named(domo: Connection, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:
+def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:
     """Ask for every run that is meant; what cannot be had becomes its error."""
 
     def ask(key: tuple[int, int | None]) -> tuple[Execution, DomoError | None]:
@@ -172,13 +172,13 @@ def runs_named(domo: Connection, wanted: Sequence[Target]) -> tuple[list[Executi
         try:
             if execution_id is not None:
                 # Followed at once, in which an error does not end the wait.
-                return domo.joined(Execution(stream_id, execution_id)), None
-            settle(domo, stream_id)
-            return newest_run(domo, stream_id), None
+                return session.joined(Execution(stream_id, execution_id)), None
+            settle(session, stream_id)
+            return newest_run(session, stream_id), None
         except DomoError as error:
-            return domo.known(Execution(stream_id, execution_id)), error
+            return session.known(Execution(stream_id, execution_id)), error
 
-    answers = each(ask, list(dict.fromkeys(targets_of(domo, wanted))), parallel=THREADS)
-    once = {(run.stream_id, run.execution_id): (run, error) for run, error in answers}
-    domo.history.saw(domo.instance, [run for run, error in once.values() if run.fields])
+    responses = each(ask, list(dict.fromkeys(targets_of(session, wanted))), parallel=THREADS)
+    once = {(run.stream_id, run.execution_id): (run, error) for run, error in responses}
+    session.history.saw(session.instance, [run for run, error in once.values() if run.fields])
     return [run for run, _ in once.values()], [error for _, error in once.values()]

@@ -1,4 +1,4 @@
-"""From what a person wrote to the ids of streams, asking Domo about DataSets."""
+"""From what a user wrote to the ids of streams, asking Domo about DataSets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from domo_magic.model.formatting import cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
     from domo_magic.model.execution import Execution
 
 
-def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
+def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
     """Return the stream of every target, asking Domo about DataSets.
 
     Raises
@@ -32,23 +32,23 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
     DomoError
         Domo could not be asked.
     """
-    _refuse_elsewhere(domo, targets)
+    _refuse_elsewhere(session, targets)
 
     def ask(target: Target) -> int | DomoError:
         if target.stream_id is not None:
             return target.stream_id
         try:
-            return _stream_of(domo, target.dataset_id or "")
+            return _stream_of(session, target.dataset_id or "")
         except DomoError as error:
             return error
 
     if all(target.stream_id is not None for target in targets):
         return [target.stream_id or 0 for target in targets]
     found: list[int] = []
-    for answer in each(ask, targets, parallel=THREADS):
-        if isinstance(answer, DomoError):
-            raise answer
-        found.append(answer)
+    for response in each(ask, targets, parallel=THREADS):
+        if isinstance(response, DomoError):
+            raise response
+        found.append(response)
     if not repeats:
         refuse_twice(
             replace(target, stream_id=stream, dataset_id=None)
@@ -57,18 +57,18 @@ def stream_ids(domo: Connection, targets: Sequence[Target], *, repeats: bool = F
     return found
 
 
-def _refuse_elsewhere(domo: Connection, targets: Sequence[Target]) -> None:
+def _refuse_elsewhere(session: Session, targets: Sequence[Target]) -> None:
     """Refuse an address at another host, and a frame's row of another instance."""
-    here = domo.login.address.host
+    here = session.login.address.host
     for target in targets:
         if target.host is not None and target.host != here:
             raise TargetError(
                 f"{shown(target.text)} is at {target.host}, but what is connected is {here}",
                 _connecting(target.host),
             )
-        if target.instance is not None and target.instance != domo.instance:
+        if target.instance is not None and target.instance != session.instance:
             raise TargetError(
-                f"{shown(target.text)} is a row of {target.instance}, but connected is {domo.instance}",
+                f"{shown(target.text)} is a row of {target.instance}, but connected is {session.instance}",
                 f"add --instance {target.instance} (instance={target.instance!r})",
             )
 
@@ -84,22 +84,22 @@ def _connecting(host: str) -> str:
     return "that is no host of Domo's; look at the address again"
 
 
-def _stream_of(domo: Connection, dataset_id: str) -> int:
-    dataset = domo.client.dataset(dataset_id)
+def _stream_of(session: Session, dataset_id: str) -> int:
+    dataset = session.client.get_dataset(dataset_id)
     name = dataset.get("name")
-    stream_id = whole(dataset.get("streamId")) or domo.client.stream_of(dataset_id) or 0
+    stream_id = whole(dataset.get("streamId")) or session.client.find_stream(dataset_id) or 0
     if stream_id < 1:
         called = f" ({cut(name, 100)})" if isinstance(name, str) else ""
         raise TargetError(
             f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
             "to find one that is: %domo_streams PART_OF_ITS_NAME",
         )
-    domo.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
+    session.remember(stream_id, dataset_id, name if isinstance(name, str) else None)
     return stream_id
 
 
 def targets_of(
-    domo: Connection, wanted: Sequence[Target], *, repeats: bool = False
+    session: Session, wanted: Sequence[Target], *, repeats: bool = False
 ) -> list[tuple[int, int | None]]:
     """Return ``(stream_id, execution_id)`` of every target; a stream alone has no ``execution_id``.
 
@@ -110,16 +110,16 @@ def targets_of(
     DomoError
         Domo could not be asked.
     """
-    _refuse_elsewhere(domo, wanted)
+    _refuse_elsewhere(session, wanted)
     streams = [target for target in wanted if target.execution_id is None]
-    ids = dict(zip(streams, stream_ids(domo, streams, repeats=repeats), strict=True))
+    ids = dict(zip(streams, stream_ids(session, streams, repeats=repeats), strict=True))
     return [
         (ids[target], None) if target.execution_id is None else (target.stream_id or 0, target.execution_id)
         for target in wanted
     ]
 
 
-def newest_run(domo: Connection, stream_id: int) -> Execution:
+def newest_run(session: Session, stream_id: int) -> Execution:
     """Return the newest run of a stream.
 
     Raises
@@ -129,10 +129,10 @@ def newest_run(domo: Connection, stream_id: int) -> Execution:
     DomoError
         Domo could not be asked.
     """
-    runs = recent.newest(domo, stream_id, 1)
+    runs = recent.newest(session, stream_id, 1)
     if not runs:
         raise TargetError(f"stream {stream_id} has never run", f"to start it: %domo_run {stream_id}")
     run = runs[0]
     if run.finished and not run.succeeded:  # a list may leave out what went wrong
-        run = domo.client.execution(stream_id, run.execution_id or 0)
-    return domo.joined(run)
+        run = session.client.get_execution(stream_id, run.execution_id or 0)
+    return session.joined(run)

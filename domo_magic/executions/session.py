@@ -17,7 +17,7 @@ from domo_magic.http.address import address
 from domo_magic.http.client import Client
 from domo_magic.http.credentials import resolve
 from domo_magic.http.transport import Transport
-from domo_magic.model.timeouts import SystemClock, Timing
+from domo_magic.model.timeouts import SystemClock, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ SANDBOX = "sandbox"
 
 
 @dataclass(eq=False)
-class Connection:
+class Session:
     """One Domo at work.
 
     Attributes
@@ -44,20 +44,20 @@ class Connection:
         Asks and starts.
     history : History
         What was started and seen here.
-    timing, clock : Timing, Clock
+    timeouts, clock : Timeouts, Clock
         Deadlines and patience.
     instance : str
         As rows show it.
     past : dict
         ``{stream_id: successful runs}``, a few fields each, newest first, of streams that were followed.
     user : str or None
-        Who this token belongs to, by the ``startedBy`` of its answers.
+        Who this token belongs to, by the ``startedBy`` of its responses.
     """
 
     login: Login
     client: Client
     history: History
-    timing: Timing
+    timeouts: Timeouts
     clock: Clock
     instance: str
     user: str | None = None
@@ -99,15 +99,17 @@ class Connection:
     def learn(self, stream_id: int, *, hurry: bool = False) -> None:
         """Ask, once, for the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
         if stream_id not in self.past:
-            deadline = self.clock.monotonic() + self.timing.aside if hurry else None
+            deadline = self.clock.monotonic() + self.timeouts.aside if hurry else None
             try:
-                self.learned(stream_id, self.client.history(stream_id, repeat=False, deadline=deadline))
+                self.learned(
+                    stream_id, self.client.execution_history(stream_id, repeat=False, deadline=deadline)
+                )
             except DomoError:
                 self.learned(stream_id, [])
 
     def learned(self, stream_id: int, runs: Sequence[Execution]) -> None:
         """Keep what a stream's runs are compared with, of all its runs, newest first."""
-        # A start that Domo answered without an id may be listed as recorded here; it cannot be told apart.
+        # A start that Domo returned without an id may be listed as recorded here; it cannot be told apart.
         named = [run for run in runs if run.succeeded and run.execution_id is not None]
         self.past[stream_id] = named[:_PAST]
 
@@ -127,8 +129,8 @@ class Connection:
 
     def _ask_dataset(self, stream_id: int) -> str | None:
         try:
-            deadline = self.clock.monotonic() + self.timing.aside
-            source = self.client.stream(stream_id, deadline=deadline).get("dataSource")
+            deadline = self.clock.monotonic() + self.timeouts.aside
+            source = self.client.get_stream(stream_id, deadline=deadline).get("dataSource")
         except DomoError:
             return None
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
@@ -138,24 +140,24 @@ class Connection:
         return dataset
 
 
-def open_connection(
-    login: Login, *, timing: Timing | None = None, clock: Clock | None = None, sandbox: bool = False
-) -> Connection:
+def open_session(
+    login: Login, *, timeouts: Timeouts | None = None, clock: Clock | None = None, sandbox: bool = False
+) -> Session:
     """Return a connection; nothing is sent yet.
 
     Parameters
     ----------
     login : Login
         Where, and with which token.
-    timing, clock : Timing, Clock, optional
+    timeouts, clock : Timeouts, Clock, optional
         For tests.
     sandbox : bool
         Whether its history lives in memory and dies with it, and its instance is ``sandbox``.
     """
-    timing, clock = timing or Timing(), clock or SystemClock()
-    client = Client(Transport(login, timing, clock, version("domo-magic")), login, timing, clock)
+    timeouts, clock = timeouts or Timeouts(), clock or SystemClock()
+    client = Client(Transport(login, timeouts, clock, version("domo-magic")), login, timeouts, clock)
     history = History(None, clock) if sandbox else _history(_home())
-    return Connection(login, client, history, timing, clock, SANDBOX if sandbox else login.address.instance)
+    return Session(login, client, history, timeouts, clock, SANDBOX if sandbox else login.address.instance)
 
 
 def _home() -> Path:
@@ -177,8 +179,8 @@ def _history(home: Path) -> History:
 class _Registry:
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.known: dict[str, Connection] = {}
-        self.last: Connection | None = None
+        self.known: dict[str, Session] = {}
+        self.last: Session | None = None
 
 
 _registry = _Registry()
@@ -192,7 +194,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def use(connection: Connection) -> Connection:
+def use_session(connection: Session) -> Session:
     """Make a connection the one that what follows goes to."""
     with _registry.lock:
         _registry.known[connection.instance] = connection
@@ -200,7 +202,7 @@ def use(connection: Connection) -> Connection:
     return connection
 
 
-def current(instance: str | None = None) -> Connection:
+def current_session(instance: str | None = None) -> Session:
     """Return the connection to `instance`, by default the last connected, else what the environment says.
 
     Raises
@@ -222,17 +224,17 @@ def current(instance: str | None = None) -> Connection:
         login = resolve(instance, None)
         before = _registry.known.get(login.address.instance)
         if before is None or before.login != login:
-            before = _registry.known[login.address.instance] = open_connection(login)
+            before = _registry.known[login.address.instance] = open_session(login)
         return before
 
 
-def latest() -> Connection | None:
+def latest_session() -> Session | None:
     """Return the connection that was used last, or None; nothing is looked up."""
     with _registry.lock:
         return _registry.last or next(reversed(_registry.known.values()), None)
 
 
-def forget_all() -> None:
+def close_sessions() -> None:
     """Close every connection and forget it."""
     with _registry.lock:
         for connection in _registry.known.values():

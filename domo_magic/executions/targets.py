@@ -63,7 +63,7 @@ def parse(value: object, meant: Meant = "streams", *, repeats: bool = False) -> 
     Parameters
     ----------
     value : object
-        What the person gave.
+        What the user gave.
     meant : {"streams", "runs"}
         Where runs are meant, ``25775/2`` is one, and a frame's ``streamId`` goes with its
         ``executionId``.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    #: ``(stream_id, execution_id, answer, state, name, label, requested_at)``
+    #: ``(stream_id, execution_id, response, state, name, label, requested_at)``
     Row = tuple[Any, ...]
     Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
@@ -32,7 +32,7 @@ class Intent:
     known_before : int or None
         The highest execution id of the stream that was known here at that time.
     label : str or None
-        What the person called it.
+        What the user called it.
     """
 
     id: int
@@ -55,8 +55,8 @@ def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
 def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
     """Return parsed JSON and what is known here of each run, as `frames.table` takes them."""
     fields = [
-        answer if isinstance(answer, dict) else {"currentState": row[3]}
-        for answer, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
+        response if isinstance(response, dict) else {"currentState": row[3]}
+        for response, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
     ]
     known: list[Known] = [
         (stream_id, execution_id, name, instance, label, requested_at)
@@ -65,21 +65,21 @@ def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
     return fields, known
 
 
-def _parsed(answers: Sequence[str | None]) -> Sequence[object]:
-    """Parse answers, in one go where all of them are JSON; None for what is not."""
+def _parsed(responses: Sequence[str | None]) -> Sequence[object]:
+    """Parse responses, in one go where all of them are JSON; None for what is not."""
     try:
-        values = parse_json(f"[{','.join(answer or 'null' for answer in answers)}]")
+        values = parse_json(f"[{','.join(response or 'null' for response in responses)}]")
     except InvalidResponse:
         values = None
-    if isinstance(values, list) and len(values) == len(answers):
+    if isinstance(values, list) and len(values) == len(responses):
         return values
-    return [parsed(answer) for answer in answers]
+    return [parsed(response) for response in responses]
 
 
-def parsed(answer: str | None) -> object:
-    """Parse an answer; None for what is not JSON."""
+def parsed(response: str | None) -> object:
+    """Parse an response; None for what is not JSON."""
     try:
-        return parse_json(answer or "null")
+        return parse_json(response or "null")
     except InvalidResponse:
         return None
 
@@ -117,7 +117,7 @@ def take(
 
 
 def record(db: sqlite3.Connection, instance: str, execution: Execution, now: int) -> None:
-    """Record a run as it was just seen: the answer, and the state where it changed."""
+    """Record a run as it was just seen: the response, and the state where it changed."""
     key = (instance, execution.stream_id, execution.execution_id)
     known = db.execute(
         "SELECT id, state, sorted_at, finished FROM run"
@@ -132,10 +132,10 @@ def record(db: sqlite3.Connection, instance: str, execution: Execution, now: int
         known = (cursor.lastrowid, None, now * 1000, 0)
     state = storable(execution.state)
     if known[3] and not execution.finished:
-        return  # an answer that was overtaken by a later one
+        return  # an response that was overtaken by a later one
     db.execute(
         "UPDATE run SET state = ?, started_at = ?, ended_at = ?, finished = ?, sorted_at = ?,"
-        " answer = coalesce(?, answer) WHERE id = ?",
+        " response = coalesce(?, response) WHERE id = ?",
         (
             state,
             execution.started_us,

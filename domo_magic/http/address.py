@@ -38,7 +38,7 @@ class Address:
 
     @property
     def written(self) -> str:
-        """What a person writes for it."""
+        """What a user writes for it."""
         return self.instance if self.host == f"{self.instance}{_DOMO}" else self.url
 
     @property
@@ -113,9 +113,9 @@ def _full_address(word: str) -> Address:
 def _refuse(
     word: str,
     why: str,
-    todo: str = "name the instance as mycompany, mycompany.domo.com or its full https:// address",
+    hint: str = "name the instance as mycompany, mycompany.domo.com or its full https:// address",
 ) -> NoReturn:
-    raise ConfigurationError(f"{word[:80]!r} cannot be connected to: {why}", todo)
+    raise ConfigurationError(f"{word[:80]!r} cannot be connected to: {why}", hint)
 
 
 def _ip(host: str) -> bool:

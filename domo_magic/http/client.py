@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
 from domo_magic.http.response import because, kind_of_body, mistaken, refusal, said, senseless, title
-from domo_magic.http.retry import REPEATS, Patience
+from domo_magic.http.retry import REPEATS, RetryPolicy
 from domo_magic.http.transport import Lost
 from domo_magic.model.execution import Execution, item_texts, parse_json, whole
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from domo_magic.errors import RateLimited
     from domo_magic.http.credentials import Login
-    from domo_magic.http.response import Answer
+    from domo_magic.http.response import Response
     from domo_magic.http.transport import Transport
-    from domo_magic.model.timeouts import Clock, Timing
+    from domo_magic.model.timeouts import Clock, Timeouts
 
 #: The largest page of executions that is asked for (the public API's limit).
 PAGE = 500
@@ -42,33 +42,33 @@ class Client:
         Sends the requests.
     login : Login
         For the words of errors.
-    timing, clock : Timing, Clock
+    timeouts, clock : Timeouts, Clock
         Budgets and pauses.
     """
 
-    def __init__(self, transport: Transport, login: Login, timing: Timing, clock: Clock) -> None:
+    def __init__(self, transport: Transport, login: Login, timeouts: Timeouts, clock: Clock) -> None:
         self._transport = transport
         self._login = login
-        self._timing = timing
+        self._timeouts = timeouts
         self._clock = clock
-        self._patience = Patience(login.address.host, timing, clock)
-        #: Seconds that Domo's clock is ahead of ours, by its last answer.
+        self._retry = RetryPolicy(login.address.host, timeouts, clock)
+        #: Seconds that Domo's clock is ahead of ours, by its last response.
         self.skew = 0.0
 
     @property
-    def quiet(self) -> float:
+    def retry_after(self) -> float:
         """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
-        return self._patience.quiet
+        return self._retry.retry_after
 
-    def unasked(self) -> RateLimited:
+    def rate_limited(self) -> RateLimited:
         """Return the error for what Domo is not asked while it wants its rest."""
-        return self._patience.unasked()
+        return self._retry.rate_limited()
 
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
 
-    def start(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
+    def create_execution(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
         """Start a run: exactly one POST that may have arrived.
 
         Sent again only when it is certain that nothing was started: it never left, or a 429.
@@ -92,60 +92,62 @@ class Client:
         ConnectionFailed, ApiError
             Nothing was started.
         """
-        deadline = self._clock.monotonic() + self._timing.start_budget
-        if self.quiet and (self.quiet > self._timing.start_budget or self._clock.wait(stop, self.quiet)):
-            raise self._patience.unasked()
+        deadline = self._clock.monotonic() + self._timeouts.start_budget
+        if self.retry_after and (
+            self.retry_after > self._timeouts.start_budget or self._clock.wait(stop, self.retry_after)
+        ):
+            raise self._retry.rate_limited()
         for attempt in range(REPEATS + 1):
             try:
-                answer = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
+                response = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
             except Lost as lost:
                 if lost.sent:
-                    raise Uncertain(*_unknown(stream_id, lost.what)) from lost
-                lost.todo = f"nothing was started; {lost.todo}"
+                    raise Uncertain(*_unknown(stream_id, lost.summary)) from lost
+                lost.hint = f"nothing was started; {lost.hint}"
                 problem: DomoError = lost
-                pause = self._patience.backoff(attempt)
+                pause = self._retry.backoff(attempt)
             else:
-                if answer.status != 429:
-                    return self._started(stream_id, answer)
-                problem = self._refusal(answer, f"stream {stream_id}")
-                pause = self._patience.rest(answer) or self._patience.backoff(attempt)
+                if response.status != 429:
+                    return self._started(stream_id, response)
+                problem = self._refusal(response, f"stream {stream_id}")
+                pause = self._retry.rest(response) or self._retry.backoff(attempt)
             late = self._clock.monotonic() + pause > deadline
             if late or attempt == REPEATS or self._clock.wait(stop, pause):
                 break
         raise problem
 
-    def _started(self, stream_id: int, answer: Answer) -> Execution:
-        if not 200 <= answer.status < 300:
+    def _started(self, stream_id: int, response: Response) -> Execution:
+        if not 200 <= response.status < 300:
             # A 303 says that it was done, and where the result is; a 1xx is not the response to a POST.
-            if answer.status >= 500 or answer.status == 303 or answer.status < 200:
-                why = f"Domo answered {title(answer)}{because(said(answer)[0])}"
+            if response.status >= 500 or response.status == 303 or response.status < 200:
+                why = f"Domo returned {title(response)}{because(said(response)[0])}"
                 raise Uncertain(*_unknown(stream_id, why))
-            raise self._refusal(answer, f"stream {stream_id}")
-        if answer.flaw:
+            raise self._refusal(response, f"stream {stream_id}")
+        if response.flaw:
             raise Uncertain(
-                *_unknown(stream_id, f"Domo answered {answer.status}, but the answer {answer.flaw}")
+                *_unknown(stream_id, f"Domo returned {response.status}, but the response {response.flaw}")
             )
         try:
-            value = parse_json(answer.body) if answer.body.strip() else {}
-            execution = Execution.from_json(value, stream_id, answer.text)
+            value = parse_json(response.body) if response.body.strip() else {}
+            execution = Execution.from_json(value, stream_id, response.text)
         except InvalidResponse as error:
-            why = f"Domo answered {answer.status}, but with {kind_of_body(answer)} in place of the run"
+            why = f"Domo returned {response.status}, but with {kind_of_body(response)} in place of the run"
             raise Uncertain(*_unknown(stream_id, why)) from error
         if _of_another_stream(value, stream_id):
-            why = f"Domo answered {answer.status}, but with an execution of another stream"
+            why = f"Domo returned {response.status}, but with an execution of another stream"
             raise Uncertain(*_unknown(stream_id, why))
         return execution
 
-    def execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
+    def get_execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
         """Ask for one run, with its error details."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
         what = f"run {stream_id}/{execution_id}"
-        answer, value = self._ask("GET", path, what, dict, repeat=repeat)
+        response, value = self._ask("GET", path, what, dict, repeat=repeat)
         if _of_another_stream(value, stream_id) or whole(value.get("executionId")) != execution_id:
             raise mistaken(what)
-        return Execution.from_json(value, stream_id, answer.text)
+        return Execution.from_json(value, stream_id, response.text)
 
-    def executions(
+    def list_executions(
         self,
         stream_id: int,
         limit: int,
@@ -159,28 +161,28 @@ class Client:
 
         With `texts` each has its JSON, as what goes into the history must.
         """
-        answer, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
-        each = item_texts(answer.text) if texts else [None] * len(value)
+        response, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
+        each = item_texts(response.text) if texts else [None] * len(value)
         return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
 
-    def page(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
+    def list_records(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
         """Ask for a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
-        answer, value = self._page(stream_id, limit, offset)
+        response, value = self._page(stream_id, limit, offset)
         if not all(type(item) is dict for item in value):
-            raise senseless(answer, f"stream {stream_id}")
+            raise senseless(response, f"stream {stream_id}")
         return value
 
     def _page(
         self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
-    ) -> tuple[Answer, list[Any]]:
+    ) -> tuple[Response, list[Any]]:
         path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
         what = f"stream {stream_id}"
-        answer, value = self._ask("GET", path, what, list, repeat=repeat, deadline=deadline)
+        response, value = self._ask("GET", path, what, list, repeat=repeat, deadline=deadline)
         if any(_of_another_stream(item, stream_id) for item in value):
             raise mistaken(what)
-        return answer, value
+        return response, value
 
-    def newest_id(self, stream_id: int, *, deadline: float | None = None) -> int:
+    def latest_execution_id(self, stream_id: int, *, deadline: float | None = None) -> int:
         """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
         path = f"{_STREAMS}/state/{stream_id}"
         try:
@@ -193,7 +195,7 @@ class Client:
             return 0  # nobody documented this call; the list itself will tell
         return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
 
-    def history(
+    def execution_history(
         self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
     ) -> list[Execution]:
         """Ask for a stream's past in one request: few fields, newest first."""
@@ -204,22 +206,22 @@ class Client:
         runs = [Execution.from_json(item, stream_id) for item in value]
         return [run for run in runs if run.execution_id is not None]
 
-    def stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
+    def get_stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
         """Ask for a stream: its DataSet, provider, schedule, and last executions; with a deadline once."""
         path = f"{_STREAMS}/{stream_id}?fields=all"
         return self._ask("GET", path, f"stream {stream_id}", dict, deadline=deadline)[1]
 
-    def dataset(self, dataset_id: str) -> Mapping[str, Any]:
+    def get_dataset(self, dataset_id: str) -> Mapping[str, Any]:
         """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
         return self._ask("GET", f"{_DATASETS}/{dataset_id}", f"DataSet {dataset_id}", dict)[1]
 
-    def stream_of(self, dataset_id: str) -> int | None:
+    def find_stream(self, dataset_id: str) -> int | None:
         """Search for the stream that feeds a DataSet; None: no connector feeds it."""
         path = f"{_STREAMS}/search?q=dataSource.id:{dataset_id}"
         _, value = self._ask("GET", path, f"DataSet {dataset_id}", list)
         return whole(value[0].get("id")) if value and isinstance(value[0], dict) else None
 
-    def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
+    def search_datasets(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Search for DataSets whose name contains `text`; everything where it is empty."""
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
@@ -235,13 +237,13 @@ class Client:
         path = "/api/data/ui/v3/datasources/search"
         return _data_sources(*self._ask("POST", path, "the search", dict, body))
 
-    def abort(self, stream_id: int, execution_id: int) -> None:
+    def abort_execution(self, stream_id: int, execution_id: int) -> None:
         """Ask Domo to abort a run; its state tells later whether it was."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}/abort"
         body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
         what = f"run {stream_id}/{execution_id}"
-        # Aborting twice aborts once, so a lost answer may be asked for again.
-        self._patience.repeat(lambda: self._good(self._send("PUT", path, body), what))
+        # Aborting twice aborts once, so a lost response may be asked for again.
+        self._retry.repeat(lambda: self._good(self._send("PUT", path, body), what))
 
     def _ask(
         self,
@@ -253,49 +255,49 @@ class Client:
         *,
         repeat: bool = True,
         deadline: float | None = None,
-    ) -> tuple[Answer, _T]:
-        def once() -> tuple[Answer, _T]:
-            answer = self._good(self._send(method, path, body, deadline), what)
+    ) -> tuple[Response, _T]:
+        def once() -> tuple[Response, _T]:
+            response = self._good(self._send(method, path, body, deadline), what)
             try:
-                value = None if answer.flaw else parse_json(answer.body)
+                value = None if response.flaw else parse_json(response.body)
             except InvalidResponse as error:
-                raise senseless(answer, what) from error
+                raise senseless(response, what) from error
             if not isinstance(value, shape):
-                raise senseless(answer, what)
-            return answer, value
+                raise senseless(response, what)
+            return response, value
 
-        return self._patience.repeat(once) if repeat and deadline is None else once()
+        return self._retry.repeat(once) if repeat and deadline is None else once()
 
-    def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Answer:
+    def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Response:
         within = None if deadline is None else deadline - self._clock.monotonic()
         if within is not None and within <= 0:  # else fast responses go on beyond every deadline
             late = Lost(f"{self._login.address.host} did not tell in time", "try again in a while")
             late.sent = False
             raise late
         before = self._clock.time()
-        answer = self._transport.send(method, path, body, within=within)
-        if (server := answer.server_time) is not None:
-            # Whole seconds, written at some moment between request and answer: a slow one tells little.
+        response = self._transport.send(method, path, body, within=within)
+        if (server := response.server_time) is not None:
+            # Whole seconds, written at some moment between request and response: a slow one tells little.
             earliest = server - self._clock.time()
             if not earliest <= self.skew <= server + 1 - before:
                 self.skew = earliest
-        return answer
+        return response
 
-    def _good(self, answer: Answer, what: str) -> Answer:
-        if 200 <= answer.status < 300:
-            return answer
-        if answer.status in {429, 503}:
-            self._patience.rest(answer)
-        raise self._refusal(answer, what)
+    def _good(self, response: Response, what: str) -> Response:
+        if 200 <= response.status < 300:
+            return response
+        if response.status in {429, 503}:
+            self._retry.rest(response)
+        raise self._refusal(response, what)
 
-    def _refusal(self, answer: Answer, what: str) -> ApiError:
-        return refusal(answer, what, self._login.address.host, self._login.source)
+    def _refusal(self, response: Response, what: str) -> ApiError:
+        return refusal(response, what, self._login.address.host, self._login.source)
 
 
-def _data_sources(answer: Answer, value: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _data_sources(response: Response, value: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = value.get("dataSources") or []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise senseless(answer, "the list of DataSets")
+        raise senseless(response, "the list of DataSets")
     return found
 
 

@@ -73,7 +73,7 @@ class _TimedResponse(HTTPResponse):
         super().__init__(_TimedSocket(self._reader), *args, **options)  # type: ignore[arg-type]
 
     def _read_status(self) -> tuple[str, int, str]:
-        # `http.client` reads on after a 100 alone; 102 and 103 are no answers either.
+        # `http.client` reads on after a 100 alone; 102 and 103 are no responses either.
         version, status, reason = super()._read_status()  # type: ignore[misc]
         while 101 < status < 200:
             while self.fp.readline(_LONGEST_HEADER).strip():
@@ -85,7 +85,7 @@ class _TimedResponse(HTTPResponse):
         super().begin()
         if self._reader.ended:
             # `http.client` takes an end among the headers for the end of the headers.
-            raise RemoteDisconnected("the answer's headers were cut off")
+            raise RemoteDisconnected("the response's headers were cut off")
         # `urllib3` would log what is no header, and an echoed token with it.
         self.msg.defects.clear()
         self.msg.set_payload("")

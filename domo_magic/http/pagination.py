@@ -37,9 +37,9 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     ConnectionFailed, ApiError, InvalidResponse
         As for every question to Domo.
     """
-    last = client.newest_id(stream_id, deadline=deadline)
+    last = client.latest_execution_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
-    found = _by_id(client.executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
+    found = _by_id(client.list_executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
     if not (_holds_newest(found, last) and (offset == 0 or len(found) >= min(count, last))):
         found |= everything(client, stream_id, deadline=deadline, texts=True)
     return [found[execution_id] for execution_id in sorted(found, reverse=True)]
@@ -88,7 +88,7 @@ def back_to(
     ConnectionFailed, ApiError, InvalidResponse
         As for every question to Domo.
     """
-    last = client.newest_id(stream_id) if up_to is None else up_to
+    last = client.latest_execution_id(stream_id) if up_to is None else up_to
     found: dict[int, Record] = {}
     end, size = last, min(PAGE, count)
     pages = -(-count // size)
@@ -125,7 +125,7 @@ def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -
     seen: set[str] = set()
     while offset + len(found) < until:
         size = min(PAGE, until + overlap - offset - len(found))
-        page = client.page(stream_id, size, offset + len(found))
+        page = client.list_records(stream_id, size, offset + len(found))
         ids = {str(record.get("executionId")) for record in page}
         if ids <= seen:  # nothing more, or the same again
             break
@@ -141,7 +141,7 @@ def everything(
     found: dict[int, Execution] = {}
     offset = 0
     while True:
-        page = _by_id(client.executions(stream_id, PAGE, offset, deadline=deadline, texts=texts))
+        page = _by_id(client.list_executions(stream_id, PAGE, offset, deadline=deadline, texts=texts))
         # A short page is not the last where Domo gives fewer at a time than it was asked for.
         if page.keys() <= found.keys():
             return found
@@ -179,14 +179,14 @@ def these(
     found: dict[int | None, Execution] = {}
     low, high = min(wanted), max(wanted)
     if len(wanted) > 1 and high - low < PAGE:
-        page = client.executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
+        page = client.list_executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
         # A list may leave out what went wrong.
         found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
     missing: dict[int, NotFound] = {}
     for execution_id in wanted:
         if execution_id not in found:
             try:
-                found[execution_id] = client.execution(stream_id, execution_id, repeat=False)
+                found[execution_id] = client.get_execution(stream_id, execution_id, repeat=False)
             except NotFound as error:
                 missing[execution_id] = error
     return [found[execution_id] for execution_id in wanted if execution_id in found], missing

@@ -1,4 +1,4 @@
-"""The token kept out of answers that repeat it, however it is spelled there. Pure."""
+"""The token kept out of responses that repeat it, however it is spelled there. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for _name, _code in html.entities.name2codepoint.items():
     _NAMED.setdefault(_code, []).append(_name)
 
 
-class Blanking:
+class Redactor:
     """Blanks one token.
 
     Plain and in any case, with JSON's, HTML's and the URL's escapes, for some of its characters or all.
@@ -34,7 +34,7 @@ class Blanking:
 
     Examples
     --------
-    >>> Blanking("abc/def").body(b"is abc%2fdef, abc&#x2F;def")
+    >>> Redactor("abc/def").body(b"is abc%2fdef, abc&#x2F;def")
     b'is <token>, <token>'
     """
 

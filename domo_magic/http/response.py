@@ -1,4 +1,4 @@
-"""What an answer of Domo's means, in our words. Pure."""
+"""What an response of Domo's means, in our words. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back.
 
     Attributes
@@ -68,57 +68,59 @@ def http_time(text: str) -> float | None:
         return None
 
 
-def refusal(answer: Answer, what: str, host: str, source: str) -> ApiError:
-    """Return the error for an answer that is no success.
+def refusal(response: Response, what: str, host: str, source: str) -> ApiError:
+    """Return the error for an response that is no success.
 
     Parameters
     ----------
-    answer : Answer
+    response : Response
         Of any status but 2xx.
     what : str
         What was asked for ("stream 25775").
     host, source : str
         Domo's host, and where the token came from.
     """
-    message, toe = said(answer)
-    kind, happened, todo = _words(answer, what, host, source)
+    message, toe = said(response)
+    kind, happened, hint = _words(response, what, host, source)
     trace = f" (toe {toe})" if toe else ""
-    return kind(f"{happened}{because(message)}{trace}", todo, status=answer.status, message=message, toe=toe)
+    return kind(
+        f"{happened}{because(message)}{trace}", hint, status=response.status, message=message, toe=toe
+    )
 
 
-def _words(answer: Answer, what: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
-    status = answer.status
+def _words(response: Response, what: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
+    status = response.status
     if status in {401, 403}:
         how = "is wrong or expired" if status == 401 else "may not do this"
-        todo = (
+        hint = (
             f"the token from {source} {how}; make one in Domo (Admin > Authentication > Access Tokens),"
             " then %domo_connect again"
         )
-        return AuthenticationError, f"{host} refused {what}: {title(answer)}", todo
+        return AuthenticationError, f"{host} refused {what}: {title(response)}", hint
     if status == 404:
         run = re.fullmatch(r"run ([0-9]+)/[0-9]+", what)
         look = f"%domo_runs {run[1]}" if run else "%domo_streams PART_OF_ITS_NAME"
         return NotFound, f"{what} was not found at {host}", f"look for it: {look}"
     if status == 429:
-        return RateLimited, f"{host} is asked too often: {title(answer)}", "try again in a while"
+        return RateLimited, f"{host} is asked too often: {title(response)}", "try again in a while"
     if 300 <= status < 400:
-        where = plain(answer.header("Location") or "nowhere")
+        where = plain(response.header("Location") or "nowhere")
         happened = f"{host} sent {what} elsewhere ({status}), to {where}; it was not followed"
         return (
             ApiError,
             happened,
             "check the instance's name; a company's proxy or login page may be in between",
         )
-    return ApiError, f"{host} answered {title(answer)} about {what}", "the message above is Domo's own"
+    return ApiError, f"{host} answered {title(response)} about {what}", "the message above is Domo's own"
 
 
-def senseless(answer: Answer, what: str) -> InvalidResponse:
+def senseless(response: Response, what: str) -> InvalidResponse:
     """Return the error for a success whose body is not what was asked for."""
-    if answer.flaw:
-        return InvalidResponse(f"Domo's answer about {what} {answer.flaw}", "try again in a while")
+    if response.flaw:
+        return InvalidResponse(f"Domo's response about {what} {response.flaw}", "try again in a while")
     return InvalidResponse(
-        f"Domo's answer about {what} makes no sense: "
-        f"{title(answer)} with {kind_of_body(answer)}{because(said(answer)[0])}",
+        f"Domo's response about {what} makes no sense: "
+        f"{title(response)} with {kind_of_body(response)}{because(said(response)[0])}",
         "a proxy or login page may be in between; try again in a while",
     )
 
@@ -131,12 +133,12 @@ def mistaken(what: str) -> InvalidResponse:
     )
 
 
-def said(answer: Answer) -> tuple[str, str]:
+def said(response: Response) -> tuple[str, str]:
     """Return Domo's own message (or the title of an HTML page) and ``toe``."""
     try:
-        value = parse_json(answer.body)
+        value = parse_json(response.body)
     except InvalidResponse:
-        found = re.search(r"<title[^>]*>([^<]{1,200})", answer.text, re.IGNORECASE)
+        found = re.search(r"<title[^>]*>([^<]{1,200})", response.text, re.IGNORECASE)
         return (plain(found[1]) if found else ""), ""
     if not isinstance(value, dict):
         return "", ""
@@ -144,12 +146,12 @@ def said(answer: Answer) -> tuple[str, str]:
     return plain(message if isinstance(message, str) else ""), plain(toe if isinstance(toe, str) else "")
 
 
-def title(answer: Answer) -> str:
+def title(response: Response) -> str:
     """Return ``503 Service Unavailable``."""
     try:
-        return f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        return f"{response.status} {HTTPStatus(response.status).phrase}"
     except ValueError:
-        return str(answer.status)
+        return str(response.status)
 
 
 def because(message: str) -> str:
@@ -158,20 +160,20 @@ def because(message: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a server's text for a person: one line, nothing that a terminal would obey, cut."""
+    """Return a server's text for a user: one line, nothing that a terminal would obey, cut."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def kind_of_body(answer: Answer) -> str:
+def kind_of_body(response: Response) -> str:
     """Return what a body that makes no sense is, in words."""
-    head = answer.body[:200].lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html")) or "html" in answer.header("Content-Type"):
+    head = response.body[:200].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html")) or "html" in response.header("Content-Type"):
         return "an HTML page"
     if not head:
         return "nothing in it"
     try:
-        parse_json(answer.body)
+        parse_json(response.body)
     except InvalidResponse:
         return "broken JSON" if head.startswith((b"{", b"[")) else "something that is not JSON"
     return "JSON of another shape"

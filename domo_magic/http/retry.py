@@ -12,8 +12,8 @@ from domo_magic.http.response import http_time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domo_magic.http.response import Answer
-    from domo_magic.model.timeouts import Clock, Timing
+    from domo_magic.http.response import Response
+    from domo_magic.model.timeouts import Clock, Timeouts
 
 #: How often one request is sent again at most.
 REPEATS = 3
@@ -22,49 +22,49 @@ _NEVER = threading.Event()
 _T = TypeVar("_T")
 
 
-class Patience:
+class RetryPolicy:
     """Paces the requests to one instance.
 
     Parameters
     ----------
     host : str
         For the words of errors.
-    timing, clock : Timing, Clock
+    timeouts, clock : Timeouts, Clock
         Budgets and pauses.
     """
 
-    def __init__(self, host: str, timing: Timing, clock: Clock) -> None:
+    def __init__(self, host: str, timeouts: Timeouts, clock: Clock) -> None:
         self._host = host
-        self._timing = timing
+        self._timeouts = timeouts
         self._clock = clock
         self._quiet_until = 0.0
 
     @property
-    def quiet(self) -> float:
+    def retry_after(self) -> float:
         """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
         return max(0.0, self._quiet_until - self._clock.monotonic())
 
     def backoff(self, attempt: int) -> float:
         """Return the pause in seconds after so many failures, with jitter."""
-        return self._timing.retry_pause * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
+        return self._timeouts.retry_pause * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
 
-    def rest(self, answer: Answer) -> float:
+    def rest(self, response: Response) -> float:
         """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
-        text = answer.header("Retry-After").strip()
+        text = response.header("Retry-After").strip()
         until = http_time(text)
         if text.isascii() and text.isdigit():
             pause = float(text)
         elif until is not None:
-            pause = until - (answer.server_time or self._clock.time())
+            pause = until - (response.server_time or self._clock.time())
         else:
             return 0.0
         pause = max(0.0, min(pause, _LONGEST_REST))
         self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
         return pause
 
-    def unasked(self) -> RateLimited:
+    def rate_limited(self) -> RateLimited:
         """Return the error for what Domo was not asked because it wants its rest."""
-        what = f"{self._host} wants not to be asked for another {self.quiet:.0f} s"
+        what = f"{self._host} wants not to be asked for another {self.retry_after:.0f} s"
         return RateLimited(what, "try again after that", status=429)
 
     def repeat(self, once: Callable[[], _T]) -> _T:
@@ -75,17 +75,17 @@ class Patience:
         ConnectionFailed, ApiError, InvalidResponse
             What went wrong last.
         """
-        deadline = self._clock.monotonic() + self._timing.retry_budget
+        deadline = self._clock.monotonic() + self._timeouts.retry_budget
         attempt = 0
         while True:
-            if self._clock.monotonic() + self.quiet > deadline:
-                raise self.unasked()
-            self._clock.wait(_NEVER, self.quiet)
+            if self._clock.monotonic() + self.retry_after > deadline:
+                raise self.rate_limited()
+            self._clock.wait(_NEVER, self.retry_after)
             try:
                 return once()
             except (ConnectionFailed, InvalidResponse, ApiError) as error:
                 passing = not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
-                pause = max(self.backoff(attempt), self.quiet)
+                pause = max(self.backoff(attempt), self.retry_after)
                 if not passing or attempt >= REPEATS or self._clock.monotonic() + pause > deadline:
                     raise
             self._clock.wait(_NEVER, pause)

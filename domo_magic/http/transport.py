@@ -13,15 +13,15 @@ from requests import exceptions as broken
 
 from domo_magic.errors import ConnectionFailed
 from domo_magic.http import connection
-from domo_magic.http.redaction import Blanking
-from domo_magic.http.response import Answer, plain
+from domo_magic.http.redaction import Redactor
+from domo_magic.http.response import Response, plain
 
 if TYPE_CHECKING:
     from domo_magic.http.address import Address
     from domo_magic.http.credentials import Login, Token
-    from domo_magic.model.timeouts import Clock, Timing
+    from domo_magic.model.timeouts import Clock, Timeouts
 
-#: The largest answer that is read, in bytes after decompression.
+#: The largest response that is read, in bytes after decompression.
 LARGEST = 8 * 1024 * 1024
 #: Connections kept open at the same time.
 CONNECTIONS = 16
@@ -33,20 +33,20 @@ _MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
     (broken.ProxyError, "the proxy refused"),
     (broken.SSLError, "the secure connection failed; its certificate or protocol was not accepted"),
     (broken.ConnectTimeout, "no connection within {connect:g} s"),
-    (broken.ReadTimeout, "no answer within {answer:g} s"),
-    (broken.Timeout, "no answer in time"),
+    (broken.ReadTimeout, "no response within {response:g} s"),
+    (broken.Timeout, "no response in time"),
     (broken.InvalidProxyURL, "the proxy's address in the environment is no address"),
     (broken.InvalidURL, "the address is not valid"),
-    (broken.ChunkedEncodingError, "the answer was cut off"),
-    (broken.ContentDecodingError, "the answer's compression is broken"),
+    (broken.ChunkedEncodingError, "the response was cut off"),
+    (broken.ContentDecodingError, "the response's compression is broken"),
     (broken.ConnectionError, "the connection was closed"),
     (broken.RequestException, "the request failed"),
-    (urllib3.exceptions.ReadTimeoutError, "the answer did not arrive whole within {answer:g} s"),
-    (urllib3.exceptions.DecodeError, "the answer's compression is broken"),
-    (urllib3.exceptions.HTTPError, "the answer was cut off"),
-    (TimeoutError, "the answer did not arrive whole within {answer:g} s"),
+    (urllib3.exceptions.ReadTimeoutError, "the response did not arrive whole within {response:g} s"),
+    (urllib3.exceptions.DecodeError, "the response's compression is broken"),
+    (urllib3.exceptions.HTTPError, "the response was cut off"),
+    (TimeoutError, "the response did not arrive whole within {response:g} s"),
     (OSError, "the connection failed"),
-    (ValueError, "the answer is not HTTP"),
+    (ValueError, "the response is not HTTP"),
 )
 #: What proves that no byte of the request was sent.
 _BEFORE_SENDING = (
@@ -59,7 +59,7 @@ _BEFORE_SENDING = (
 _UNSENDABLE = (broken.InvalidURL, broken.MissingSchema, broken.InvalidSchema, broken.InvalidHeader)
 
 
-#: No whole answer came; a person sees the promised name.
+#: No whole response came; a user sees the promised name.
 Lost = ConnectionFailed
 
 
@@ -94,19 +94,19 @@ class Transport:
     ----------
     login : Login
         Where to, and with which token.
-    timing : Timing
-        The deadlines ``connect`` and ``answer``.
+    timeouts : Timeouts
+        The deadlines ``connect`` and ``response``.
     clock : Clock
         For the deadline of a body.
     version : str
         For the ``User-Agent``.
     """
 
-    def __init__(self, login: Login, timing: Timing, clock: Clock, version: str) -> None:
+    def __init__(self, login: Login, timeouts: Timeouts, clock: Clock, version: str) -> None:
         self._address: Address = login.address
-        self._timing = timing
+        self._timeouts = timeouts
         self._clock = clock
-        self._blanking = Blanking(login.token.reveal())
+        self._redactor = Redactor(login.token.reveal())
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -121,8 +121,8 @@ class Transport:
         self._lock = threading.Lock()
         self._environment: dict[str, Any] | None = None
 
-    def send(self, method: str, path: str, body: object = None, *, within: float | None = None) -> Answer:
-        """Send one request and read its answer.
+    def send(self, method: str, path: str, body: object = None, *, within: float | None = None) -> Response:
+        """Send one request and read its response.
 
         Parameters
         ----------
@@ -135,26 +135,26 @@ class Transport:
 
         Returns
         -------
-        Answer
+        Response
             Of any status; its ``flaw`` says when the body is not whole.
 
         Raises
         ------
         ConnectionFailed
-            As `Lost`: no answer came; ``sent`` tells whether the request may have arrived.
+            As `Lost`: no response came; ``sent`` tells whether the request may have arrived.
         """
         if self._process != os.getpid():
             self._forked()
         connection.begin()
-        connect, patience = self._timing.connect, self._timing.answer
+        connect, patience = self._timeouts.connect, self._timeouts.response
         if within is not None:
             connect, patience = min(connect, within), min(patience, within)
         options = {**self._options(), "timeout": (connect, patience)}
         try:
-            with self._session.send(self._prepare(method, path, body), **options) as response:
-                text, flaw = self._read(response, patience)
-                headers = {name: self._blanking.text(value) for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, self._blanking.body(text), flaw)
+            with self._session.send(self._prepare(method, path, body), **options) as raw:
+                text, flaw = self._read(raw, patience)
+                headers = {name: self._redactor.text(value) for name, value in raw.headers.items()}
+                return Response(raw.status_code, headers, self._redactor.body(text), flaw)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             lost = self._lost(error), self._harmless(error)
         # Raised out here, it does not carry along what carries the request, and the token with it.
@@ -165,7 +165,7 @@ class Transport:
         self._session.close()
 
     def _forked(self) -> None:
-        """Leave the parent's connections to it: two processes would read each other's answers."""
+        """Leave the parent's connections to it: two processes would read each other's responses."""
         self._lock = threading.Lock()
         self._parents, self._session, self._process = self._session, _session(), os.getpid()
 
@@ -194,8 +194,8 @@ class Transport:
                     )
         return {**self._environment, "stream": True, "allow_redirects": False}
 
-    def _read(self, response: requests.Response, patience: float) -> tuple[bytes, str]:
-        read = getattr(response.raw, "read1", None) or response.raw.read
+    def _read(self, raw: requests.Response, patience: float) -> tuple[bytes, str]:
+        read = getattr(raw.raw, "read1", None) or raw.raw.read
         deadline = self._clock.monotonic() + patience
         pieces: list[bytes] = []
         size = 0
@@ -213,7 +213,7 @@ class Transport:
 
     def _meaning(self, error: BaseException) -> str:
         meaning = _unconnected(error) or next(words for kind, words in _MEANINGS if isinstance(error, kind))
-        return meaning.format(connect=self._timing.connect, answer=self._timing.answer)
+        return meaning.format(connect=self._timeouts.connect, response=self._timeouts.response)
 
     def _lost(self, error: Exception) -> Lost:
         sent = connection.sent()
@@ -234,7 +234,7 @@ class Transport:
         words = []
         below: BaseException | None = error
         while below is not None:
-            words.append(f"{type(below).__name__}: {self._blanking.text(str(below))}")
+            words.append(f"{type(below).__name__}: {self._redactor.text(str(below))}")
             below = below.__cause__ or below.__context__
         return requests.RequestException(", from ".join(words))
 

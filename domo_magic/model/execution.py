@@ -82,7 +82,7 @@ def parse_json(body: bytes | str) -> object:
     try:
         parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise InvalidResponse("Domo's answer is not JSON") from error
+        raise InvalidResponse("Domo's response is not JSON") from error
     return parsed
 
 
@@ -181,7 +181,7 @@ class Execution:
     fields : mapping
         Every field as Domo sent it, undocumented ones too.
     name, instance, label : str or None
-        The DataSet's name as far as known, the Domo instance, what the person called the run.
+        The DataSet's name as far as known, the Domo instance, what the user called the run.
     requested_at : int or None
         Epoch milliseconds of our request; None for runs started elsewhere.
     text : str or None
@@ -212,10 +212,10 @@ class Execution:
             `value` is not an object, or names no stream where none was asked for.
         """
         if not isinstance(value, dict):
-            raise InvalidResponse("Domo's answer is not an execution")
+            raise InvalidResponse("Domo's response is not an execution")
         found = stream_id if stream_id is not None else whole(value.get("streamId"))
         if found is None:
-            raise InvalidResponse("Domo's answer names no stream")
+            raise InvalidResponse("Domo's response names no stream")
         execution_id = whole(value.get("executionId"))
         return cls(found, execution_id if execution_id and execution_id > 0 else None, value, text=text)
 
@@ -290,7 +290,7 @@ class Execution:
 
     @property
     def manual(self) -> bool:
-        """Whether a person or a program started it; a missing ``runType`` does not rule it out."""
+        """Whether a user or a program started it; a missing ``runType`` does not rule it out."""
         run_type = self.fields.get("runType")
         return run_type is None or str(run_type).upper() == "MANUAL"
 

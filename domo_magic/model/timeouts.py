@@ -36,15 +36,15 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Timeouts:
     """How long the client waits for what, all in seconds.
 
     Attributes
     ----------
     connect : float
         For a connection.
-    answer : float
-        For a whole answer, from the request's last byte to the answer's.
+    response : float
+        For a whole response, from the request's last byte to the response's.
     retry_pause, retry_budget : float
         First pause before a question is repeated (doubled each time, with jitter), and how long one
         question may be repeated in all.
@@ -59,7 +59,7 @@ class Timing:
     ask_shortest, ask_longest : float
         Between two questions whether a run has ended.
     asking_budget : float
-        How long asking may fail without a single answer before waiting gives up.
+        How long asking may fail without a single response before waiting gives up.
     abort : float
         How long the end of a run that was aborted is waited for.
     aside : float
@@ -69,12 +69,12 @@ class Timing:
 
     Examples
     --------
-    >>> Timing().scaled(1 / 100).answer
+    >>> Timeouts().scaled(1 / 100).response
     0.3
     """
 
     connect: float = 10.0
-    answer: float = 30.0
+    response: float = 30.0
     retry_pause: float = 0.5
     retry_budget: float = 30.0
     start_budget: float = 60.0
@@ -88,6 +88,6 @@ class Timing:
     aside: float = 5.0
     skew: float = 2.0
 
-    def scaled(self, factor: float) -> Timing:
+    def scaled(self, factor: float) -> Timeouts:
         """Return the same with everything multiplied by `factor`."""
-        return Timing(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
+        return Timeouts(**{each.name: getattr(self, each.name) * factor for each in fields(self)})

@@ -31,13 +31,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog=f"%{magic}", add_help=False, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        todo = f"examples: {self.prog} --help"
+        hint = f"examples: {self.prog} --help"
         _, unknown, words = message.partition("unrecognized arguments: ")
         if unknown and (meant := get_close_matches(words.split()[0], self._option_string_actions, 1)):
-            todo = f"did you mean {meant[0]}? {todo}"
+            hint = f"did you mean {meant[0]}? {hint}"
         if self.prog == "%domo_connect":  # what was typed may be a token
             message = "the line is one INSTANCE and options; a token is never written on it"
-        raise TargetError(f"{self.prog}: {message}", todo)
+        raise TargetError(f"{self.prog}: {message}", hint)
 
 
 @cache
@@ -124,7 +124,7 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
     magic, line : str
         ``domo_run`` and what was written after it.
     known : container of str
-        The names of the person's variables, for the words of errors.
+        The names of the user's variables, for the words of errors.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def parse_words(
     asked : argparse.Namespace
         The line as `parse` understood it, `variables` already expanded by IPython where it could.
     variables : mapping
-        The person's namespace.
+        The user's namespace.
     meant : {"streams", "runs"}
         As for `targets.parse`.
 
@@ -235,10 +235,10 @@ def _of_words(
 def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
     """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
     quoted = next((each for each in asked.words if word in each.split()), word)
-    todo = f"to find a stream: %domo_streams {quoted}"
+    hint = f"to find a stream: %domo_streams {quoted}"
     if asked.label is not None and " " not in asked.label:
-        todo = f'a label of several words needs quotes (--label "{asked.label} ..."); {todo}'
-    return TargetError(f"no variable {targets.shown(quoted)}", todo)
+        hint = f'a label of several words needs quotes (--label "{asked.label} ..."); {hint}'
+    return TargetError(f"no variable {targets.shown(quoted)}", hint)
 
 
 def bare(line: str) -> str:

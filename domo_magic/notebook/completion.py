@@ -67,13 +67,13 @@ def _matching(words: Iterable[str], kind: str, fragment: str) -> Iterator[Simple
 def _targets(magic: str, fragment: str) -> Iterator[SimpleCompletion]:
     if "domo_magic.executions.session" not in sys.modules:  # it brings requests, and nothing is connected yet
         return
-    from domo_magic.executions import session
+    from domo_magic.executions.session import latest_session
 
-    domo = session.latest()
-    if domo is None:
+    session = latest_session()
+    if session is None:
         return
     if magic in _RUNS:
-        for run in domo.history.unfinished(domo.instance, MOST):
+        for run in session.history.unfinished(session.instance, MOST):
             yield from _matching([run.run], run.name or "run", fragment)
-    for stream_id, name in domo.history.find_streams(domo.instance, fragment, MOST):
+    for stream_id, name in session.history.find_streams(session.instance, fragment, MOST):
         yield SimpleCompletion(text=str(stream_id), type=name or "stream")

@@ -1,4 +1,4 @@
-"""`%domo_connect`: the only one that asks a person for a token."""
+"""`%domo_connect`: the only one that asks a user for a token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from domo_magic import api
 from domo_magic.display.output import screen
 from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError
-from domo_magic.executions.session import latest
+from domo_magic.executions.session import latest_session
 from domo_magic.http import credentials
 from domo_magic.http.credentials import Login, check_token, find_token, own_variable, resolve_address
 
@@ -43,7 +43,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
     try:
         where = resolve_address(words[0] if words else None, os.environ)
     except ConfigurationError:
-        if words or save or forget or (connected := latest()) is None:
+        if words or save or forget or (connected := latest_session()) is None:
             raise
         screen().say(("running", f"still using {connected.login.address.host}"))
         return
@@ -51,7 +51,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         _forget(where)
         return
     if save:
-        credentials.check_keyring()  # before a person is asked for what could not be kept
+        credentials.check_keyring()  # before a user is asked for what could not be kept
     login = find_token(where, None, os.environ) or _prompt(where)
     if save:
         _save(login)

@@ -68,7 +68,7 @@ class Sandbox:
     clock : callable
         Gives the time of its executions, epoch seconds.
     latency : float
-        Seconds added to every answer, in real time.
+        Seconds added to every response, in real time.
     seed : int
         The same seed and the same time of the start give the same past.
     token : str, optional
@@ -154,7 +154,7 @@ class Sandbox:
 
     @property
     def latency(self) -> float:
-        """Seconds added to every answer."""
+        """Seconds added to every response."""
         return self._desk.latency
 
     @latency.setter

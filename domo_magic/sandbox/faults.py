@@ -1,7 +1,7 @@
 """What can go wrong on the way, one fault for one request.
 
 A fault that comes before the work keeps the request from having any effect; one that comes after it (`after`)
-lets the run exist and spoils the answer.
+lets the run exist and spoils the response.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Fault:
     Attributes
     ----------
     after : bool
-        The work is done first; otherwise a reset or another answer keeps it from being done.
+        The work is done first; otherwise a reset or another response keeps it from being done.
     delay : float
         Seconds to wait, before the work or after it.
     reset : bool
         The connection is reset.
     status : int or None
-        Another answer is sent: its status.
+        Another response is sent: its status.
     headers : mapping
-        Headers of that answer, in place of the usual ones of the same name.
+        Headers of that response, in place of the usual ones of the same name.
     body : bytes, iterable of bytes or None
-        Body of that answer; of unknown length, to the end of the connection, where it is an iterable.
+        Body of that response; of unknown length, to the end of the connection, where it is an iterable.
     cut : bool
         Half of the body is left out.
     broken : bool
@@ -88,29 +88,29 @@ def reset(*, after: bool = False) -> Fault:
 
 
 def delay(seconds: float, *, after: bool = False) -> Fault:
-    """Answer late; the work is done after the delay, or before it."""
+    """Respond late; the work is done after the delay, or before it."""
     return Fault(delay=seconds, after=after)
 
 
 def status(code: int, *, retry_after: float | str | None = None, after: bool = False) -> Fault:
-    """Answer with an error status, such as 429, 500 or 503, and the documented shape of an error."""
+    """Respond with an error status, such as 429, 500 or 503, and the documented shape of an error."""
     shape = {"status": code, "statusReason": http.HTTPStatus(code).phrase, "message": "", "toe": ""}
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return Fault(status=code, headers=headers, body=json.dumps(shape).encode(), after=after)
 
 
 def html(*, code: int = 200, after: bool = False) -> Fault:
-    """Answer with a page to sign in, as a proxy does."""
+    """Respond with a page to sign in, as a proxy does."""
     return Fault(status=code, headers={"Content-Type": "text/html; charset=utf-8"}, body=_HTML, after=after)
 
 
 def cut(*, broken: bool = False) -> Fault:
-    """Do the work and send half of the answer; `broken`: with the length of the whole, then hang up."""
+    """Do the work and send half of the response; `broken`: with the length of the whole, then hang up."""
     return Fault(after=True, cut=True, broken=broken)
 
 
 def empty(code: int = 200, *, after: bool = True) -> Fault:
-    """Do the work and answer with a status and nothing else."""
+    """Do the work and response with a status and nothing else."""
     return Fault(status=code, body=b"", after=after)
 
 
@@ -120,18 +120,18 @@ def redirect(location: str, *, code: int = 302, after: bool = False) -> Fault:
 
 
 def drip(seconds: float, *, headers: bool = False) -> Fault:
-    """Do the work and send the answer byte by byte, `seconds` apart; also its headers."""
+    """Do the work and send the response byte by byte, `seconds` apart; also its headers."""
     return Fault(after=True, drip=seconds, drip_headers=headers)
 
 
-def answer(
+def response(
     body: bytes | Iterable[bytes],
     *,
     code: int = 200,
     headers: Mapping[str, str] | None = None,
     after: bool = False,
 ) -> Fault:
-    """Answer with anything at all; an iterable of chunks for what is too large to hold."""
+    """Respond with anything at all; an iterable of chunks for what is too large to hold."""
     return Fault(status=code, headers=headers or {}, body=body, after=after)
 
 

@@ -127,7 +127,7 @@ def state_at(plan: Plan, now: float) -> str:
 
 
 def view(plan: Plan, now: float) -> JSON:
-    """Give the JSON object that Domo answers for an execution at `now`.
+    """Give the JSON object that Domo returns for an execution at `now`.
 
     ``indexRequestKey`` is text here, since a float cannot hold it; :func:`encode` writes it as a number.
     """
@@ -169,11 +169,11 @@ def view(plan: Plan, now: float) -> JSON:
 
 
 def created(plan: Plan) -> JSON:
-    """Give the answer to the POST that started an execution, as Domo's documentation shows it."""
-    answer = view(plan, plan.start.at)
-    if answer["startedAt"] is not None:
-        answer |= {"startedAt": float(int(plan.begins_at)), "createdAt": None, "modifiedAt": None}
-    return answer
+    """Give the response to the POST that started an execution, as Domo's documentation shows it."""
+    response = view(plan, plan.start.at)
+    if response["startedAt"] is not None:
+        response |= {"startedAt": float(int(plan.begins_at)), "createdAt": None, "modifiedAt": None}
+    return response
 
 
 def encode(value: object) -> bytes:

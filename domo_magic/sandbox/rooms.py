@@ -21,7 +21,7 @@ class Record:
     final: bytes | None = None
 
     def json(self, now: float) -> bytes:
-        """Give what Domo answers for the execution at `now`."""
+        """Give what Domo returns for the execution at `now`."""
         if self.final is not None:
             return self.final
         plan = self.plan

@@ -1,4 +1,4 @@
-"""Domo's endpoints on a world: a request in, an answer out, no socket anywhere."""
+"""Domo's endpoints on a world: a request in, a response out, no socket anywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What is sent back: status, body, and headers beyond the usual ones."""
 
     status: int
@@ -68,8 +68,8 @@ class _Call:
         return value
 
 
-def answer(world: World, request: Request) -> Answer:
-    """Do what a request asks for, and answer as Domo does."""
+def response(world: World, request: Request) -> Response:
+    """Do what a request asks for, and response as Domo does."""
     try:
         return _routed(world, request)
     except RefusedError as refused:
@@ -80,8 +80,8 @@ def answer(world: World, request: Request) -> Answer:
         return refusal(world, 409, str(ended))
 
 
-def page(world: World, path: str) -> Answer:
-    """Answer with what a browser shows of a DataSet: enough for an error's link to lead somewhere."""
+def page(world: World, path: str) -> Response:
+    """Respond with what a browser shows of a DataSet: enough for an error's link to lead somewhere."""
     try:
         dataset = world.dataset(path.split("/")[2])
     except UnknownError as unknown:
@@ -91,16 +91,16 @@ def page(world: World, path: str) -> Answer:
         f"<!doctype html><title>{name}</title><h1>{name}</h1><p>In Domo this is the DataSet's page, with the"
         f" history of its stream, {stream_id}. The sandbox has no pages: <code>%domo_runs {stream_id}</code>"
     )
-    return Answer(200, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
+    return Response(200, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
 
-def refusal(world: World, status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
-    """Answer with an error in the documented shape."""
+def refusal(world: World, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Respond with an error in the documented shape."""
     shape = shapes.error(status, http.HTTPStatus(status).phrase, message, world.toe())
-    return Answer(status, encode(shape), headers or {})
+    return Response(status, encode(shape), headers or {})
 
 
-def _routed(world: World, request: Request) -> Answer:
+def _routed(world: World, request: Request) -> Response:
     path, _, asked = request.path.partition("?")
     query = {name: values[-1] for name, values in parse_qs(asked).items()}
     allowed = []
@@ -116,48 +116,48 @@ def _routed(world: World, request: Request) -> Answer:
     raise RefusedError(404, "No such resource")
 
 
-def _ok(value: object) -> Answer:
-    return Answer(200, encode(value))
+def _ok(value: object) -> Response:
+    return Response(200, encode(value))
 
 
-def _start(call: _Call) -> Answer:
+def _start(call: _Call) -> Response:
     # Other clients send no body, {} or {"action": "MANUAL"}; Domo starts a run on each.
     body = call.json() if call.body.strip() else {}
     if any(body.get(name, "MANUAL") != "MANUAL" for name in ("runType", "action")):
         raise RefusedError(400, "runType must be MANUAL")
-    return Answer(201, encode(call.world.start(call.id())))
+    return Response(201, encode(call.world.start(call.id())))
 
 
-def _executions(call: _Call) -> Answer:
+def _executions(call: _Call) -> Response:
     limit, offset = call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12)
-    return Answer(200, call.world.executions_json(call.id(), limit, offset))
+    return Response(200, call.world.executions_json(call.id(), limit, offset))
 
 
-def _execution(call: _Call) -> Answer:
+def _execution(call: _Call) -> Response:
     return _ok(call.world.execution(call.id(0), call.id(1)))
 
 
-def _abort(call: _Call) -> Answer:
+def _abort(call: _Call) -> Response:
     if call.body:
         call.json()
     return _ok(call.world.abort(call.id(0), call.id(1)))
 
 
-def _history(call: _Call) -> Answer:
+def _history(call: _Call) -> Response:
     return _ok(call.world.history(call.id(), call.number("limit", 100, _PAGE_MOST)))
 
 
-def _state(call: _Call) -> Answer:
+def _state(call: _Call) -> Response:
     fields = ("streamId", "executionId", "currentState")
     newest = call.world.executions(call.id(), 1, max(0, call.world.count(call.id()) - 1))
     return _ok([{name: execution[name] for name in fields} for execution in newest])
 
 
-def _stream(call: _Call) -> Answer:
+def _stream(call: _Call) -> Response:
     return _ok(call.world.stream(call.id(), full=call.query.get("fields") == "all"))
 
 
-def _bulk(call: _Call) -> Answer:
+def _bulk(call: _Call) -> Response:
     ids = call.query.get("streamId", "").split(",")
     if not all(map(_NUMBER.fullmatch, ids)):
         raise RefusedError(400, "streamId must be ids with commas between them")
@@ -166,22 +166,22 @@ def _bulk(call: _Call) -> Answer:
     return _ok(call.world.bulk([int(text) for text in ids]))
 
 
-def _search(call: _Call) -> Answer:
+def _search(call: _Call) -> Response:
     name, _, value = call.query.get("q", "").partition(":")
     if name != "dataSource.id":
         raise RefusedError(400, "q must be dataSource.id:{id}")
     return _ok(call.world.streams_of(value))
 
 
-def _dataset(call: _Call) -> Answer:
+def _dataset(call: _Call) -> Response:
     return _ok(call.world.dataset(call.values[0]))
 
 
-def _datasets(call: _Call) -> Answer:
+def _datasets(call: _Call) -> Response:
     return _page(call.world, "*", call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12))
 
 
-def _find(call: _Call) -> Answer:
+def _find(call: _Call) -> Response:
     """Search by name; without a filter for it all is found (Domo floods too)."""
     body = call.json()
     count, offset, filters = body.get("count", 50), body.get("offset", 0), body.get("filters", [])
@@ -196,18 +196,18 @@ def _find(call: _Call) -> Answer:
     return _page(call.world, patterns[0] if patterns else "*", min(max(0, count), _PAGE_MOST), max(0, offset))
 
 
-def _page(world: World, pattern: str, limit: int, offset: int) -> Answer:
+def _page(world: World, pattern: str, limit: int, offset: int) -> Response:
     found, total = world.datasets(pattern, limit, offset)
     about = {"totalCount": total, "limit": limit, "offset": offset}
     return _ok({"dataSources": found, "_metaData": about})
 
 
-def _route(method: str, path: str, handle: Callable[[_Call], Answer]) -> _Route:
+def _route(method: str, path: str, handle: Callable[[_Call], Response]) -> _Route:
     pattern = path.replace("{id}", r"(\d{1,18})").replace("{uuid}", r"([^/]+)")
     return method, re.compile(f"/api/data/{pattern}", re.ASCII), handle
 
 
-_Route = tuple[str, re.Pattern[str], Callable[[_Call], Answer]]
+_Route = tuple[str, re.Pattern[str], Callable[[_Call], Response]]
 
 _ROUTES: tuple[_Route, ...] = (
     _route("POST", "v1/streams/{id}/executions", _start),

@@ -1,4 +1,4 @@
-"""The world over HTTP/1.1: one thread per connection, answers in one piece, faults where ordered."""
+"""The world over HTTP/1.1: one thread per connection, responses in one piece, faults where ordered."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LENGTH_DIGITS = 6
 
 @dataclass(slots=True)
 class Desk:
-    """What the server needs to answer, shared with the sandbox that owns it.
+    """What the server needs to response, shared with the sandbox that owns it.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Desk:
     token : str
         What a request must carry.
     latency : float
-        Seconds that every answer takes.
+        Seconds that every response takes.
     requests : list of Request
         What arrived, in that order.
     orders : Orders
@@ -164,31 +164,31 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _meet(self, request: Request, token: str, fault: Fault) -> None:
-        """Do the work, or not, and spoil the answer as the fault says."""
-        answer = None
+        """Do the work, or not, and spoil the response as the fault says."""
+        response = None
         if not fault.after:
             self._wait(fault.delay)
         if fault.after or not (fault.reset or fault.status):
-            answer = self._answer(request, token)
+            response = self._answer(request, token)
         self._wait(self.server.desk.latency)
         if fault.after:
             self._wait(fault.delay)
         if fault.status:
-            answer = routes.Answer(fault.status, b"", dict(fault.headers))
-        if answer is None or fault.reset:
+            response = routes.Response(fault.status, b"", dict(fault.headers))
+        if response is None or fault.reset:
             self._reset()
         elif fault.body is None or isinstance(fault.body, bytes):
-            self._send(answer if fault.body is None else replace(answer, body=fault.body), fault)
+            self._send(response if fault.body is None else replace(response, body=fault.body), fault)
         else:
-            self._stream(answer, fault.body)
+            self._stream(response, fault.body)
 
-    def _answer(self, request: Request, token: str) -> routes.Answer:
+    def _answer(self, request: Request, token: str) -> routes.Response:
         desk = self.server.desk
         if request.method == "GET" and request.path.startswith("/datasources/"):
             return routes.page(desk.world, request.path)  # a browser has no token
         if token != desk.token:
             return routes.refusal(desk.world, 401, "The token is missing or not valid")
-        return routes.answer(desk.world, request)
+        return routes.response(desk.world, request)
 
     def _wait(self, seconds: float) -> None:
         """Wait, unless the sandbox closes in the meantime, which ends the connection."""
@@ -201,12 +201,12 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.connection.close()
 
-    def _send(self, answer: routes.Answer, fault: Fault) -> None:
-        """Send an answer, in one piece or drop by drop, whole or as much as a fault leaves of it."""
-        length = len(answer.body)
-        body = answer.body[: length // 2] if fault.cut else answer.body
+    def _send(self, response: routes.Response, fault: Fault) -> None:
+        """Send a response, in one piece or drop by drop, whole or as much as a fault leaves of it."""
+        length = len(response.body)
+        body = response.body[: length // 2] if fault.cut else response.body
         self.close_connection = self.close_connection or fault.broken
-        head = self._head(answer, {"Content-Length": str(length if fault.broken else len(body))})
+        head = self._head(response, {"Content-Length": str(length if fault.broken else len(body))})
         if self.command == "HEAD":
             body = b""
         if fault.drip:
@@ -221,22 +221,22 @@ class Handler(BaseHTTPRequestHandler):
             self._wait(fault.drip)
             self.wfile.write(bytes([byte]))
 
-    def _stream(self, answer: routes.Answer, chunks: Iterable[bytes]) -> None:
+    def _stream(self, response: routes.Response, chunks: Iterable[bytes]) -> None:
         """Send a body of unknown length, to the end of the connection."""
         self.close_connection = True
-        self.wfile.write(self._head(answer, {}))
+        self.wfile.write(self._head(response, {}))
         for chunk in chunks:
             self.wfile.write(chunk)
 
-    def _head(self, answer: routes.Answer, framing: dict[str, str]) -> bytes:
-        """Make the status line and the headers; those of the answer win over the usual ones."""
+    def _head(self, response: routes.Response, framing: dict[str, str]) -> bytes:
+        """Make the status line and the headers; those of the response win over the usual ones."""
         date = formatdate(self.server.desk.world.clock(), usegmt=True)
-        headers = {"Date": date, "Content-Type": "application/json", **framing, **answer.headers}
+        headers = {"Date": date, "Content-Type": "application/json", **framing, **response.headers}
         if self.close_connection:
             headers["Connection"] = "close"
-        phrase = http.client.responses.get(answer.status, "")
+        phrase = http.client.responses.get(response.status, "")
         lines = [
-            f"HTTP/1.1 {answer.status} {phrase}",
+            f"HTTP/1.1 {response.status} {phrase}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,4 +1,4 @@
-"""Streams and DataSets as Domo's JSON: pure, from what the world knows to what the API answers."""
+"""Streams and DataSets as Domo's JSON: pure, from what the world knows to what the API returns."""
 
 from __future__ import annotations
 
@@ -124,17 +124,17 @@ def stream_head(stream: Stream, source: JSON, created: float, state: str) -> JSO
 
 def stream_in_full(head: JSON, last: JSON | None, good: JSON | None, current: JSON | None) -> JSON:
     """Add to a stream its executions and its configuration, in Domo's order."""
-    answer: JSON = {}
+    response: JSON = {}
     for name, value in head.items():
         if name == "currentExecutionState":
-            answer |= {"lastExecution": last, "lastSuccessfulExecution": good, "currentExecution": current}
-        answer[name] = value
+            response |= {"lastExecution": last, "lastSuccessfulExecution": good, "currentExecution": current}
+        response[name] = value
     configuration = {"retry.retryNumber": "0", "report": "all"}
-    answer["configuration"] = [
+    response["configuration"] = [
         {"streamId": head["id"], "category": "METADATA", "name": name, "type": "string", "value": value}
         for name, value in configuration.items()
     ]
-    return answer
+    return response
 
 
 def _seconds(execution: JSON | None, field: str, default: float) -> float:

@@ -92,7 +92,7 @@ class World:
             return number
 
     def toe(self) -> str:
-        """Make a new trace for an answer."""
+        """Make a new trace for a response."""
         with self._lock:
             return habits.toe(self._toes)
 
@@ -101,7 +101,7 @@ class World:
     def start(
         self, stream_id: int, *, run_type: str = "MANUAL", started_by: str | None = streams.OWNER
     ) -> JSON:
-        """Start a stream; give what Domo answers to the POST.
+        """Start a stream; give what Domo returns to the POST.
 
         Parameters
         ----------

@@ -16,14 +16,14 @@ from domo_magic.widget.state import Confirmation, Judgement, key_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import Key, PanelState
 
 #: Runs of each stream, as `%domo_runs` has them.
 LISTED = 100
 _FOUND = 50
-# Loading leaves most of the threads to what a person clicks.
+# Loading leaves most of the threads to what a user clicks.
 _SIDE_BY_SIDE = 4
 _ENOUGH = 20
 
@@ -69,21 +69,21 @@ def named_runs(state: PanelState, text: str) -> list[Key]:
 
 def load(state: PanelState) -> None:
     """Fetch the runs that the panel begins with, and the names of its streams."""
-    domo = state.connected()
+    session = state.connected()
     wanted = listing.Wanted(limit=LISTED)
     if not state.targets:
-        state.listed(listing.recorded(domo, wanted, refresh=True, warn=state.say))
+        state.listed(listing.recorded(session, wanted, refresh=True, warn=state.say))
         judge(state)
         return
-    ids = stream_ids(domo, state.targets)
+    ids = stream_ids(session, state.targets)
 
     def one(stream_id: int) -> DomoError | None:
         try:
-            _name(state, domo, stream_id)
-            runs = listing.of_stream(domo, stream_id, wanted, refresh=True, warn=state.say)
+            _name(state, session, stream_id)
+            runs = listing.of_stream(session, stream_id, wanted, refresh=True, warn=state.say)
         except DomoError as error:
             return error
-        domo.learned(stream_id, runs)
+        session.learned(stream_id, runs)
         state.listed(runs)
         return None
 
@@ -93,16 +93,16 @@ def load(state: PanelState) -> None:
         raise problem
 
 
-def _name(state: PanelState, domo: Connection, stream_id: int) -> None:
+def _name(state: PanelState, session: Session, stream_id: int) -> None:
     """Look a stream's name up once, where nothing here knows it."""
     if stream_id in state.names:
         return
-    name = domo.name(stream_id)
+    name = session.name(stream_id)
     if name is None:
-        source = domo.client.stream(stream_id).get("dataSource")
+        source = session.client.get_stream(stream_id).get("dataSource")
         if isinstance(source, dict) and isinstance(source.get("name"), str):
             name, dataset = source["name"], source.get("id")
-            domo.remember(stream_id, dataset if isinstance(dataset, str) else None, name)
+            session.remember(stream_id, dataset if isinstance(dataset, str) else None, name)
     state.names[stream_id] = name or ""
 
 
@@ -112,7 +112,7 @@ def show(state: PanelState, text: str) -> None:
     Raises
     ------
     DomoError
-        As `domo.runs`.
+        As `session.runs`.
     """
     state.targets = targets.parse(text) if text.strip() else ()
     state.found = None
@@ -150,18 +150,18 @@ def start(state: PanelState, text: str, label: str) -> None:
     Raises
     ------
     DomoError
-        As `domo.run` without waiting; `state.last` has every row.
+        As `session.run` without waiting; `state.last` has every row.
     """
-    domo = state.connected()
+    session = state.connected()
     try:
         wanted = targets.parse(text)
     except TargetError as error:
         if is_name(text):
-            error.todo = "to search for it by name press Enter in the field; to run it, choose one it finds"
+            error.hint = "to search for it by name press Enter in the field; to run it, choose one it finds"
         raise
-    ids = stream_ids(domo, wanted)
+    ids = stream_ids(session, wanted)
     outcomes = start_streams(
-        domo,
+        session,
         ids,
         label=label.strip() or None,
         uncertain=lambda stream, why: state.say(f"{stream}: looking whether it started: {why}"),
@@ -206,11 +206,11 @@ def cancel(state: PanelState, going: Sequence[Execution]) -> None:
     Raises
     ------
     DomoError
-        As `domo.cancel`.
+        As `session.cancel`.
     """
-    domo = state.connected()
+    session = state.connected()
     over: list[str] = []
-    seen, errors = abort(domo, going, lambda run: over.append(f"{run.run} had already ended"))
+    seen, errors = abort(session, going, lambda run: over.append(f"{run.run} had already ended"))
     state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
     state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
     if problem := next(filter(None, errors), None):
@@ -241,51 +241,51 @@ def sandbox(state: PanelState) -> None:
     """Connect to a Domo of its own, as ``%domo_connect --sandbox`` does, and show what is there."""
     from domo_magic import api
 
-    if state.domo is None:
+    if state.session is None:
         api.connect(sandbox=True)
     load(state)
 
 
 def judge(state: PanelState) -> None:
     """Compare every run with what is usual, from what was fetched."""
-    domo = state.domo
+    session = state.session
     runs = [run for run in state.runs() if run.execution_id is not None]
     state.stale = False
-    if domo is not None and runs:
-        state.judge(judgements(domo, runs))
+    if session is not None and runs:
+        state.judge(judgements(session, runs))
 
 
 def learn(state: PanelState) -> None:
     """Fetch the name and the past of streams of which too little is known here, then compare."""
-    domo = state.connected()
+    session = state.connected()
     runs = state.runs()
     for stream_id in {run.stream_id for run in runs}:
         with suppress(DomoError):  # a name is a kindness
-            _name(state, domo, stream_id)
+            _name(state, session, stream_id)
         if sum(run.succeeded for run in runs if run.stream_id == stream_id) < _ENOUGH:
-            domo.learn(stream_id)
+            session.learn(stream_id)
     judge(state)
 
 
-def compared(domo: Connection, runs: Sequence[Execution]) -> Any:
+def compared(session: Session, runs: Sequence[Execution]) -> Any:
     """Return the comparison of runs with their streams' past: the frame of `domo.compare`."""
     from domo_magic.analysis.baseline import compare
     from domo_magic.model.frame import frame
 
     known: dict[Key, Execution] = {}
     for stream_id in {run.stream_id for run in runs}:
-        known |= {key_of(run): domo.known(run) for run in domo.past.get(stream_id, ())}
+        known |= {key_of(run): session.known(run) for run in session.past.get(stream_id, ())}
     return compare(frame((known | {key_of(run): run for run in runs}).values()))
 
 
-def judgements(domo: Connection, runs: Sequence[Execution]) -> dict[Key, Judgement]:
+def judgements(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     """Return the verdict of every run, with a sentence where there is something to tell."""
     from domo_magic.analysis.sentences import sentence
     from domo_magic.model.execution import errors_of
 
     by_key = {key_of(run): run for run in runs}
     found: dict[Key, Judgement] = {}
-    for row in compared(domo, runs).itertuples():
+    for row in compared(session, runs).itertuples():
         key = (int(row.streamId), int(row.executionId))
         if key in by_key:
             quiet = row.verdict in {"usual", "no baseline", "running"}

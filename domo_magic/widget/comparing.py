@@ -15,7 +15,7 @@ from domo_magic.widget.tables import MARKS, local_time, safe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import Key
 
@@ -30,12 +30,12 @@ _TITLES = {
 }
 
 
-def side_by_side(domo: Connection, chosen: Sequence[Execution], known: Sequence[Execution]) -> str:
+def side_by_side(session: Session, chosen: Sequence[Execution], known: Sequence[Execution]) -> str:
     """Return a table with one column per run, oldest first, each against the first of them.
 
     Parameters
     ----------
-    domo : Connection
+    session : Session
         For the past of the streams.
     chosen, known : sequence of Execution
         Newest first: what is compared, and everything that is known.
@@ -46,10 +46,10 @@ def side_by_side(domo: Connection, chosen: Sequence[Execution], known: Sequence[
     if not runs:
         return ""
     rows: dict[Key, Mapping[str, Any]] = {
-        (int(row.streamId), int(row.executionId)): row._asdict() for row in _compared(domo, known)
+        (int(row.streamId), int(row.executionId)): row._asdict() for row in _compared(session, known)
     }
     facts = [rows[key_of(run)] for run in runs]
-    now = domo.clock.time()
+    now = session.clock.time()
     lines = [
         ("State", [_state(run) for run in runs]),
         ("Started", [_started(run, now) for run in runs]),
@@ -71,8 +71,8 @@ def side_by_side(domo: Connection, chosen: Sequence[Execution], known: Sequence[
     )
 
 
-def _compared(domo: Connection, known: Sequence[Execution]) -> Any:
-    return compared(domo, [run for run in known if run.execution_id is not None]).itertuples()
+def _compared(session: Session, known: Sequence[Execution]) -> Any:
+    return compared(session, [run for run in known if run.execution_id is not None]).itertuples()
 
 
 def _head(run: Execution) -> str:
@@ -115,21 +115,21 @@ def _text(metric: str, value: Any) -> str:
     return count_text(value) if metric == "rowsInserted" else bytes_text(value)
 
 
-def picture(domo: Connection, chosen: Sequence[Execution], known: Sequence[Execution]) -> str:
+def picture(session: Session, chosen: Sequence[Execution], known: Sequence[Execution]) -> str:
     """Return the plot of the chosen runs' streams; empty without matplotlib, and without runs."""
     streams = list(dict.fromkeys(run.stream_id for run in chosen))[:_MOST_PICTURES]
     if not streams or find_spec("matplotlib") is None:
         return ""
     drawn = "".join(
-        _drawn(domo, stream, [run for run in known if run.stream_id == stream]) for stream in streams
+        _drawn(session, stream, [run for run in known if run.stream_id == stream]) for stream in streams
     )
     return f"<div>{drawn}</div>"
 
 
-def _drawn(domo: Connection, stream_id: int, runs: Sequence[Execution]) -> str:
+def _drawn(session: Session, stream_id: int, runs: Sequence[Execution]) -> str:
     from io import BytesIO
 
-    # Not pyplot's: that belongs to the person's thread.
+    # Not pyplot's: that belongs to the user's thread.
     from matplotlib.figure import Figure
 
     from domo_magic.analysis.plots import plot
@@ -137,7 +137,7 @@ def _drawn(domo: Connection, stream_id: int, runs: Sequence[Execution]) -> str:
 
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     figure.patch.set_alpha(0)
-    plot(frame([domo.known(run) for run in runs if run.execution_id is not None]), ax=figure.subplots())
+    plot(frame([session.known(run) for run in runs if run.execution_id is not None]), ax=figure.subplots())
     file = BytesIO()
     figure.savefig(file, format="png", dpi=160)
     data = base64.b64encode(file.getvalue()).decode()

@@ -44,8 +44,8 @@ class Face:
     @property
     def now(self) -> float:
         """Epoch seconds."""
-        domo = self._state.domo
-        return 0.0 if domo is None else domo.clock.time()
+        session = self._state.session
+        return 0.0 if session is None else session.clock.time()
 
     def draw_controls(self) -> None:
         """Say what can be pressed."""
@@ -59,8 +59,8 @@ class Face:
         parts.confirm.layout.display = "none" if confirmation is None else ""
         parts.cancel.disabled = state.doing("cancel") or not going
         parts.sandbox.disabled = state.doing("load")
-        parts.setup.layout.display = "none" if state.domo is not None else "flex"
-        parts.middle.layout.display = "none" if state.domo is None else "flex"
+        parts.setup.layout.display = "none" if state.session is not None else "flex"
+        parts.middle.layout.display = "none" if state.session is None else "flex"
 
     def draw(self) -> None:
         """Draw everything."""
@@ -141,11 +141,11 @@ class Face:
 
     def compare(self) -> None:
         """Compare what is chosen, again where something else was chosen meanwhile."""
-        domo, state = self._state.connected(), self._state
+        session, state = self._state.connected(), self._state
         while True:
             keys, known = list(state.selected), state.runs()
             chosen = [run for run in known if key_of(run) in keys]
-            self._parts.side.value = side_by_side(domo, chosen, known)
-            self._parts.picture.value = picture(domo, chosen, known)
+            self._parts.side.value = side_by_side(session, chosen, known)
+            self._parts.picture.value = picture(session, chosen, known)
             if keys == state.selected:
                 return

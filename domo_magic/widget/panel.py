@@ -66,7 +66,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._clicked_at: dict[object, float] = {}
         self._listen()
         self._changed()
-        if state.domo is not None:
+        if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
 
     def _listen(self) -> None:
@@ -97,7 +97,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     @property
     def last(self) -> pd.DataFrame:
-        """The answers to the last start, one row per stream, in the order given."""
+        """The responses to the last start, one row per stream, in the order given."""
         return frame(self._state.last)
 
     @property
@@ -121,8 +121,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return self._state.join(timeout)
 
     def _frame(self, runs: Iterable[Execution]) -> pd.DataFrame:
-        domo = self._state.domo
-        return frame(runs if domo is None else [domo.known(run) for run in runs])
+        session = self._state.session
+        return frame(runs if session is None else [session.known(run) for run in runs])
 
     # What is clicked: handed over at once
 

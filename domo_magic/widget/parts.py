@@ -92,7 +92,7 @@ class Parts:
         self.line, self.problem, self.side, self.picture, self.code = (
             ipywidgets.HTML(layout=_WIDE) for _ in range(5)
         )
-        # The place to which a person scrolled stays, whatever is drawn in it.
+        # The place to which a user scrolled stays, whatever is drawn in it.
         self.live, self.ended = (
             ipywidgets.HTML(layout={**_WIDE, "max_height": height, "overflow": "auto"}, tabbable=True)
             for height in ("300px", "420px")

@@ -19,7 +19,7 @@ class Saved:
     """The panel's table in the notebook's file.
 
     It is an output of its own, which the living panel hides: replacing the panel's output would draw
-    the panel anew, and take away what a person is typing.
+    the panel anew, and take away what a user is typing.
 
     Parameters
     ----------

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domo_magic.errors import ConfigurationError, DomoError
-from domo_magic.executions import session
 from domo_magic.executions.background import background
 from domo_magic.executions.listing import newest_first
+from domo_magic.executions.session import current_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
     from domo_magic.model.execution import Execution
 
@@ -56,7 +56,7 @@ class PanelState:
     targets : sequence of Target
         The streams whose runs it shows; none: the runs recorded here.
     instance : str or None
-        As the person named it; the panel stays with the one that this was when it was first known.
+        As the user named it; the panel stays with the one that this was when it was first known.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class PanelState:
     note : str
         What else there is to say.
     last, selected : list
-        The answers to the last start; the keys of the chosen runs.
+        The responses to the last start; the keys of the chosen runs.
     found : list
         ``(stream_id, words)`` of the last search; None: nothing was searched for.
     names : dict
@@ -95,7 +95,7 @@ class PanelState:
         self.stale = True
         self.judgements: dict[Key, Judgement] = {}
         self._instance = instance
-        self._domo: Connection | None = None
+        self._session: Session | None = None
         self._runs: dict[Key, Execution] = {}
         self._lock = threading.RLock()
         self._answered = threading.Condition(self._lock)
@@ -108,14 +108,14 @@ class PanelState:
     # Where
 
     @property
-    def domo(self) -> Connection | None:
+    def session(self) -> Session | None:
         """The instance, where one is known."""
         try:
             return self.connected()
         except ConfigurationError:
             return None
 
-    def connected(self) -> Connection:
+    def connected(self) -> Session:
         """Return the instance that the panel stays with.
 
         Raises
@@ -123,12 +123,12 @@ class PanelState:
         ConfigurationError
             None is known yet.
         """
-        if self._domo is None:
-            found = session.current(self._instance)
+        if self._session is None:
+            found = current_session(self._instance)
             with self._lock:
-                if self._domo is None:
-                    self._domo = found
-        return self._domo
+                if self._session is None:
+                    self._session = found
+        return self._session
 
     def _tick(self) -> bool:
         if not self._closed:
@@ -156,7 +156,7 @@ class PanelState:
             job()
         except DomoError as error:
             self.fail(error)
-        except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the person
+        except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the user
             self.fail(DomoError(f"the panel broke: {error!r}", "please report it"))
         with self._lock:
             self._doing.discard(what)
@@ -207,8 +207,8 @@ class PanelState:
         """Let go of everything; the runs go on."""
         with self._lock:
             self._closed = True
-        if self._domo is not None:
-            background(self._domo).leave(self.saw)
+        if self._session is not None:
+            background(self._session).leave(self.saw)
 
     # Runs
 
@@ -224,7 +224,7 @@ class PanelState:
             return [self._runs[key] for key in keys if key in self._runs]
 
     def saw(self, run: Execution) -> None:
-        """Take a run as it was just seen; an answer that was overtaken changes nothing."""
+        """Take a run as it was just seen; an response that was overtaken changes nothing."""
         with self._lock:
             before = self._runs.get(key_of(run))
             if before is not None and before.finished and not run.finished:
@@ -236,11 +236,11 @@ class PanelState:
 
     def follow(self, runs: Sequence[Execution], *, aborted: bool = False) -> None:
         """Show runs, and follow those that are unfinished and do not look stuck."""
-        domo = self.connected()
-        behind = background(domo)
+        session = self.connected()
+        behind = background(session)
         for run in runs:
             self.saw(run)
-            age = 0.0 if run.started_us is None else domo.clock.time() - run.started_us / 1e6
+            age = 0.0 if run.started_us is None else session.clock.time() - run.started_us / 1e6
             with self._lock:
                 if run.execution_id and not run.finished and age < _FOLLOWED_S and not self._closed:
                     behind.watch(run, self.saw, self.lose, self._tick, aborted=aborted)
@@ -259,14 +259,14 @@ class PanelState:
             self.drawn += 1
 
     def listed(self, runs: Sequence[Execution]) -> None:
-        """Show runs that were listed, but for starts of this very moment: their answers will tell."""
+        """Show runs that were listed, but for starts of this very moment: their responses will tell."""
         self.follow([run for run in runs if run.execution_id or (run.requested_at or 0) < self._made_ms])
 
     def lose(self, run: Execution, error: DomoError) -> None:
         """Take a run that cannot be followed any longer."""
         with self._lock:
             self.error = error
-            self.judgements[key_of(run)] = Judgement("not followed", error.what)
+            self.judgements[key_of(run)] = Judgement("not followed", error.summary)
             self.drawn += 1
 
     def judge(self, judgements: dict[Key, Judgement]) -> None:

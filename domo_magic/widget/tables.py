@@ -51,7 +51,7 @@ class Row:
     verdict, says : str
         ``slow``, and the sentence about it; both may be empty.
     label : str
-        What the person called it; may be empty.
+        What the user called it; may be empty.
     """
 
     run: str
@@ -84,7 +84,7 @@ def safe(text: str, most: int) -> str:
 
 
 def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
-    """Return a time as a person reads it, with its zone; the day where it is not today.
+    """Return a time as a user reads it, with its zone; the day where it is not today.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from domo_magic.widget.tables import Row, plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import PanelState
 
@@ -49,15 +49,15 @@ class View:
 
     def rows(self, runs: Sequence[Execution]) -> list[Row]:
         """Return the rows of runs."""
-        domo = self._state.domo
-        return [] if domo is None else [self._row(domo, run) for run in runs]
+        session = self._state.session
+        return [] if session is None else [self._row(session, run) for run in runs]
 
-    def _row(self, domo: Connection, run: Execution) -> Row:
+    def _row(self, session: Session, run: Execution) -> Row:
         judged = self._state.judgements.get(key_of(run))
         verdict = "" if run.finished or run.execution_id is None else "running"
         if judged is not None and not (run.finished and judged.verdict.startswith("running")):
             verdict = judged.verdict
-        usually = self._usually(domo, run.stream_id)
+        usually = self._usually(session, run.stream_id)
         says = judged.says if judged is not None and verdict == judged.verdict else ""
         if verdict == "running" and usually is not None:
             says = f"usually {duration_text(usually)}"
@@ -69,7 +69,7 @@ class View:
             state=run.state or "unknown",
             mark="unknown" if run.execution_id is None else mark(run),
             started_us=run.started_us,
-            lasted=run.duration if run.finished else _elapsed(domo, run),
+            lasted=run.duration if run.finished else _elapsed(session, run),
             usual=usually,
             rows=run.rows,
             verdict=verdict,
@@ -77,22 +77,24 @@ class View:
             label=run.label or "",
         )
 
-    def _usually(self, domo: Connection, stream_id: int) -> float | None:
-        now = domo.clock.monotonic()
+    def _usually(self, session: Session, stream_id: int) -> float | None:
+        now = session.clock.monotonic()
         known = self._usual.get(stream_id)
         if known is None or known.until <= now:
-            seconds = usual(durations(domo, stream_id))
+            seconds = usual(durations(session, stream_id))
             known = self._usual[stream_id] = _Usual(seconds, now + _USUAL_FOR_S)
         return known.seconds
 
     def where(self) -> str:
         """Return the quiet line: which instance, and how many runs."""
-        domo = self._state.domo
-        if domo is None:
+        session = self._state.session
+        if session is None:
             return "not connected"
         runs = self._state.runs()
         going = sum(not run.finished for run in runs)
-        place = f"sandbox at {domo.login.address.host}" if domo.instance == SANDBOX else domo.instance
+        place = (
+            f"sandbox at {session.login.address.host}" if session.instance == SANDBOX else session.instance
+        )
         counts = f"{going:,} unfinished, {len(runs) - going:,} ended" if runs else "no runs yet"
         return f"{place} · {'loading' if not runs and self._state.doing('load') else counts}"
 
@@ -100,13 +102,13 @@ class View:
         """Return what stands over the table where nothing else of the panel is shown."""
         said = ["Domo panel", self.where()]
         if (error := self._state.error) is not None:
-            said.append(f"{type(error).__name__}: {plain(error.what, 300)}")
-            said.append(plain(error.todo, 300))
+            said.append(f"{type(error).__name__}: {plain(error.summary, 300)}")
+            said.append(plain(error.hint, 300))
         return " · ".join(filter(None, said))
 
     def in_terminal(self, table: str) -> str:
         """Return the table, and what to type where there are no buttons."""
-        if self._state.domo is None:
+        if self._state.session is None:
             return f"{table}\nto connect: %domo_connect mycompany, or %domo_connect --sandbox to try it"
         return f"{table}\nthe buttons need a notebook; here: %domo_run STREAM, %domo_wait, %domo_compare"
 
@@ -121,10 +123,10 @@ class View:
         error = self._state.error
         if error is None:
             return ""
-        what, todo = (html.escape(text[:4000]) for text in (error.what, error.todo))
+        what, hint = (html.escape(text[:4000]) for text in (error.summary, error.hint))
         return (
             f"<div class=domo-error role=alert><em>{type(error).__name__}</em> {what}"
-            f"{f'<br>{todo}' if todo else ''}</div>"
+            f"{f'<br>{hint}' if hint else ''}</div>"
         )
 
     def code(self, text: str, label: str) -> str:
@@ -132,10 +134,10 @@ class View:
         return f"<pre class=domo-code tabindex=0>{html.escape(magics(self._state, text, label))}</pre>"
 
 
-def _elapsed(domo: Connection, run: Execution) -> float | None:
+def _elapsed(session: Session, run: Execution) -> float | None:
     if run.started_us is None:
         return None
-    return max(0.0, domo.clock.time() + domo.client.skew - run.started_us / 1e6)
+    return max(0.0, session.clock.time() + session.client.skew - run.started_us / 1e6)
 
 
 def magics(state: PanelState, text: str, label: str) -> str:

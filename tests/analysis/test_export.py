@@ -17,7 +17,7 @@ from domo_magic.model.execution import Execution, parse_json
 from domo_magic.model.frame import empty, frame
 
 if TYPE_CHECKING:
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 
@@ -47,7 +47,7 @@ def test_parquet_changes_nothing(runs: pd.DataFrame, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_parquet_of_compared_and_empty_frames(domo: Connection, tmp_path: Path, rows: int) -> None:
+def test_parquet_of_compared_and_empty_frames(session: Session, tmp_path: Path, rows: int) -> None:
     """A compared frame and an empty one come back unchanged too."""
     compared = domo_magic.compare(25775).head(rows)
     for table in (compared, empty()):
@@ -116,7 +116,7 @@ def test_concat_merge_and_groupby_keep_dtypes(runs: pd.DataFrame) -> None:
     assert base.groupby("streamId")["rowsInserted"].sum().to_dict() == {371: 283429, 25775: 0}
 
 
-def test_accessor_compares_and_draws(domo: Connection) -> None:
+def test_accessor_compares_and_draws(session: Session) -> None:
     """The accessor says what the functions say, and asks Domo nothing."""
     runs = domo_magic.runs(25778, limit=60)
     assert "few rows" in runs.domo.compare().iloc[0]["verdict"]

@@ -1,6 +1,6 @@
 """Comparing 1,000,000 runs of 5,000 streams, beside one rolling median of pandas per metric.
 
-The answers are checked first, against a slow loop that follows the definition word by word. `compare`
+The responses are checked first, against a slow loop that follows the definition word by word. `compare`
 sorts on two threads, pandas works on one; processor time is printed beside the time that passes.
 """
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import domo_magic as domo
-from domo_magic.executions import session
+from domo_magic.executions.session import close_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +29,16 @@ TWICE, THREE_TIMES = 2.0, 3.0
 SAMPLE = Path(__file__).parent.parent / "captures" / "execution-371-success.json"
 _OF_STREAM = "FROM run WHERE instance = 'benchmark' AND stream_id = 1 ORDER BY sorted_at DESC"
 RAW = f"SELECT * {_OF_STREAM}"
-RAW_READ = f"SELECT stream_id, execution_id, answer, state, label, requested_at {_OF_STREAM}"
+RAW_READ = f"SELECT stream_id, execution_id, response, state, label, requested_at {_OF_STREAM}"
 
 
 def fill(home: Path, runs: int) -> None:
     """Make a history of so many runs; stream 1 has 10,000 of them, or all."""
-    session.forget_all()
+    close_sessions()
     os.environ["DOMO_MAGIC_HOME"] = str(home)
     domo.runs(refresh=False)  # makes the file
-    session.forget_all()
-    answer = json.dumps(json.loads(SAMPLE.read_text()), separators=(",", ":"))
+    close_sessions()
+    response = json.dumps(json.loads(SAMPLE.read_text()), separators=(",", ":"))
     first = 1_700_000_000
     rows = (
         (
@@ -47,14 +47,14 @@ def fill(home: Path, runs: int) -> None:
             at + 1,
             (first + at) * 1000,
             (first + at) * 1_000_000,
-            answer.replace("32360", str(at + 1)).replace("1652481782", str(first + at)),
+            response.replace("32360", str(at + 1)).replace("1652481782", str(first + at)),
         )
         for at in range(runs)
     )
     db = sqlite3.connect(home / "history.sqlite")
     db.executemany(
         "INSERT INTO run"
-        " (instance, stream_id, execution_id, requested_at, sorted_at, answer, state, finished, outcome)"
+        " (instance, stream_id, execution_id, requested_at, sorted_at, response, state, finished, outcome)"
         " VALUES (?, ?, ?, ?, ?, ?, 'SUCCESS', 1, 'started')",
         rows,
     )
@@ -71,7 +71,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def switch(home: Path) -> None:
     """Use another history, opened already."""
-    session.forget_all()
+    close_sessions()
     os.environ["DOMO_MAGIC_HOME"] = str(home)
     domo.runs(refresh=False, limit=1)
 
@@ -96,7 +96,7 @@ def main() -> int:
         db.close()
         if len(domo.runs(1, limit=OF_ONE, refresh=False)) != OF_ONE or len(domo.runs()) != 100:
             sys.exit("not the rows that were asked for")
-        session.forget_all()
+        close_sessions()
     few, many = (statistics.median(times) * 1000 for times in newest.values())
     fast, plain = statistics.median(ours) * 1000, statistics.median(raw) * 1000
     print(

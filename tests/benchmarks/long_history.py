@@ -1,6 +1,6 @@
 """20,000 past executions of one stream: `domo.runs` beside a plain loop, and beside the network's floor.
 
-Server in its own process, 50 ms per answer, 40 pages of 500. Targets: at least 5 times faster than
+Server in its own process, 50 ms per response, 40 pages of 500. Targets: at least 5 times faster than
 `requests.get`, `json_normalize` and `to_datetime` in a loop; at most 2.5 of the floor with 8 connections.
 """
 
@@ -17,14 +17,14 @@ import pandas as pd
 import requests
 
 import domo_magic as domo
-from domo_magic.executions import session
+from domo_magic.executions.session import open_session, use_session
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.concurrency import THREADS
 from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection as Pipe
+    from multiprocessing.connection import Session as Pipe
 
 RUNS, PAGE, LATENCY, CONNECTIONS, ROUNDS = 20_000, 500, 0.05, 8, 7
 FASTER, OF_FLOOR = 5.0, 2.5
@@ -44,12 +44,12 @@ def plain(url: str, token: str, stream: int) -> pd.DataFrame:
     """Read every page, as one would by hand."""
     pages = []
     for offset in range(0, RUNS, PAGE):
-        answer = requests.get(
+        response = requests.get(
             f"{url}/api/data/v1/streams/{stream}/executions?limit={PAGE}&offset={offset}",
             headers={"X-DOMO-Developer-Token": token},
             timeout=30,
         )
-        pages.append(pd.json_normalize(answer.json()))
+        pages.append(pd.json_normalize(response.json()))
     table = pd.concat(pages)
     for column in ("startedAt", "endedAt", "createdAt", "modifiedAt"):
         table[column] = pd.to_datetime(table[column], unit="s", utc=True)
@@ -63,7 +63,7 @@ def main() -> int:
     server.start()
     url, token, stream = here.recv()
     login = Login(address(url), Token(token), "the benchmark")
-    session.use(session.open_connection(login, sandbox=True))
+    use_session(open_session(login, sandbox=True))
     ours, theirs = [], []
     with tempfile.TemporaryDirectory():
         for _ in range(ROUNDS):

@@ -1,8 +1,8 @@
 """`domo.run(25775)` beside a bare `requests.Session().post(...)` and `pandas.DataFrame([json])`.
 
-The server is a sandbox in a process of its own that answers after 50 ms; the history is a file on the disk,
+The server is a sandbox in a process of its own that responses after 50 ms; the history is a file on the disk,
 each start in it before its request leaves. Both sides take turns. The second figure is what the history alone
-costs for each run: the intent, on the disk, and the answer.
+costs for each run: the intent, on the disk, and the response.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ def bare(url: str, token: str) -> Callable[[], pd.DataFrame]:
     headers = {"X-DOMO-Developer-Token": token}
 
     def run() -> pd.DataFrame:
-        answer = session.post(path, json={"runType": "MANUAL"}, headers=headers, timeout=30)
-        answer.raise_for_status()
-        return pd.DataFrame([answer.json()])
+        response = session.post(path, json={"runType": "MANUAL"}, headers=headers, timeout=30)
+        response.raise_for_status()
+        return pd.DataFrame([response.json()])
 
     return run
 
 
 def ours() -> pd.DataFrame:
-    """Start it as a person does."""
+    """Start it as a user does."""
     return domo.run(STREAM)
 
 

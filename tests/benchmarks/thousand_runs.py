@@ -1,6 +1,6 @@
 """1,000 streams started and followed to their end, against the floor that the network sets.
 
-The server answers after 50 ms, in a process of its own, on 16 connections; so that ``requests * 0.05 / 16``
+The server responses after 50 ms, in a process of its own, on 16 connections; so that ``requests * 0.05 / 16``
 seconds is the least that the requests made can take, or the longest run where that is more. The whole of
 `domo.run(ids, wait=True)` counts, with the history in a file. Memory is what this process grows by from
 before the call to the most that it held during it. As many bare requests of the standard library, made
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 import domo_magic as domo
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection as Pipe
+    from multiprocessing.connection import Session as Pipe
 
 STREAMS, CONNECTIONS, LATENCY = 1000, 16, 0.05
 SHORTEST, LONGEST = 2.0, 6.0
@@ -46,7 +46,7 @@ class Server:
         self.runs: dict[int, list[float]] = {}
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection's requests."""
+        """Response one connection's requests."""
         self.connections.add(writer)
         self.most = max(self.most, len(self.connections))
         try:
@@ -56,7 +56,7 @@ class Server:
                 if length:
                     await reader.readexactly(int(length))
                 method, path, _ = head.decode("latin-1").split(" ", 2)
-                body = self.answer(method, path.split("?")[0].strip("/").split("/"))
+                body = self.response(method, path.split("?")[0].strip("/").split("/"))
                 await asyncio.sleep(until - asyncio.get_running_loop().time())
                 date = formatdate(usegmt=True)
                 writer.write(
@@ -69,8 +69,8 @@ class Server:
             self.connections.discard(writer)
             writer.close()
 
-    def answer(self, method: str, parts: list[str]) -> bytes:
-        """Return the body of an answer to ``/api/data/v1/streams/...``."""
+    def response(self, method: str, parts: list[str]) -> bytes:
+        """Return the body of an response to ``/api/data/v1/streams/...``."""
         self.requests += 1
         if parts[4] == "state":
             stream = int(parts[5])
@@ -227,7 +227,7 @@ def main() -> int:
                 f" {requests:,} requests, {memory:.1f} kB a run, {threads} threads",
                 flush=True,
             )
-        domo.connection.forget_all()
+        domo.connection.close_sessions()
     server.kill()
     ratio = median(took / floor for took, floor, *_ in rounds)
     memory = max(each[3] for each in rounds)

@@ -1,4 +1,4 @@
-"""A Jupyter server with nothing of the person's, a sandbox behind it, and a Chromium in front of it."""
+"""A Jupyter server with nothing of the user's, a sandbox behind it, and a Chromium in front of it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Jupyter:
 
 
 def _settings(folder: Path) -> None:
-    """Turn off what asks a person, and turn on that widgets are saved in the notebook."""
+    """Turn off what asks a user, and turn on that widgets are saved in the notebook."""
     for name, text in {
         "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false"}',
         "@jupyter-widgets/jupyterlab-manager/plugin": '{"saveState": true}',

@@ -1,4 +1,4 @@
-"""The panel in JupyterLab, in a real browser: what a person does with mouse and keyboard."""
+"""The panel in JupyterLab, in a real browser: what a user does with mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def table(panel: Locator, name: str) -> Locator:
     return panel.get_by_role("table", name=f"{name} runs, newest first")
 
 
-def started(domo: Sandbox, stream: int) -> int:
+def started(session: Sandbox, stream: int) -> int:
     """Return how many starts of a stream arrived."""
     path = f"/api/data/v1/streams/{stream}/executions"
-    return sum(request.method == "POST" and request.path == path for request in list(domo.requests))
+    return sum(request.method == "POST" and request.path == path for request in list(session.requests))
 
 
 def check(page: Page) -> None:

@@ -34,28 +34,28 @@ import requests  # noqa: F401
 
 from domo_magic import api, reading
 from domo_magic.errors import DomoError
-from domo_magic.executions import session
+from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.history.store import FILE
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
-from domo_magic.model.timeouts import Timing
+from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox, faults
 from domo_magic.sandbox.habits import Habit
 from domo_magic.sandbox.streams import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.connection import Connection as Pipe
+    from multiprocessing.connection import Session as Pipe
 
     from domo_magic.sandbox.faults import Fault, Request
 
-TIMING = replace(Timing().scaled(1 / 100), start_window=60.0)
+TIMING = replace(Timeouts().scaled(1 / 100), start_window=60.0)
 _FORK = multiprocessing.get_context("fork")
 _FIRST = 100_001
 _ASKS_OF_A_STREAM = 5
 _FAULTY = 0.3
 _SCHEDULED = 0.05
-_LATE = 2.5 * TIMING.answer
+_LATE = 2.5 * TIMING.response
 
 FAULTS: dict[str, Callable[[random.Random], Fault]] = {
     "reset before": lambda _: faults.reset(),
@@ -66,8 +66,8 @@ FAULTS: dict[str, Callable[[random.Random], Fault]] = {
     "503": lambda draw: faults.status(503, after=_half(draw)),
     "HTML": lambda draw: faults.html(code=draw.choice([200, 502]), after=_half(draw)),
     "cut JSON": lambda draw: faults.cut(broken=_half(draw)),
-    "empty 2xx": lambda draw: draw.choice([faults.empty(), faults.answer(b"{}", after=True)]),
-    "slow drip": lambda draw: faults.drip(TIMING.answer / 10, headers=_half(draw)),
+    "empty 2xx": lambda draw: draw.choice([faults.empty(), faults.response(b"{}", after=True)]),
+    "slow drip": lambda draw: faults.drip(TIMING.response / 10, headers=_half(draw)),
 }
 
 
@@ -160,11 +160,11 @@ def connect(url: str, token: str) -> None:
     """Connect as a kernel that has just been started."""
     warnings.simplefilter("ignore")
     login = Login(address(url), Token(token), "the campaign")
-    session.use(session.open_connection(login, timing=TIMING))
+    use_session(open_session(login, timeouts=TIMING))
 
 
 def client(ledger: Ledger, url: str, token: str, seed: int) -> None:
-    """Go on with the plan, as a person whose kernel has died: first perhaps looking, or running it again."""
+    """Go on with the plan, as a user whose kernel has died: first perhaps looking, or running it again."""
     connect(url, token)
     draw = random.Random(seed)
     habit = draw.choice(["go on", "look", "again"])
@@ -180,7 +180,7 @@ def client(ledger: Ledger, url: str, token: str, seed: int) -> None:
             api.run(streams, wait=waits, timeout=1 if waits else None, on_failure="return")
         ledger.end()
         # What is asked for while Domo wants its rest does not leave, and would meet no weather.
-        threading.Event().wait(session.current().client.quiet)
+        threading.Event().wait(current_session().client.retry_after)
 
 
 def look(url: str, token: str) -> None:

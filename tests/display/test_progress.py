@@ -99,7 +99,7 @@ class Domo:
 
 
 @pytest.fixture
-def domo() -> Any:
+def session() -> Any:
     """Give a connection with a clock that stands still."""
     return Domo()
 
@@ -126,9 +126,9 @@ def ended(
     return Execution(stream, execution, fields, "Sales Orders", "mycompany")
 
 
-def test_a_run_that_is_not_waited_for_is_one_line(domo: Any, screen: Screen) -> None:
+def test_a_run_that_is_not_waited_for_is_one_line(session: Any, screen: Screen) -> None:
     """Started is said once, and nothing moves."""
-    board = Board(domo, screen, moving=False)
+    board = Board(session, screen, moving=False)
     board.started(active())
     board.tick()
     board.finish({})
@@ -138,13 +138,13 @@ def test_a_run_that_is_not_waited_for_is_one_line(domo: Any, screen: Screen) -> 
     assert (screen.drawn, screen.last) == ([], [])
 
 
-def test_where_nothing_moves_there_are_first_and_last(domo: Any) -> None:
+def test_where_nothing_moves_there_are_first_and_last(session: Any) -> None:
     """Waiting without a screen says that it started and how it ended, and nothing in between."""
     screen = Screen(moves=False)
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     board.started(active())
     for _ in range(10):
-        domo.clock.now += 1
+        session.clock.now += 1
         board.seen(active())
         board.tick()
     board.seen(ended())
@@ -154,35 +154,35 @@ def test_where_nothing_moves_there_are_first_and_last(domo: Any) -> None:
     assert screen.last == [("good", "25775/2 SUCCESS · 5.0 s · 1,000 rows · usual")]
 
 
-def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(domo: Any, screen: Screen) -> None:
+def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(session: Any, screen: Screen) -> None:
     """The line that says what was started moves: the time that has passed, and what Domo said last."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     board.started(active())
     assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
-    domo.clock.now = 42
+    session.clock.now = 42
     board.seen(active(rowsInserted=500))
     assert board.tick()
     assert screen.now == ["25775/2 ACTIVE · Sales Orders · 42 s · 500 rows"]
     assert screen.said == []
 
 
-def test_the_line_says_what_is_usual_and_what_is_left(domo: Any, screen: Screen) -> None:
+def test_the_line_says_what_is_usual_and_what_is_left(session: Any, screen: Screen) -> None:
     """Durations of earlier runs make the usual duration and the time left."""
-    domo.durations[25775] = [100.0] * 5
-    board = Board(domo, screen, moving=True)
+    session.durations[25775] = [100.0] * 5
+    board = Board(session, screen, moving=True)
     board.started(active(since=39))
-    domo.clock.now = 1
+    session.clock.now = 1
     board.tick()
     (line,) = screen.now
     assert line.startswith("25775/2 ACTIVE · Sales Orders · 40 s · usually 1 min 40 s, about ")
     assert line.endswith("left")
 
 
-def test_at_most_four_drawings_a_second_however_many_runs(domo: Any, screen: Screen) -> None:
+def test_at_most_four_drawings_a_second_however_many_runs(session: Any, screen: Screen) -> None:
     """A thousand runs that change all the time are drawn four times in each second."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     for _ in range(1_000):
-        domo.clock.now += 0.005
+        session.clock.now += 0.005
         for stream in (1, 2, 3):
             board.started(active(stream))
             board.seen(active(stream, rowsInserted=7))
@@ -190,22 +190,22 @@ def test_at_most_four_drawings_a_second_however_many_runs(domo: Any, screen: Scr
     assert 19 <= len(screen.drawn) <= 21  # in 5 s
 
 
-def test_time_that_passes_is_drawn_only_while_something_runs(domo: Any, screen: Screen) -> None:
+def test_time_that_passes_is_drawn_only_while_something_runs(session: Any, screen: Screen) -> None:
     """What has ended is drawn once more, then nothing changes."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     board.started(active())
     board.seen(ended())
-    domo.clock.now += 1
+    session.clock.now += 1
     assert not board.tick()
     drawn = len(screen.drawn)
-    domo.clock.now += 1
+    session.clock.now += 1
     assert not board.tick()
     assert (drawn, len(screen.drawn)) == (2, 2)
 
 
-def test_many_runs_are_twenty_lines_and_a_total(domo: Any, screen: Screen) -> None:
+def test_many_runs_are_twenty_lines_and_a_total(session: Any, screen: Screen) -> None:
     """Failed ones come first, then the longest running, then what went well; the rest is counted."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     for stream in range(1, 31):
         board.seen(active(stream, since=stream))
     board.seen(ended(31))
@@ -223,10 +223,10 @@ def test_many_runs_are_twenty_lines_and_a_total(domo: Any, screen: Screen) -> No
     "runs, mark", [([ended(1), ended(2)], "good"), ([ended(1), ended(2, state="ABORTED")], "bad")]
 )
 def test_the_total_has_the_mark_of_the_worst(
-    domo: Any, screen: Screen, runs: list[Execution], mark: str
+    session: Any, screen: Screen, runs: list[Execution], mark: str
 ) -> None:
     """One run that failed makes the whole bad, once nothing runs any more."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     board.seen(active(1))
     board.seen(active(2))
     board.tick()
@@ -237,43 +237,43 @@ def test_the_total_has_the_mark_of_the_worst(
     assert screen.last[-1][0] == mark
 
 
-def test_looking_for_an_uncertain_start_is_said_and_ends(domo: Any, screen: Screen) -> None:
+def test_looking_for_an_uncertain_start_is_said_and_ends(session: Any, screen: Screen) -> None:
     """While a start is looked into the line says so, until the run is there."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     board.uncertain(25775, "the connection was reset")
     assert screen.drawn[-1] == [("unknown", "25775 looking whether it started: the connection was reset")]
-    domo.clock.now += 1
+    session.clock.now += 1
     board.started(active())
     assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
 
 
 @pytest.mark.parametrize("moving, moves", [(False, True), (True, False), (False, False)])
-def test_looking_is_said_in_words_where_nothing_moves(domo: Any, moving: bool, moves: bool) -> None:  # noqa: FBT001
+def test_looking_is_said_in_words_where_nothing_moves(session: Any, moving: bool, moves: bool) -> None:  # noqa: FBT001
     """Without waiting, or without a screen, it is a line of its own."""
     screen = Screen(moves=moves)
-    Board(domo, screen, moving=moving).uncertain(25775, "reset")
+    Board(session, screen, moving=moving).uncertain(25775, "reset")
     assert screen.said == [("unknown", "25775 looking whether it started: reset")]
 
 
-def test_a_start_whose_run_is_not_known_is_said(domo: Any, screen: Screen) -> None:
+def test_a_start_whose_run_is_not_known_is_said(session: Any, screen: Screen) -> None:
     """It cannot be followed, so it does not move."""
-    Board(domo, screen, moving=True).started(active(execution=None))
+    Board(session, screen, moving=True).started(active(execution=None))
     assert screen.said == [("running", "25775 started, which run is not known · Sales Orders · mycompany")]
 
 
-def test_nothing_that_was_shown_leaves_nothing(domo: Any, screen: Screen) -> None:
+def test_nothing_that_was_shown_leaves_nothing(session: Any, screen: Screen) -> None:
     """A board without runs draws no empty output."""
-    board = Board(domo, screen, moving=True)
+    board = Board(session, screen, moving=True)
     assert not board.tick()
     board.finish({})
     assert (screen.drawn, screen.last) == ([], [])
 
 
-def test_elapsed_is_by_the_servers_clock_and_never_negative(domo: Any) -> None:
+def test_elapsed_is_by_the_servers_clock_and_never_negative(session: Any) -> None:
     """A start in the future is no time ago, one that is unknown has no elapsed time."""
-    assert elapsed_of(domo, active(since=3)) == 3
-    assert elapsed_of(domo, active(since=-3)) == 0
-    assert elapsed_of(domo, Execution(1, 1, {"startedAt": None})) is None
+    assert elapsed_of(session, active(since=3)) == 3
+    assert elapsed_of(session, active(since=-3)) == 0
+    assert elapsed_of(session, Execution(1, 1, {"startedAt": None})) is None
 
 
 class Background:
@@ -299,12 +299,12 @@ class Background:
     ids=["final", "seen again", "a state nobody knows"],
 )
 def test_in_the_background_the_last_line_comes_with_the_end(
-    domo: Any, screen: Screen, news: list[Execution], monkeypatch: pytest.MonkeyPatch
+    session: Any, screen: Screen, news: list[Execution], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When every run has ended, in whatever state, the line is drawn for good."""
     behind = Background()
-    monkeypatch.setattr(progress, "background", lambda _domo: behind)
-    board = Board(domo, screen, moving=True)
+    monkeypatch.setattr(progress, "background", lambda _session: behind)
+    board = Board(session, screen, moving=True)
     board.keep_up([active(), Execution(371)])
     assert list(behind.watched) == ["25775/2"]
     for run in news:
@@ -330,13 +330,13 @@ def past_of(count: int) -> list[Execution]:
     ]
 
 
-def test_an_end_is_compared_with_what_was_fetched(domo: Any) -> None:
+def test_an_end_is_compared_with_what_was_fetched(session: Any) -> None:
     """Usual, or a sentence about what is not; nothing where too little is known."""
     key = (25775, 99)
-    assert verdicts(domo, [active(execution=99)]) == {}
-    assert verdicts(domo, [ended(execution=99, lasted=101)]) == {key: ""}
-    domo.past[25775] = past_of(10)
-    assert verdicts(domo, [ended(execution=99, lasted=101)]) == {key: "usual"}
-    slow = verdicts(domo, [ended(execution=99, lasted=500)])[key]
+    assert verdicts(session, [active(execution=99)]) == {}
+    assert verdicts(session, [ended(execution=99, lasted=101)]) == {key: ""}
+    session.past[25775] = past_of(10)
+    assert verdicts(session, [ended(execution=99, lasted=101)]) == {key: "usual"}
+    slow = verdicts(session, [ended(execution=99, lasted=500)])[key]
     assert "5.0 times the usual 1 min 41 s" in slow
-    assert verdicts(domo, [ended(execution=99, state="ERROR")]) == {key: ""}
+    assert verdicts(session, [ended(execution=99, state="ERROR")]) == {key: ""}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domo_magic.display.output import Line
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 LONG = 20.0
@@ -67,16 +67,16 @@ def gone() -> bool:
     return not workers()
 
 
-def started(domo: Connection, sandbox: Sandbox, seconds: float) -> Execution:
+def started(session: Session, sandbox: Sandbox, seconds: float) -> Execution:
     """Start a run elsewhere, as Domo shows it."""
     stream_id = sandbox.world.add_stream(seconds)
-    return domo.known(Execution.from_json(sandbox.world.start(stream_id), stream_id))
+    return session.known(Execution.from_json(sandbox.world.start(stream_id), stream_id))
 
 
 def test_it_returns_at_once_and_the_line_follows_to_the_end(
-    sandbox: Sandbox, domo: Connection, screen: Screen
+    sandbox: Sandbox, session: Session, screen: Screen
 ) -> None:
-    """The rows are those of the answers; the last line says how each run ended, also in the history."""
+    """The rows are those of the responses; the last line says how each run ended, also in the history."""
     streams = [sandbox.world.add_stream(seconds) for seconds in (0.5, 1.0)]
     rows = orders.run_in_background(streams, orders.Order(label="nightly"))
     assert rows.currentState.tolist() == ["ACTIVE", "ACTIVE"]
@@ -85,17 +85,17 @@ def test_it_returns_at_once_and_the_line_follows_to_the_end(
     *lines, total = screen.shown[-1]
     assert sorted(line.split(" · ")[0] for line in lines) == [f"{stream}/1 SUCCESS" for stream in streams]
     assert total == "2 of 2 ended: 2 SUCCESS"
-    states = {run.stream_id: (run.state, run.label) for run in domo.history.runs(domo.instance)}
+    states = {run.stream_id: (run.state, run.label) for run in session.history.runs(session.instance)}
     assert states == dict.fromkeys(streams, ("SUCCESS", "nightly"))
     assert gone()
 
 
-def test_everything_shares_one_thread_that_ends_and_begins_again(sandbox: Sandbox, domo: Connection) -> None:
+def test_everything_shares_one_thread_that_ends_and_begins_again(sandbox: Sandbox, session: Session) -> None:
     """However many onlookers there are, one daemon thread follows; it ends with the last run."""
     seen: list[tuple[int, str | None]] = []
-    both = background(domo)
+    both = background(session)
     for _ in range(2):
-        runs = [started(domo, sandbox, 0.3) for _ in range(3)]
+        runs = [started(session, sandbox, 0.3) for _ in range(3)]
         for number, run in enumerate([*runs, *runs]):
             both.watch(run, lambda look, number=number: seen.append((number, look.state)))  # type: ignore[misc]
         (thread,) = workers()
@@ -103,14 +103,14 @@ def test_everything_shares_one_thread_that_ends_and_begins_again(sandbox: Sandbo
         assert gone()
         assert {number for number, state in seen if state == "SUCCESS"} == set(range(6))
         seen.clear()
-    assert background(domo) is both
+    assert background(session) is both
 
 
-def test_a_tick_is_called_until_it_is_over(sandbox: Sandbox, domo: Connection) -> None:
+def test_a_tick_is_called_until_it_is_over(sandbox: Sandbox, session: Session) -> None:
     """An onlooker of time is called while runs are followed, and no more once it says so."""
     ticks: list[int] = []
-    behind = background(domo)
-    run = started(domo, sandbox, 0.5)
+    behind = background(session)
+    run = started(session, sandbox, 0.5)
     behind.watch(run, lambda _: None, tick=lambda: ticks.append(1) or len(ticks) < 2)
     assert gone()
     assert len(ticks) == 2
@@ -118,13 +118,13 @@ def test_a_tick_is_called_until_it_is_over(sandbox: Sandbox, domo: Connection) -
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_one_onlookers_bug_is_not_the_others_end(
-    sandbox: Sandbox, domo: Connection, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an onlooker raises is shown as a thread's error, and everyone else sees the end."""
     shown: list[type[BaseException]] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
     seen: list[str | None] = []
-    behind, run = background(domo), started(domo, sandbox, 0.1)
+    behind, run = background(session), started(session, sandbox, 0.1)
 
     def broken(*_: object) -> bool:
         raise ZeroDivisionError
@@ -134,15 +134,15 @@ def test_one_onlookers_bug_is_not_the_others_end(
     assert gone()
     assert seen[-1] == "SUCCESS"
     assert set(shown) == {ZeroDivisionError}
-    behind.watch(started(domo, sandbox, 0.1), lambda look: seen.append(look.state))
+    behind.watch(started(session, sandbox, 0.1), lambda look: seen.append(look.state))
     assert gone()
     assert seen[-1] == "SUCCESS"
 
 
-def test_what_somebody_else_saw_is_known_here(sandbox: Sandbox, domo: Connection) -> None:
+def test_what_somebody_else_saw_is_known_here(sandbox: Sandbox, session: Session) -> None:
     """A run that a wait saw end has ended for its onlookers too; what nobody watches is not told."""
-    behind, seen = background(domo), list[Execution]()
-    run = started(domo, sandbox, 600.0)
+    behind, seen = background(session), list[Execution]()
+    run = started(session, sandbox, 600.0)
     behind.watch(run, seen.append)
     end = {**run.fields, "currentState": "SUCCESS", "endedAt": 1_734_458_300}
     behind.tell(run.seen(Execution.from_json(end)))
@@ -153,10 +153,10 @@ def test_what_somebody_else_saw_is_known_here(sandbox: Sandbox, domo: Connection
     assert seen[-1].state == "SUCCESS"
 
 
-def test_what_nobody_watches_any_more_is_not_followed(sandbox: Sandbox, domo: Connection) -> None:
+def test_what_nobody_watches_any_more_is_not_followed(sandbox: Sandbox, session: Session) -> None:
     """The last onlooker who leaves ends the thread, not the run; another one's run is followed to its end."""
-    behind = background(domo)
-    slow, quick = (started(domo, sandbox, seconds) for seconds in (600.0, 0.3))
+    behind = background(session)
+    slow, quick = (started(session, sandbox, seconds) for seconds in (600.0, 0.3))
     first: list[Execution] = []
     second: list[Execution] = []
     for run in (slow, quick):
@@ -174,11 +174,11 @@ def test_what_nobody_watches_any_more_is_not_followed(sandbox: Sandbox, domo: Co
     assert second[-1].finished
 
 
-def test_one_of_a_streams_runs_can_be_left(sandbox: Sandbox, domo: Connection) -> None:
+def test_one_of_a_streams_runs_can_be_left(sandbox: Sandbox, session: Session) -> None:
     """The other run of the stream is followed on, and nothing more is told of the one that was left."""
-    behind = background(domo)
-    one = started(domo, sandbox, 600.0)
-    other = domo.known(Execution.from_json(sandbox.world.start(one.stream_id), one.stream_id))
+    behind = background(session)
+    one = started(session, sandbox, 600.0)
+    other = session.known(Execution.from_json(sandbox.world.start(one.stream_id), one.stream_id))
     left: list[Execution] = []
     kept: list[Execution] = []
     behind.watch(one, left.append)
@@ -192,7 +192,7 @@ def test_one_of_a_streams_runs_can_be_left(sandbox: Sandbox, domo: Connection) -
     assert kept[-1].finished
 
 
-def test_bad_weather_does_not_end_it(sandbox: Sandbox, domo: Connection, screen: Screen) -> None:
+def test_bad_weather_does_not_end_it(sandbox: Sandbox, session: Session, screen: Screen) -> None:
     """Errors while asking delay the line and do not stop it."""
     sandbox.order(faults.reset(), method="GET", path="/executions/", times=2)
     sandbox.order(faults.html(), method="GET", path="/executions/", times=2)
@@ -202,7 +202,7 @@ def test_bad_weather_does_not_end_it(sandbox: Sandbox, domo: Connection, screen:
 
 
 def test_a_bad_target_starts_neither_run_nor_thread(
-    sandbox: Sandbox, domo: Connection, screen: Screen
+    sandbox: Sandbox, session: Session, screen: Screen
 ) -> None:
     """One bad target, and nothing is sent."""
     with pytest.raises(TargetError):

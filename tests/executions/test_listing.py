@@ -16,14 +16,14 @@ from domo_magic.sandbox import faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
     from domo_magic.sandbox.faults import Fault, Request
 
 
 @pytest.mark.parametrize("most", [7, 100])
 def test_pages_smaller_than_asked_for_hide_no_run(
-    still_sandbox: Sandbox, still_domo: Connection, most: int
+    still_sandbox: Sandbox, still_session: Session, most: int
 ) -> None:
     """A Domo that gives fewer runs at a time than it is asked for is read on."""
     stream = still_sandbox.world.add_stream(500, past=300)
@@ -37,7 +37,7 @@ def test_pages_smaller_than_asked_for_hide_no_run(
             return None
         query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
         offset, limit = int(query["offset"]), min(int(query["limit"]), most)
-        return faults.answer(json.dumps(past[offset : offset + limit]).encode())
+        return faults.response(json.dumps(past[offset : offset + limit]).encode())
 
     still_sandbox.decide = pages
     found = domo_magic.runs(stream, limit=25, state="ERROR")
@@ -50,11 +50,11 @@ def served(past: list[dict[str, Any]], newest: int) -> Callable[[Request], Fault
 
     def decide(request: Request) -> Fault | None:
         if "/streams/state/" in request.path:
-            return faults.answer(json.dumps([{"executionId": newest}]).encode())
+            return faults.response(json.dumps([{"executionId": newest}]).encode())
         if "/executions?" in request.path:
             query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
             offset, limit = int(query["offset"]), int(query["limit"])
-            return faults.answer(json.dumps(past[offset : offset + limit]).encode())
+            return faults.response(json.dumps(past[offset : offset + limit]).encode())
         return None
 
     return decide
@@ -62,7 +62,7 @@ def served(past: list[dict[str, Any]], newest: int) -> Callable[[Request], Fault
 
 @pytest.mark.parametrize("newest", [1, 50, 290, 291, 300])
 def test_a_newest_id_that_is_not_hides_no_run(
-    still_sandbox: Sandbox, still_domo: Connection, newest: int
+    still_sandbox: Sandbox, still_session: Session, newest: int
 ) -> None:
     """Where runs go on behind the newest id that Domo says, they are found all the same."""
     stream = still_sandbox.world.add_stream(500, past=300)
@@ -73,7 +73,7 @@ def test_a_newest_id_that_is_not_hides_no_run(
 
 @pytest.mark.parametrize("wanted", [None, 300, 290])
 def test_a_baseline_is_whole_where_most_runs_failed(
-    still_sandbox: Sandbox, still_domo: Connection, wanted: int | None
+    still_sandbox: Sandbox, still_session: Session, wanted: int | None
 ) -> None:
     """Runs are read back until there are 20 successful ones to compare with, however far that is."""
     stream = still_sandbox.world.add_stream(500, past=300)
@@ -91,7 +91,7 @@ def test_a_baseline_is_whole_where_most_runs_failed(
     assert len([1 for request in still_sandbox.requests if "/executions?" in request.path]) <= 3
 
 
-def test_a_stream_that_is_named_twice_is_listed_and_compared_once(still_domo: Connection) -> None:
+def test_a_stream_that_is_named_twice_is_listed_and_compared_once(still_session: Session) -> None:
     """For listing and comparing, a stream's id, its DataSet and a frame with both are one stream."""
     dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
     for name in (25775, dataset):
@@ -106,13 +106,13 @@ def test_a_stream_that_is_named_twice_is_listed_and_compared_once(still_domo: Co
 @pytest.mark.parametrize(
     "order", [lambda: domo_magic.runs(instance=["x"]), lambda: domo_magic.runs(instance=np.array([1, 2]))]
 )
-def test_an_instance_that_is_no_text_is_refused(order: Callable[[], object], domo: Connection) -> None:
+def test_an_instance_that_is_no_text_is_refused(order: Callable[[], object], session: Session) -> None:
     """What cannot be the name of an instance is a setting's error."""
     with pytest.raises(domo_magic.ConfigurationError, match="it is not text"):
         order()
 
 
-def test_options_that_are_no_words_are_refused(sandbox: Sandbox, domo: Connection) -> None:
+def test_options_that_are_no_words_are_refused(sandbox: Sandbox, session: Session) -> None:
     """An array in the place of a word is a refusal, and nothing is sent."""
     array: Any = np.array([1, 2])
     for call in (
@@ -126,7 +126,7 @@ def test_options_that_are_no_words_are_refused(sandbox: Sandbox, domo: Connectio
 
 
 @pytest.mark.parametrize("streams", [None, 25775, [25775, 25776]])
-def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, still_domo: Connection) -> None:
+def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, still_session: Session) -> None:
     """A filter that leaves nothing although there are runs says what there would be."""
     domo_magic.run([25775, 25776], label="nightly")
     with pytest.warns(DomoWarning, match=r"no run with the state 'EROR'; the newest \d+ have: .*ACTIVE"):
@@ -136,15 +136,15 @@ def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, stil
     assert len(domo_magic.runs(streams, label="nightly"))
 
 
-def test_a_name_that_finds_nothing_is_said(still_domo: Connection) -> None:
-    """An empty answer to a search says so, and where a stream's id belongs."""
+def test_a_name_that_finds_nothing_is_said(still_session: Session) -> None:
+    """An empty response to a search says so, and where a stream's id belongs."""
     with pytest.warns(DomoWarning, match="no connector's DataSet has 'nothinglikethis' in its name$"):
         assert domo_magic.streams("nothinglikethis").empty
     with pytest.warns(DomoWarning, match="the runs of stream 25775: %domo_runs 25775"):
         assert domo_magic.streams("25775").empty
 
 
-def test_a_frame_that_holds_no_runs_is_refused(still_domo: Connection, still_sandbox: Sandbox) -> None:
+def test_a_frame_that_holds_no_runs_is_refused(still_session: Session, still_sandbox: Sandbox) -> None:
     """Comparing on a frame never asks for what the frame lacks."""
     runs = domo_magic.runs(25775)
     still_sandbox.requests.clear()
@@ -154,13 +154,13 @@ def test_a_frame_that_holds_no_runs_is_refused(still_domo: Connection, still_san
 
 
 @pytest.mark.parametrize("words", [{"state": "\ud800"}, {"label": "\ud800"}, {"state": " "}])
-def test_a_filter_that_is_no_text_is_refused(words: dict[str, Any], still_domo: Connection) -> None:
+def test_a_filter_that_is_no_text_is_refused(words: dict[str, Any], still_session: Session) -> None:
     """Half a character is no state and no label."""
     with pytest.raises(domo_magic.TargetError, match="is no text"):
         domo_magic.runs(**words)
 
 
-def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, still_session: Session) -> None:
     """No warning where nothing has failed, and none where there are no runs at all."""
     steady = still_sandbox.world.add_stream(10.0, past=5)
     assert domo_magic.runs(steady, state="error").empty
@@ -168,22 +168,22 @@ def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, st
 
 
 def test_a_domo_that_passes_over_offsets_is_asked_a_few_times_only(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
     """Five runs with ids in the millions, the same page whatever is asked: listing ends, and has them all."""
     runs = [{"streamId": 1, "executionId": 5_000_000 + number, "startedAt": number} for number in range(5)]
     body = json.dumps(runs).encode()
-    still_sandbox.order(faults.answer(b'[{"executionId": 5000004}]'), method="GET", path="/streams/state/")
-    still_sandbox.order(faults.answer(body), method="GET", path=r"/executions\?", times=999)
+    still_sandbox.order(faults.response(b'[{"executionId": 5000004}]'), method="GET", path="/streams/state/")
+    still_sandbox.order(faults.response(body), method="GET", path=r"/executions\?", times=999)
     assert len(domo_magic.runs(1)) == 5
     assert len(still_sandbox.requests) < 50
 
 
-def test_a_search_that_never_turns_the_page_ends(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_a_search_that_never_turns_the_page_ends(still_sandbox: Sandbox, still_session: Session) -> None:
     """Fifty DataSets without a connector, over and over, are no reason to ask for ever."""
     found = [{"id": f"{number:08d}-0000-0000-0000-000000000000", "streamId": None} for number in range(50)]
     body = json.dumps({"dataSources": found}).encode()
-    still_sandbox.order(faults.answer(body), path="/datasources/search", times=999)
+    still_sandbox.order(faults.response(body), path="/datasources/search", times=999)
     with pytest.warns(DomoWarning, match="no connector's DataSet"):
         assert domo_magic.streams("n").empty
     assert len(still_sandbox.requests) == 2
@@ -191,64 +191,64 @@ def test_a_search_that_never_turns_the_page_ends(still_sandbox: Sandbox, still_d
 
 @pytest.mark.parametrize("listed", [b'{"dataSources": 5}', b'{"dataSources": [7]}', b'{"dataSources": true}'])
 def test_a_search_that_makes_no_sense_is_said(
-    still_sandbox: Sandbox, still_domo: Connection, listed: bytes
+    still_sandbox: Sandbox, still_session: Session, listed: bytes
 ) -> None:
-    """A list of DataSets that is none is an answer without sense."""
-    still_sandbox.order(faults.answer(listed), path="/datasources/search")
+    """A list of DataSets that is none is an response without sense."""
+    still_sandbox.order(faults.response(listed), path="/datasources/search")
     with pytest.raises(domo_magic.InvalidResponse, match="makes no sense"):
         domo_magic.streams("n")
 
 
 @pytest.mark.parametrize("since", ["999999999d", "1970-01-02"])
-def test_a_beginning_before_all_runs_leaves_nothing_out(still_domo: Connection, since: str) -> None:
+def test_a_beginning_before_all_runs_leaves_nothing_out(still_session: Session, since: str) -> None:
     """However long ago, all runs began after it."""
     assert len(domo_magic.runs(25775, since=since, limit=500)) == 200
 
 
 @pytest.mark.parametrize("since", [pd.NaT, "2026-13-01"])
-def test_a_beginning_that_no_clock_has_is_refused(still_domo: Connection, since: Any) -> None:
+def test_a_beginning_that_no_clock_has_is_refused(still_session: Session, since: Any) -> None:
     """What is no moment is no time."""
     with pytest.raises(domo_magic.TargetError, match="is no time"):
         domo_magic.runs(25775, since=since)
 
 
-def test_what_since_leaves_out_is_said(still_domo: Connection) -> None:
+def test_what_since_leaves_out_is_said(still_session: Session) -> None:
     """A limit that cuts what began after a time says so; one that cuts nothing does not."""
     with pytest.warns(DomoWarning, match="the newest 100 runs since then are shown, and there are more"):
         assert len(domo_magic.runs(25775, since="3650d")) == 100
     assert len(domo_magic.runs(25775, since="3650d", limit=200)) == 200
 
 
-def test_a_limit_of_many_digits_is_the_number_it_is(still_domo: Connection) -> None:
+def test_a_limit_of_many_digits_is_the_number_it_is(still_session: Session) -> None:
     """Zeros before it change nothing, and more than there are runs is all of them."""
     assert len(domo_magic.runs(25775, limit="0000000000007")) == 7  # type: ignore[arg-type]
     assert len(domo_magic.runs(25775, limit=10**18)) == 200
 
 
-def test_a_comparison_of_nothing_has_its_columns(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_a_comparison_of_nothing_has_its_columns(still_sandbox: Sandbox, still_session: Session) -> None:
     """A stream that never ran, or no stream at all, is a frame of 18 columns without rows."""
     for compared in (domo_magic.compare(still_sandbox.world.add_stream(5)), domo_magic.compare()):
         assert compared.shape == (0, 18)
 
 
 def test_a_past_without_ids_costs_no_verdict(
-    still_sandbox: Sandbox, still_domo: Connection, inline: None
+    still_sandbox: Sandbox, still_session: Session, inline: None
 ) -> None:
     """What Domo's history lists without an execution id is no run to compare with."""
     body = b'[{"currentState": "SUCCESS", "startedAt": 1734458216, "endedAt": 1734458220}]'
-    still_sandbox.order(faults.answer(body), method="GET", path="/history/aggregate", times=9)
+    still_sandbox.order(faults.response(body), method="GET", path="/history/aggregate", times=9)
     assert domo_magic.run(still_sandbox.world.add_stream(5), wait=True)["currentState"].tolist() == [
         "SUCCESS"
     ]
 
 
 def test_a_dataset_with_no_stream_of_a_possible_id_is_not_started(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
     """A streamId below 1 is none."""
     dataset = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
     still_sandbox.order(
-        faults.answer(b'{"name": "x", "streamId": -5}'), method="GET", path=f"/datasources/{dataset}"
+        faults.response(b'{"name": "x", "streamId": -5}'), method="GET", path=f"/datasources/{dataset}"
     )
     with pytest.raises(domo_magic.TargetError, match="not fed by a connector"):
         domo_magic.run(dataset)

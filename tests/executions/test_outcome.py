@@ -29,7 +29,7 @@ from domo_magic.sandbox.habits import Habit
 if TYPE_CHECKING:
     from support import JumpClock
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("inline")
@@ -42,7 +42,7 @@ def posts(sandbox: Sandbox) -> int:
     return sum(request.method == "POST" for request in sandbox.requests)
 
 
-def test_rows_come_in_the_order_given_and_final(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_rows_come_in_the_order_given_and_final(still_sandbox: Sandbox, still_session: Session) -> None:
     """Whichever run ends first, rows stand where their streams stood, each in its final state."""
     streams = [still_sandbox.world.add_stream(seconds) for seconds in (90, 10, 40)]
     rows = domo_api.run(streams, wait=True)
@@ -51,15 +51,15 @@ def test_rows_come_in_the_order_given_and_final(still_sandbox: Sandbox, still_do
     assert rows.duration.dt.total_seconds().tolist() == pytest.approx([90, 10, 40], abs=1)
 
 
-def test_a_mistyped_run_leaves_no_trace(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_a_mistyped_run_leaves_no_trace(still_sandbox: Sandbox, still_session: Session) -> None:
     """A run that Domo has never shown is not among those recorded here."""
     with pytest.raises(NotFound):
         domo_api.wait("25775/9999")
-    assert still_domo.history.runs(still_domo.instance) == []
+    assert still_session.history.runs(still_session.instance) == []
 
 
 def test_the_first_failure_in_order_names_all_that_failed(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
     """Every run is followed to its end before one error is raised, which has all the rows."""
     world = still_sandbox.world
@@ -74,7 +74,7 @@ def test_the_first_failure_in_order_names_all_that_failed(
     assert error.rows.executionId.isna().tolist() == [False, False, True, False]
 
 
-def test_a_failed_run_names_its_page_in_domo(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_a_failed_run_names_its_page_in_domo(still_sandbox: Sandbox, still_session: Session) -> None:
     """The page of the DataSet is in the message, asked for when it is not known."""
     stream = still_sandbox.world.add_stream(habit=BROKEN, dataset_id="0dd2c9a3-6d0e-4a1e-8f5f-4ad1ffbca1c5")
     with pytest.raises(RunFailed, match="0dd2c9a3-6d0e-4a1e-8f5f-4ad1ffbca1c5/details"):
@@ -82,7 +82,7 @@ def test_a_failed_run_names_its_page_in_domo(still_sandbox: Sandbox, still_domo:
 
 
 def test_failures_can_be_returned_but_a_timeout_raises(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
     """``on_failure="return"`` is about how a run ended, never about one that did not, or was not started."""
     broken, long = still_sandbox.world.add_stream(habit=BROKEN), still_sandbox.world.add_stream(5000)
@@ -96,7 +96,7 @@ def test_failures_can_be_returned_but_a_timeout_raises(
 
 
 def test_a_timeout_limits_waiting_not_the_run(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
     """After a timeout the run goes on, and waiting again brings its end without another start."""
     stream, began = still_sandbox.world.add_stream(600), clock.now
@@ -109,9 +109,9 @@ def test_a_timeout_limits_waiting_not_the_run(
 
 
 def test_what_was_not_found_at_once_is_found_by_waiting(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
-    """A start whose answer was lost, and that could not be looked into, is what ``wait()`` waits for."""
+    """A start whose response was lost, and that could not be looked into, is what ``wait()`` waits for."""
     stream = still_sandbox.world.add_stream(120)
     still_sandbox.order(faults.reset(after=True))
     still_sandbox.order(faults.status(500), method="GET", times=200)
@@ -126,7 +126,7 @@ def test_what_was_not_found_at_once_is_found_by_waiting(
 
 
 def test_waiting_for_nothing_named_leaves_out_what_is_old(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock, caplog: pytest.LogCaptureFixture
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Unfinished runs started here over 24 h ago are named and not waited for; others' runs do not matter."""
     caplog.set_level("INFO", "domo_magic")
@@ -142,7 +142,7 @@ def test_waiting_for_nothing_named_leaves_out_what_is_old(
 
 
 def test_a_stream_means_its_newest_run_at_once_if_that_has_ended(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
     """No time passes for a run that has ended; a stream named with its run is waited for once."""
     stream, began = still_sandbox.world.add_stream(30, past=4), clock.now
@@ -193,7 +193,7 @@ def test_an_interrupt_before_anything_is_known_says_where_to_look() -> None:
     assert "%domo_runs shows what was started here" in str(outcome._interrupted([]))
 
 
-def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_session: Session) -> None:
     """Waiting on another thread works, and no handler is changed there."""
     found: list[Any] = []
     stream, before = still_sandbox.world.add_stream(20), signal.getsignal(signal.SIGINT)
@@ -204,11 +204,11 @@ def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_domo: C
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_what_a_server_says_moves_no_cursor(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_what_a_server_says_moves_no_cursor(still_sandbox: Sandbox, still_session: Session) -> None:
     """Control characters, halves of characters and very long words reach no message."""
     state = "\\u001b]0;PWNED\\u0007\\u001b[2J\\nFAKE\\ud83d" + "x" * 10_000
     run = f'{{"executionId": 1, "currentState": "{state}", "startedAt": 1, "endedAt": 2}}'.encode()
-    still_sandbox.order(faults.answer(run), method=None, path="/executions", times=9)
+    still_sandbox.order(faults.response(run), method=None, path="/executions", times=9)
     with pytest.raises(RunFailed) as caught:
         domo_api.run(25775, wait=True)
     text = str(caught.value)
@@ -218,18 +218,18 @@ def test_what_a_server_says_moves_no_cursor(still_sandbox: Sandbox, still_domo: 
 
 
 def test_half_a_character_in_an_error_leaves_a_frame_that_can_be_sent(
-    still_sandbox: Sandbox, still_domo: Connection
+    still_sandbox: Sandbox, still_session: Session
 ) -> None:
     """An object column spells out what UTF-8 cannot hold."""
     run = rb'{"executionId": 1, "errors": [{"message": "cut \ud83d"}], "endedAt": 5, "odd": "\ud83d"}'
-    still_sandbox.order(faults.answer(run))
+    still_sandbox.order(faults.response(run))
     row = domo_api.run(25775).iloc[0]
     assert row["errors"] == [{"message": "cut \\ud83d"}]
     assert row["odd"] == "\\ud83d"
 
 
 def test_a_domo_that_wants_a_day_of_rest_ends_the_wait(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
     """A Retry-After beyond the patience for errors is said at once; the run goes on."""
     stream = still_sandbox.world.add_stream(500)
@@ -243,7 +243,7 @@ def test_a_domo_that_wants_a_day_of_rest_ends_the_wait(
 
 
 def test_a_run_that_was_never_there_has_no_line(
-    still_sandbox: Sandbox, still_domo: Connection, caplog: pytest.LogCaptureFixture
+    still_sandbox: Sandbox, still_session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A mistyped run is an error, not a line as well."""
     caplog.set_level("INFO", "domo_magic")
@@ -253,25 +253,25 @@ def test_a_run_that_was_never_there_has_no_line(
 
 
 def test_what_is_only_nice_to_know_is_not_waited_for_long(
-    still_sandbox: Sandbox, still_domo: Connection, monkeypatch: pytest.MonkeyPatch
+    still_sandbox: Sandbox, still_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once a run has ended, its past and its page are asked for with a short deadline."""
     deadlines: list[float | None] = []
-    send = still_domo.client._send
+    send = still_session.client._send
 
     def noted(method: str, path: str, body: object = None, deadline: float | None = None) -> Any:
         if "fields=all" in path:
-            deadlines.append(None if deadline is None else deadline - still_domo.clock.monotonic())
+            deadlines.append(None if deadline is None else deadline - still_session.clock.monotonic())
         return send(method, path, body, deadline)
 
-    monkeypatch.setattr(still_domo.client, "_send", noted)
+    monkeypatch.setattr(still_session.client, "_send", noted)
     with pytest.raises(RunFailed):
         domo_api.run(still_sandbox.world.add_stream(habit=BROKEN), wait=True)
-    assert deadlines == [pytest.approx(still_domo.timing.aside)]
+    assert deadlines == [pytest.approx(still_session.timeouts.aside)]
 
 
 def test_adopting_says_that_none_was_started(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock, caplog: pytest.LogCaptureFixture
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line of a run that is taken up is told from the line of a start."""
     caplog.set_level("INFO", "domo_magic")
@@ -283,7 +283,7 @@ def test_adopting_says_that_none_was_started(
     assert f"{stream}/1 has been running for 42 s; it is taken up, none was started" in caplog.text
 
 
-def test_several_unfinished_runs_are_in_the_rows(still_sandbox: Sandbox, still_domo: Connection) -> None:
+def test_several_unfinished_runs_are_in_the_rows(still_sandbox: Sandbox, still_session: Session) -> None:
     """What a refused cancelling lists in words it has as a frame, too."""
     stream = still_sandbox.world.add_stream(500)
     for _ in range(2):

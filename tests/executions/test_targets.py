@@ -214,8 +214,8 @@ def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     """Everything else is a TargetError: what is wrong, and in its second line what to write."""
     with pytest.raises(TargetError) as caught:
         parse(value)
-    assert caught.value.what
-    assert caught.value.todo
+    assert caught.value.summary
+    assert caught.value.hint
     assert len(str(caught.value).splitlines()) == 2
     assert len(str(caught.value)) < 400
 
@@ -359,7 +359,7 @@ def test_since_is_a_moment(value: object) -> None:
 
 
 def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bare date begins at the person's midnight."""
+    """A bare date begins at the user's midnight."""
     monkeypatch.setenv("TZ", "America/Denver")
     time.tzset()
     try:

@@ -10,8 +10,8 @@ import pytest
 
 import domo_magic
 from domo_magic.errors import TargetError
-from domo_magic.executions import session
 from domo_magic.executions.resolve import stream_ids
+from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.executions.targets import understood
 from domo_magic.history.database import HistoryWarning
 from domo_magic.http.address import address
@@ -21,7 +21,7 @@ from domo_magic.model.timeouts import SystemClock
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 FORK = """
@@ -45,7 +45,7 @@ print(sorted(domo.runs(refresh=False).streamId.tolist()))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_forked_process_stands_on_its_own_feet(sandbox: Sandbox) -> None:
-    """Each child starts its stream and gets its own answer; the history has all of them."""
+    """Each child starts its stream and gets its own response; the history has all of them."""
     done = subprocess.run(
         [sys.executable, "-c", FORK, sandbox.url, sandbox.token], capture_output=True, text=True, check=True
     )
@@ -85,14 +85,14 @@ def test_an_instance_by_any_of_its_names_is_the_one_connected(
 ) -> None:
     """A token from the environment replaces none that was given."""
     monkeypatch.setenv("DOMO_DEVELOPER_TOKEN", "another")
-    given = session.use(session.open_connection(Login(address("mycompany"), Token("given"), "the argument")))
-    assert session.current(spelled) is given
+    given = use_session(open_session(Login(address("mycompany"), Token("given"), "the argument")))
+    assert current_session(spelled) is given
 
 
 @pytest.mark.parametrize("host, led", [("other.domo.com", True), ("mycompany.evil.example", False)])
-def test_only_domo_s_hosts_are_advised_to_connect_to(domo: Connection, host: str, *, led: bool) -> None:
+def test_only_domo_s_hosts_are_advised_to_connect_to(session: Session, host: str, *, led: bool) -> None:
     """A pasted address of anybody's host is named, and not recommended."""
     page = f"https://{host}/datasources/01234567-89ab-cdef-0123-456789abcdef"
     with pytest.raises(TargetError, match=host) as caught:
-        stream_ids(domo, understood(page, "streams"))
+        stream_ids(session, understood(page, "streams"))
     assert ("%domo_connect" in str(caught.value)) is led

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domo_magic.executions import reconcile, session
+from domo_magic.executions import reconcile
+from domo_magic.executions.session import open_session
 from domo_magic.executions.start import start_streams
 from domo_magic.history import database
 from domo_magic.history.database import Database, HistoryWarning
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from support import JumpClock
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox.faults import Fault, Request
 
 HERE = "mycompany"
@@ -55,10 +56,10 @@ def history(file: Path, clock: JumpClock) -> Iterator[History]:
 
 
 @pytest.fixture
-def disk_domo(file: Path, still_domo: Connection, history: History) -> Connection:
+def disk_domo(file: Path, still_session: Session, history: History) -> Session:
     """Give the connection to a sandbox with its history on the disk."""
-    still_domo.history = history
-    return still_domo
+    still_session.history = history
+    return still_session
 
 
 def rows(file: Path, query: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -75,11 +76,11 @@ def run(execution_id: int = 1, state: str = "ACTIVE", **fields: object) -> Execu
 
 
 def started(history: History, execution_id: int = 1, **fields: object) -> Execution:
-    """Record a start and its answer."""
+    """Record a start and its response."""
     (intent,) = history.intend(HERE, [7], None)
-    answer = run(execution_id, **fields)  # type: ignore[arg-type]
-    history.answered(HERE, intent, answer)
-    return answer
+    response = run(execution_id, **fields)  # type: ignore[arg-type]
+    history.answered(HERE, intent, response)
+    return response
 
 
 def intact(file: Path) -> bool:
@@ -192,7 +193,7 @@ def test_a_migration_that_fails_changes_nothing(
 
 
 def test_an_answer_is_kept_byte_for_byte(history: History) -> None:
-    """The last answer comes back as it came, with every key and digit."""
+    """The last response comes back as it came, with every key and digit."""
     text = '{ "executionId" : 3,"indexRequestKey":20220513224325.628, "new": {"ü": [1e2]}}'
     (intent,) = history.intend(HERE, [7], "nightly")
     history.answered(HERE, intent, Execution.from_json(parse_json(text), 7, text))
@@ -201,8 +202,8 @@ def test_an_answer_is_kept_byte_for_byte(history: History) -> None:
     assert (kept.label, kept.requested_at) == ("nightly", intent.requested_at)
 
 
-def test_the_answer_of_a_run_from_a_list_is_kept_too(still_sandbox: Sandbox, disk_domo: Connection) -> None:
-    """A run that was adopted from a list has its whole answer in the history."""
+def test_the_answer_of_a_run_from_a_list_is_kept_too(still_sandbox: Sandbox, disk_domo: Session) -> None:
+    """A run that was adopted from a list has its whole response in the history."""
     still_sandbox.order(faults.reset(after=True))
     (outcome,) = start_streams(disk_domo, [25775])
     (kept,) = disk_domo.history.runs("sandbox")
@@ -223,7 +224,7 @@ def test_every_change_of_state_is_kept_with_its_time(history: History, file: Pat
 
 
 def test_an_answer_that_was_overtaken_changes_nothing(history: History) -> None:
-    """A run that has ended does not go on because an older answer came later."""
+    """A run that has ended does not go on because an older response came later."""
     started(history)
     history.saw(HERE, [run(state="SUCCESS", endedAt=1_734_458_300)])
     history.saw(HERE, [run(state="ACTIVE")])
@@ -231,7 +232,7 @@ def test_an_answer_that_was_overtaken_changes_nothing(history: History) -> None:
 
 
 def test_a_run_that_was_seen_before_its_answer_is_one_run(history: History, file: Path) -> None:
-    """Another kernel's look at a run and the answer to its start are one row, with all its changes."""
+    """Another kernel's look at a run and the response to its start are one row, with all its changes."""
     (intent,) = history.intend(HERE, [7], "mine")
     history.saw(HERE, [run(state="QUEUED")])
     history.answered(HERE, intent, run(state="ACTIVE"))
@@ -289,13 +290,13 @@ def test_any_text_is_kept(history: History, state: str) -> None:
 
 
 def test_no_token_and_no_configuration_is_in_the_file(
-    still_sandbox: Sandbox, disk_domo: Connection, file: Path
+    still_sandbox: Sandbox, disk_domo: Session, file: Path
 ) -> None:
     """Though the server repeats the token, and a stream was asked for with its configuration."""
     echo = json.dumps({"executionId": 300, "dataTag": still_sandbox.token, "toe": "kept"}).encode()
-    still_sandbox.order(faults.answer(echo))
+    still_sandbox.order(faults.response(echo))
     start_streams(disk_domo, [25775])
-    disk_domo.client.stream(25775)
+    disk_domo.client.get_stream(25775)
     disk_domo.learn(25775)
     content = b"".join(path.read_bytes() for path in file.parent.iterdir())
     assert b"kept" in content
@@ -340,7 +341,7 @@ UNUSABLE = {
 @pytest.mark.parametrize("spoil, words", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_a_run_goes_on_without_its_history(
     still_sandbox: Sandbox,
-    disk_domo: Connection,
+    disk_domo: Session,
     file: Path,
     spoil: Callable[[Path], None],
     words: str,
@@ -359,7 +360,7 @@ def test_a_run_goes_on_without_its_history(
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="to the superuser every folder is open")
 @pytest.mark.parametrize("mode", [0o500, 0o000])
-def test_a_folder_without_rights_is_one_warning(disk_domo: Connection, file: Path, mode: int) -> None:
+def test_a_folder_without_rights_is_one_warning(disk_domo: Session, file: Path, mode: int) -> None:
     """A folder that cannot be written does not stop a run."""
     file.parent.mkdir(mode=mode)
     with pytest.warns(HistoryWarning) as told:
@@ -368,20 +369,20 @@ def test_a_folder_without_rights_is_one_warning(disk_domo: Connection, file: Pat
 
 
 def test_a_folder_that_cannot_be_made_is_one_warning(
-    still_sandbox: Sandbox, still_domo: Connection, clock: JumpClock
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
     """Where nobody may write, the superuser included, a run goes on."""
     from pathlib import Path
 
-    still_domo.history = History(Path("/proc/domo_magic") / FILE, clock)
+    still_session.history = History(Path("/proc/domo_magic") / FILE, clock)
     with pytest.warns(HistoryWarning) as told:
-        assert start_streams(still_domo, [25775])[0].error is None
+        assert start_streams(still_session, [25775])[0].error is None
     assert len(told) == 1
 
 
 @pytest.mark.parametrize("moment", ["before the intent", "after the intent"])
 def test_a_full_disk_is_one_warning(
-    still_sandbox: Sandbox, disk_domo: Connection, file: Path, moment: str
+    still_sandbox: Sandbox, disk_domo: Session, file: Path, moment: str
 ) -> None:
     """Starts under way keep their runs, each its own; what was recorded stays in sight."""
     history = disk_domo.history
@@ -416,7 +417,7 @@ def test_a_full_disk_is_one_warning(
 
 
 def test_a_file_that_breaks_meanwhile_is_one_warning(
-    still_sandbox: Sandbox, disk_domo: Connection, file: Path
+    still_sandbox: Sandbox, disk_domo: Session, file: Path
 ) -> None:
     """Pages overwritten under our feet do not stop the next run."""
     start_streams(disk_domo, [25775])
@@ -430,7 +431,7 @@ def test_a_file_that_breaks_meanwhile_is_one_warning(
 
 
 def test_a_warning_that_is_an_error_comes_before_the_request(
-    still_sandbox: Sandbox, disk_domo: Connection, file: Path
+    still_sandbox: Sandbox, disk_domo: Session, file: Path
 ) -> None:
     """Whoever makes warnings errors gets one, at once and without a hang, and nothing is started."""
     broken(file)
@@ -440,7 +441,7 @@ def test_a_warning_that_is_an_error_comes_before_the_request(
 
 
 def test_a_warning_that_is_an_error_never_comes_after_the_request(
-    still_sandbox: Sandbox, disk_domo: Connection, file: Path, caplog: pytest.LogCaptureFixture
+    still_sandbox: Sandbox, disk_domo: Session, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What breaks the history while a start is under way costs no row; it is logged instead."""
 
@@ -582,17 +583,17 @@ def test_a_disk_that_is_full_to_a_process_is_one_warning(file: Path) -> None:
 
 
 def test_a_kernel_that_is_killed_leaves_its_intent(
-    still_sandbox: Sandbox, disk_domo: Connection, history: History, file: Path
+    still_sandbox: Sandbox, disk_domo: Session, history: History, file: Path
 ) -> None:
-    """Killed between the intent and the answer: the intent is there, and its run is found by it."""
+    """Killed between the intent and the response: the intent is there, and its run is found by it."""
     program = """
-    from domo_magic.executions.session import open_connection
+    from domo_magic.executions.session import open_session
     from domo_magic.executions.start import start_streams
     from domo_magic.http.address import address
     from domo_magic.http.credentials import Login, Token
-    domo = open_connection(Login(address(sys.argv[2]), Token(sys.argv[3]), "test"), sandbox=True)
-    domo.history = history
-    start_streams(domo, [25775], label="nightly")
+    session = open_session(Login(address(sys.argv[2]), Token(sys.argv[3]), "test"), sandbox=True)
+    session.history = history
+    start_streams(session, [25775], label="nightly")
     """
     victim = kernel(program, file, still_sandbox.url, still_sandbox.token)
 
@@ -638,8 +639,8 @@ def test_a_kernel_that_is_killed_while_it_writes_breaks_nothing(file: Path, mome
 def test_two_kernels_one_starts_and_one_settles(still_sandbox: Sandbox, clock: JumpClock, file: Path) -> None:
     """What a kernel lost, another finds through the same file, and both then know the run."""
     login = Login(address(still_sandbox.url), Token(still_sandbox.token), "the test")
-    one = session.open_connection(login, clock=clock)
-    other = session.open_connection(login, clock=clock)
+    one = open_session(login, clock=clock)
+    other = open_session(login, clock=clock)
     assert one.history is other.history
     one.history, other.history = History(file, clock), History(file, clock)
     still_sandbox.order(faults.reset())
@@ -647,6 +648,6 @@ def test_two_kernels_one_starts_and_one_settles(still_sandbox: Sandbox, clock: J
     still_sandbox.world.start(25775)
     assert [found.run for found in reconcile.settle(other)] == ["25775/201"]
     assert [kept.run for kept in one.history.runs(one.instance)] == ["25775/201"]
-    for domo in (one, other):
-        domo.client.close()
-        domo.history.close()
+    for session in (one, other):
+        session.client.close()
+        session.history.close()

@@ -1,4 +1,4 @@
-"""Domo's endpoints against the sandbox: what each gives, what each answer means, and what is asked again."""
+"""Domo's endpoints against the sandbox: what each gives, what responses mean, what is asked again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from support import JumpClock
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.http.client import Client
     from domo_magic.model.execution import Execution
     from domo_magic.sandbox import Sandbox
@@ -47,9 +47,9 @@ TIMES = {"startedAt", "endedAt", "createdAt", "modifiedAt"}
 
 
 @pytest.fixture
-def client(still_domo: Connection) -> Client:
+def client(still_session: Session) -> Client:
     """Give the client of a connection to the sandbox, on a clock that jumps."""
-    return still_domo.client
+    return still_session.client
 
 
 def capture(name: str) -> bytes:
@@ -62,10 +62,10 @@ def capture(name: str) -> bytes:
 
 def test_a_run_is_started_and_asked_for(still_sandbox: Sandbox, client: Client, clock: JumpClock) -> None:
     """A started run is the one that is then asked for, with its JSON byte for byte."""
-    started = client.start(25775)
+    started = client.create_execution(25775)
     assert (started.run, started.state, started.finished) == ("25775/201", "ACTIVE", False)
     clock.now += 60
-    ended = client.execution(25775, 201)
+    ended = client.get_execution(25775, 201)
     assert (ended.run, ended.state, ended.finished) == ("25775/201", "SUCCESS", True)
     assert ended.text is not None
     assert json.loads(ended.text) == still_sandbox.world.execution(25775, 201) | {
@@ -75,59 +75,59 @@ def test_a_run_is_started_and_asked_for(still_sandbox: Sandbox, client: Client, 
 
 def test_lists_come_by_the_page(client: Client) -> None:
     """A page has the runs from its offset on, and the newest id is that of the last."""
-    assert [run.execution_id for run in client.executions(25775, 3, 10)] == [11, 12, 13]
-    assert client.newest_id(25775) == 200
+    assert [run.execution_id for run in client.list_executions(25775, 3, 10)] == [11, 12, 13]
+    assert client.latest_execution_id(25775) == 200
 
 
 def test_the_history_is_newest_first(client: Client) -> None:
     """A stream's past comes in one request, the newest run first."""
-    ids = [run.execution_id for run in client.history(25775)]
+    ids = [run.execution_id for run in client.execution_history(25775)]
     assert ids == list(range(200, 100, -1))
 
 
 def test_streams_and_datasets_lead_to_each_other(client: Client) -> None:
     """A stream names its DataSet, a DataSet its stream, and one that no connector feeds none."""
-    assert client.stream(25775)["dataSource"]["id"] == ORDERS
-    assert client.dataset(ORDERS)["streamId"] == 25775
-    assert client.stream_of(ORDERS) == 25775
-    assert client.dataset(TARGETS)["streamId"] is None
-    assert client.stream_of(TARGETS) is None
+    assert client.get_stream(25775)["dataSource"]["id"] == ORDERS
+    assert client.get_dataset(ORDERS)["streamId"] == 25775
+    assert client.find_stream(ORDERS) == 25775
+    assert client.get_dataset(TARGETS)["streamId"] is None
+    assert client.find_stream(TARGETS) is None
 
 
 @pytest.mark.parametrize("text, names", [("orders", ["Sales Orders"]), ("no such", [])])
 def test_datasets_are_found_by_name(client: Client, text: str, names: list[str]) -> None:
     """The search looks for a part of the name."""
-    found = client.search(text, 50, 0)
+    found = client.search_datasets(text, 50, 0)
     assert [source["name"] for source in found] == names
 
 
 def test_an_empty_search_lists_all(client: Client) -> None:
     """Without a text everything is listed, by the page."""
-    assert len(client.search("", 3, 0)) == 3
+    assert len(client.search_datasets("", 3, 0)) == 3
 
 
 def test_a_run_is_aborted(client: Client, still_sandbox: Sandbox) -> None:
     """An abort says who asks, and the run ends as ABORTED; a second one is refused by Domo."""
-    client.start(25775)
-    client.abort(25775, 201)
+    client.create_execution(25775)
+    client.abort_execution(25775, 201)
     assert json.loads(still_sandbox.requests[-1].body)["category"] == "CONNECTOR"
-    assert client.execution(25775, 201).state == "ABORTED"
+    assert client.get_execution(25775, 201).state == "ABORTED"
     with pytest.raises(ApiError, match="not active") as caught:
-        client.abort(25775, 201)
+        client.abort_execution(25775, 201)
     assert caught.value.status == 409
 
 
 CALLS: dict[str, Callable[[Client], object]] = {
-    "execution": lambda client: client.execution(25775, 2),
-    "executions": lambda client: client.executions(25775, 50, 0),
-    "newest_id": lambda client: client.newest_id(25775),
-    "history": lambda client: client.history(25775),
-    "stream": lambda client: client.stream(25775),
-    "dataset": lambda client: client.dataset(ORDERS),
-    "stream_of": lambda client: client.stream_of(ORDERS),
-    "search": lambda client: client.search("a", 50, 0),
-    "list of datasets": lambda client: client.search("", 50, 0),
-    "abort": lambda client: client.abort(25775, 2),
+    "execution": lambda client: client.get_execution(25775, 2),
+    "executions": lambda client: client.list_executions(25775, 50, 0),
+    "newest_id": lambda client: client.latest_execution_id(25775),
+    "history": lambda client: client.execution_history(25775),
+    "stream": lambda client: client.get_stream(25775),
+    "dataset": lambda client: client.get_dataset(ORDERS),
+    "stream_of": lambda client: client.find_stream(ORDERS),
+    "search": lambda client: client.search_datasets("a", 50, 0),
+    "list of datasets": lambda client: client.search_datasets("", 50, 0),
+    "abort": lambda client: client.abort_execution(25775, 2),
 }
 QUESTIONS = {name: call for name, call in CALLS.items() if name not in {"newest_id", "abort"}}
 
@@ -139,7 +139,7 @@ def crossed(things: Iterable[Any], calls: Iterable[str]) -> list[tuple[Any, str]
     return [(first, one), *((other, one) for other in others), *((first, call) for call in rest)]
 
 
-# What an answer means
+# What an response means
 
 
 @pytest.mark.parametrize(
@@ -151,15 +151,15 @@ def test_a_refusal_is_the_promised_error_at_once(
 ) -> None:
     """Status, message and toe are Domo's, the class is the contract's, and nothing is asked twice."""
     body = {"status": status, "statusReason": "", "message": "That\x1b[31m is <b>wrong</b>", "toe": "A-B-C"}
-    still_sandbox.order(faults.answer(json.dumps(body).encode(), code=status), method=None, times=9)
+    still_sandbox.order(faults.response(json.dumps(body).encode(), code=status), method=None, times=9)
     with pytest.raises(ApiError) as caught:
-        client.start(25775) if call == "start" else CALLS[call](client)
+        client.create_execution(25775) if call == "start" else CALLS[call](client)
     error = caught.value
     kind = {401: AuthenticationError, 403: AuthenticationError, 404: NotFound}.get(status, ApiError)
     assert (type(error), error.status, error.toe) == (kind, status, "A-B-C")
     assert error.message == "That [31m is <b>wrong</b>"
-    assert "toe A-B-C" in error.what
-    assert error.todo
+    assert "toe A-B-C" in error.summary
+    assert error.hint
     assert len(still_sandbox.requests) == 1
 
 
@@ -168,11 +168,11 @@ def test_domo_s_own_refusals_come_through(still_sandbox: Sandbox, client: Client
     with pytest.raises(
         NotFound, match=r"stream 4711 was not found at 127\.0\.0\.1:\d+: Stream 4711 not found"
     ):
-        client.start(4711)
+        client.create_execution(4711)
     still_sandbox._desk.token = "another"
     with pytest.raises(AuthenticationError, match="not valid") as caught:
-        client.start(25775)
-    assert "the token from the test is wrong or expired" in caught.value.todo
+        client.create_execution(25775)
+    assert "the token from the test is wrong or expired" in caught.value.hint
     assert caught.value.toe
 
 
@@ -181,9 +181,9 @@ def test_domo_s_own_refusals_come_through(still_sandbox: Sandbox, client: Client
     [
         (faults.html(code=403), "Sign in"),
         (faults.empty(403, after=False), "403 Forbidden"),
-        (faults.answer(b"\xff\xfe{", code=403), "403 Forbidden"),
-        (faults.answer(b'{"message": {"a": 1}, "toe": 7}', code=403), "403 Forbidden"),
-        (faults.answer(b"[" * 100_000, code=403), "403 Forbidden"),
+        (faults.response(b"\xff\xfe{", code=403), "403 Forbidden"),
+        (faults.response(b'{"message": {"a": 1}, "toe": 7}', code=403), "403 Forbidden"),
+        (faults.response(b"[" * 100_000, code=403), "403 Forbidden"),
     ],
     ids=["html", "empty", "no text", "other types", "deep"],
 )
@@ -193,7 +193,7 @@ def test_a_refusal_of_any_body_is_a_refusal(
     """Whatever the body is, the status decides; an HTML page is told by its title."""
     still_sandbox.order(fault, method="GET")
     with pytest.raises(AuthenticationError, match=words) as caught:
-        client.stream(25775)
+        client.get_stream(25775)
     assert caught.value.status == 403
 
 
@@ -202,12 +202,12 @@ SENSELESS = {
     "empty": faults.empty(),
     "cut": faults.cut(),
     "cut short of its length": faults.cut(broken=True),
-    "null": faults.answer(b"null"),
-    "text": faults.answer(b'"ok"'),
-    "number": faults.answer(b"7"),
-    "no UTF-8": faults.answer(b'{"a": "\xff"}'),
-    "deep": faults.answer(b"[" * 100_000),
-    "deep objects": faults.answer(b'{"a":' * 100_000),
+    "null": faults.response(b"null"),
+    "text": faults.response(b'"ok"'),
+    "number": faults.response(b"7"),
+    "no UTF-8": faults.response(b'{"a": "\xff"}'),
+    "deep": faults.response(b"[" * 100_000),
+    "deep objects": faults.response(b'{"a":' * 100_000),
 }
 
 
@@ -227,7 +227,7 @@ def test_an_answer_that_makes_no_sense_is_said_so(
 @pytest.mark.parametrize("body", [b"[]", b"[{}]"])
 def test_a_list_is_no_object(still_sandbox: Sandbox, client: Client, call: str, body: bytes) -> None:
     """Where one thing was asked for, a list makes no sense."""
-    still_sandbox.order(faults.answer(body), method=None, times=9)
+    still_sandbox.order(faults.response(body), method=None, times=9)
     with pytest.raises(InvalidResponse, match="JSON of another shape"):
         CALLS[call](client)
 
@@ -235,7 +235,7 @@ def test_a_list_is_no_object(still_sandbox: Sandbox, client: Client, call: str, 
 @pytest.mark.parametrize("call", ["executions", "history", "stream_of"])
 def test_an_object_is_no_list(still_sandbox: Sandbox, client: Client, call: str) -> None:
     """Where a list was asked for, an object makes no sense."""
-    still_sandbox.order(faults.answer(b"{}"), method=None, times=9)
+    still_sandbox.order(faults.response(b"{}"), method=None, times=9)
     with pytest.raises(InvalidResponse, match="JSON of another shape"):
         CALLS[call](client)
 
@@ -245,9 +245,9 @@ def test_a_list_of_anything_else_is_no_list_of_runs(
     still_sandbox: Sandbox, client: Client, item: bytes
 ) -> None:
     """An entry that is no object makes no sense, and is no other error."""
-    still_sandbox.order(faults.answer(item), method=None, times=9)
+    still_sandbox.order(faults.response(item), method=None, times=9)
     with pytest.raises(InvalidResponse):
-        client.executions(25775, 50, 0)
+        client.list_executions(25775, 50, 0)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,8 @@ def test_a_list_of_anything_else_is_no_list_of_runs(
 )
 def test_a_newest_id_that_is_not_said_is_none(still_sandbox: Sandbox, client: Client, body: bytes) -> None:
     """The call is documented nowhere; whatever it gives, the list has the last word."""
-    still_sandbox.order(faults.answer(body), method="GET", times=9)
-    assert client.newest_id(25775) == 0
+    still_sandbox.order(faults.response(body), method="GET", times=9)
+    assert client.latest_execution_id(25775) == 0
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410])
@@ -265,10 +265,10 @@ def test_a_newest_id_that_is_not_to_be_had_is_none(
 ) -> None:
     """A Domo without the call is no error; one that refuses the token is."""
     still_sandbox.order(faults.status(status), method="GET")
-    assert client.newest_id(25775) == 0
+    assert client.latest_execution_id(25775) == 0
     still_sandbox.order(faults.status(401), method="GET")
     with pytest.raises(AuthenticationError):
-        client.newest_id(25775)
+        client.latest_execution_id(25775)
 
 
 WRONG_TYPES: list[object] = [None, True, 0, -1, 2**80, 1.5, 1e400, "", "x", "²", [], [[1]], {}, {"a": {}}]
@@ -278,8 +278,8 @@ WRONG_TYPES: list[object] = [None, True, 0, -1, 2**80, 1.5, 1e400, "", "x", "²"
 def test_any_type_in_any_field_is_a_row(still_sandbox: Sandbox, client: Client, value: object) -> None:
     """No field's type is relied on: the run is there, with what converts."""
     sample = json.loads(capture("run-25775-created.json"))
-    still_sandbox.order(faults.answer(json.dumps(dict.fromkeys(sample, value)).encode()))
-    run = client.start(25775)
+    still_sandbox.order(faults.response(json.dumps(dict.fromkeys(sample, value)).encode()))
+    run = client.create_execution(25775)
     assert run.stream_id == 25775
     row = frame([run])
     assert row.shape == (1, 35)
@@ -293,17 +293,17 @@ UNCERTAIN = {
     "reset": faults.reset(),
     "500": faults.status(500),
     "503": faults.status(503, retry_after=1),
-    "599": faults.answer(b"", code=599),
+    "599": faults.response(b"", code=599),
     "html": faults.html(),
     "cut": faults.cut(),
     "cut short of its length": faults.cut(broken=True),
-    "list": faults.answer(b"[]"),
-    "null": faults.answer(b"null"),
-    "short of its length though whole": faults.answer(
+    "list": faults.response(b"[]"),
+    "null": faults.response(b"null"),
+    "short of its length though whole": faults.response(
         [b'{"executionId": 7}'], headers={"Content-Length": "99"}
     ),
-    "deep": faults.answer(b"[" * 100_000),
-    "no UTF-8": faults.answer(b'{"a": "\xff"}'),
+    "deep": faults.response(b"[" * 100_000),
+    "no UTF-8": faults.response(b'{"a": "\xff"}'),
 }
 
 
@@ -312,9 +312,9 @@ def test_an_uncertain_start_is_sent_once(still_sandbox: Sandbox, client: Client,
     """What may have started a run is told as such, and not sent again."""
     still_sandbox.order(fault, times=9)
     with pytest.raises(Uncertain, match="stream 25775 may have started") as caught:
-        client.start(25775)
+        client.create_execution(25775)
     assert isinstance(caught.value, TriggerOutcomeUnknown)
-    assert "%domo_runs 25775" in caught.value.todo
+    assert "%domo_runs 25775" in caught.value.hint
     assert len(still_sandbox.requests) == 1
 
 
@@ -324,8 +324,8 @@ def test_a_success_without_an_id_is_a_start(
     still_sandbox: Sandbox, client: Client, code: int, body: bytes
 ) -> None:
     """Any 2xx that is empty or an object has started a run, whose id is not known."""
-    still_sandbox.order(faults.answer(body if code != 204 else b"", code=code))
-    run = client.start(25775)
+    still_sandbox.order(faults.response(body if code != 204 else b"", code=code))
+    run = client.create_execution(25775)
     assert (run.stream_id, run.execution_id) == (25775, None)
     assert len(still_sandbox.requests) == 1
 
@@ -338,7 +338,7 @@ def test_an_interrupt_ends_the_rest_before_a_start(
     stop.set()
     still_sandbox.order(faults.status(429, retry_after=7), times=9)
     with pytest.raises(RateLimited):
-        client.start(25775, stop)
+        client.create_execution(25775, stop)
     assert (len(still_sandbox.requests), clock.waits) == (1, [])
 
 
@@ -357,7 +357,7 @@ def test_a_start_that_never_left_is_sent_again(
         return connect(*args, **options)
 
     monkeypatch.setattr(below, "create_connection", flaky)
-    assert client.start(25775).run == "25775/201"
+    assert client.create_execution(25775).run == "25775/201"
     assert (len(still_sandbox.requests), len(clock.waits)) == (1, 2)
 
 
@@ -380,7 +380,7 @@ PASSING = {
 def test_a_question_is_repeated(
     still_sandbox: Sandbox, client: Client, clock: JumpClock, fault: str, call: str
 ) -> None:
-    """Three bad answers are survived, with pauses that double, jitter included."""
+    """Three bad responses are survived, with pauses that double, jitter included."""
     still_sandbox.order(PASSING[fault], method=None, times=3)
     QUESTIONS[call](client)
     assert len(still_sandbox.requests) == 4
@@ -391,9 +391,9 @@ def test_a_question_is_repeated(
 def test_pauses_are_never_the_same(still_sandbox: Sandbox, client: Client, clock: JumpClock) -> None:
     """Jitter keeps a thousand clients from coming back at the same moment."""
     still_sandbox.order(faults.status(500), method="GET", times=3)
-    client.stream(25775)
+    client.get_stream(25775)
     still_sandbox.order(faults.status(500), method="GET", times=3)
-    client.stream(25775)
+    client.get_stream(25775)
     assert len(set(clock.waits)) == 6
 
 
@@ -408,28 +408,28 @@ def test_pauses_are_never_the_same(still_sandbox: Sandbox, client: Client, clock
 def test_a_question_is_given_up(
     still_sandbox: Sandbox, client: Client, fault: Fault, kind: type[DomoError], status: int | None
 ) -> None:
-    """After four bad answers the last one is the error."""
+    """After four bad responses the last one is the error."""
     still_sandbox.order(fault, method="GET", times=9)
     with pytest.raises(kind) as caught:
-        client.stream(25775)
+        client.get_stream(25775)
     assert getattr(caught.value, "status", None) == status
     assert len(still_sandbox.requests) == 4
 
 
 def test_an_abort_is_repeated(still_sandbox: Sandbox, client: Client) -> None:
-    """Aborting twice aborts once, so a lost answer is asked for again."""
-    client.start(25775)
+    """Aborting twice aborts once, so a lost response is asked for again."""
+    client.create_execution(25775)
     still_sandbox.order(faults.reset(), method="PUT", times=2)
-    client.abort(25775, 201)
-    assert client.execution(25775, 201).state == "ABORTED"
+    client.abort_execution(25775, 201)
+    assert client.get_execution(25775, 201).state == "ABORTED"
 
 
 def test_a_question_may_be_asked_once(still_sandbox: Sandbox, client: Client) -> None:
     """Whoever asks again anyway says so, and gets the first error."""
     still_sandbox.order(faults.status(500), method="GET", times=9)
     for ask in (
-        lambda: client.execution(25775, 1, repeat=False),
-        lambda: client.executions(25775, 1, 0, repeat=False),
+        lambda: client.get_execution(25775, 1, repeat=False),
+        lambda: client.list_executions(25775, 1, 0, repeat=False),
     ):
         before = len(still_sandbox.requests)
         with pytest.raises(ApiError):
@@ -471,8 +471,10 @@ def test_retry_after_is_obeyed(
             written = formatdate(clock.now + 7, usegmt=True)
             after = written.removesuffix(" GMT") if "zone" in after else written
         headers = {"Retry-After": after.encode().decode("latin-1")}
-        still_sandbox.order(faults.answer(b"{}", code=503 if seconds else 429, headers=headers), method="GET")
-        client.stream(25775)
+        still_sandbox.order(
+            faults.response(b"{}", code=503 if seconds else 429, headers=headers), method="GET"
+        )
+        client.get_stream(25775)
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
@@ -484,8 +486,8 @@ def test_a_date_is_told_by_domo_s_clock(still_sandbox: Sandbox, client: Client, 
     """A Retry-After as a date is seven seconds after Domo's own Date, whatever ours says."""
     headers = {"Date": formatdate(clock.now + 5000, usegmt=True)}
     headers["Retry-After"] = formatdate(clock.now + 5007, usegmt=True)
-    still_sandbox.order(faults.answer(b"{}", code=429, headers=headers), method="GET")
-    client.stream(25775)
+    still_sandbox.order(faults.response(b"{}", code=429, headers=headers), method="GET")
+    client.get_stream(25775)
     assert clock.waits == [7]
 
 
@@ -495,10 +497,10 @@ def test_retry_after_holds_for_the_whole_instance(
     """What one question was told, the next one keeps to."""
     still_sandbox.order(faults.status(429, retry_after=7), method="GET")
     with pytest.raises(RateLimited):
-        client.execution(25775, 1, repeat=False)
-    assert client.quiet == 7
-    client.stream(25776)
-    assert (clock.waits, client.quiet) == ([7], 0)
+        client.get_execution(25775, 1, repeat=False)
+    assert client.retry_after == 7
+    client.get_stream(25776)
+    assert (clock.waits, client.retry_after) == ([7], 0)
 
 
 def test_a_rest_that_is_too_long_is_an_error_and_no_question(
@@ -507,19 +509,19 @@ def test_a_rest_that_is_too_long_is_an_error_and_no_question(
     """Told to rest for an hour, nothing is waited for, and nothing is asked before the hour is over."""
     still_sandbox.order(faults.status(503, retry_after=3600), method="GET")
     with pytest.raises(ApiError):
-        client.stream(25775)
+        client.get_stream(25775)
     with pytest.raises(RateLimited, match="for another 3600 s"):
-        client.stream(25776)
+        client.get_stream(25776)
     assert (len(still_sandbox.requests), clock.waits) == (1, [])
     clock.now += 3600
-    client.stream(25776)
+    client.get_stream(25776)
 
 
 def test_rests_are_bounded_in_all(still_sandbox: Sandbox, client: Client, clock: JumpClock) -> None:
     """One question rests for 30 s at most."""
     still_sandbox.order(faults.status(429, retry_after=20), method="GET", times=9)
     with pytest.raises(RateLimited):
-        client.stream(25775)
+        client.get_stream(25775)
     assert clock.waits == [20]
 
 
@@ -565,8 +567,8 @@ def equal(run: Execution, body: bytes) -> None:
 def test_the_answer_to_a_start_comes_out_as_it_is(still_sandbox: Sandbox, client: Client) -> None:
     """Domo's 201, served over HTTP, is a run and a row equal to it field by field."""
     body = capture("run-25775-created.json")
-    still_sandbox.order(faults.answer(body, code=201))
-    run = client.start(25775)
+    still_sandbox.order(faults.response(body, code=201))
+    run = client.create_execution(25775)
     equal(run, body)
     assert run.text == body.decode()
     assert run.run == "25775/2"
@@ -575,8 +577,8 @@ def test_the_answer_to_a_start_comes_out_as_it_is(still_sandbox: Sandbox, client
 def test_a_finished_run_comes_out_as_it_is(still_sandbox: Sandbox, client: Client) -> None:
     """A run that ended comes out field by field, its indexRequestKey digit for digit."""
     body = capture("execution-371-success.json")
-    still_sandbox.order(faults.answer(body), method="GET")
-    run = client.execution(371, 32360)
+    still_sandbox.order(faults.response(body), method="GET")
+    run = client.get_execution(371, 32360)
     equal(run, body)
     assert frame([run])["indexRequestKey"].item() == "20220513224325.628"
     assert (run.duration, run.finished, run.succeeded) == (25.0, True, True)
@@ -585,13 +587,13 @@ def test_a_finished_run_comes_out_as_it_is(still_sandbox: Sandbox, client: Clien
 def test_a_stream_s_history_comes_out_as_it_is(still_sandbox: Sandbox, client: Client) -> None:
     """The few fields of a stream's history come out as they are."""
     body = capture("history-aggregate-371.json")
-    still_sandbox.order(faults.answer(body), method="GET")
-    for run, value in zip(client.history(371), json.loads(body), strict=True):
+    still_sandbox.order(faults.response(body), method="GET")
+    for run, value in zip(client.execution_history(371), json.loads(body), strict=True):
         equal(run, json.dumps(value).encode())
 
 
 def test_a_stream_comes_out_as_it_is(still_sandbox: Sandbox, client: Client) -> None:
     """A stream is given as it came, unknown keys and all."""
     body = capture("stream-371.json")
-    still_sandbox.order(faults.answer(body), method="GET")
-    assert client.stream(371) == parse_json(body)
+    still_sandbox.order(faults.response(body), method="GET")
+    assert client.get_stream(371) == parse_json(body)

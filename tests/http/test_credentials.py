@@ -128,8 +128,8 @@ def test_what_is_no_safe_address_is_refused_with_a_reason(text: object) -> None:
     """Every refusal says why, and what an instance looks like; a password in it is not shown."""
     with pytest.raises(ConfigurationError, match="cannot be connected to: ") as caught:
         address(text)
-    assert "mycompany.domo.com" in caught.value.todo
-    assert "password" not in caught.value.what.replace("user or password", "")
+    assert "mycompany.domo.com" in caught.value.hint
+    assert "password" not in caught.value.summary.replace("user or password", "")
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_nothing_known_shows_the_ways_and_the_sandbox() -> None:
     """Without anything the error says how to begin."""
     with pytest.raises(ConfigurationError) as caught:
         resolve(None, None, {})
-    assert caught.value.what == "no Domo instance is known"
+    assert caught.value.summary == "no Domo instance is known"
     for way in ("%domo_connect mycompany", "DOMO_INSTANCE", "DOMO_DEVELOPER_TOKEN", "--sandbox"):
-        assert way in caught.value.todo
+        assert way in caught.value.hint
 
 
 def test_a_missing_token_shows_only_what_may_be_used() -> None:
@@ -254,9 +254,9 @@ def test_a_missing_token_shows_only_what_may_be_used() -> None:
         resolve("mycompany", None, {})
     with pytest.raises(ConfigurationError) as theirs:
         resolve("https://mycompany.evil.example", None, {})
-    assert " DOMO_DEVELOPER_TOKEN" in ours.value.todo
-    assert " DOMO_DEVELOPER_TOKEN" not in theirs.value.todo
-    assert "DOMO_MYCOMPANY_EVIL_EXAMPLE_DEVELOPER_TOKEN" in theirs.value.todo
+    assert " DOMO_DEVELOPER_TOKEN" in ours.value.hint
+    assert " DOMO_DEVELOPER_TOKEN" not in theirs.value.hint
+    assert "DOMO_MYCOMPANY_EVIL_EXAMPLE_DEVELOPER_TOKEN" in theirs.value.hint
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import urllib3
 from requests.adapters import BaseAdapter
 
 from domo_magic.errors import ConnectionFailed, DomoError
-from domo_magic.executions import session
+from domo_magic.executions.session import open_session
 from domo_magic.http import connection, transport
 from domo_magic.http.address import address
 from domo_magic.http.client import Uncertain
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from support import JumpClock
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
 
 TOKEN = "a-token-of-some-length"
 POOL = urllib3.HTTPConnectionPool("127.0.0.1")
@@ -54,18 +54,18 @@ class Broken(BaseAdapter):
 
 
 @pytest.fixture
-def domo(clock: JumpClock) -> Iterator[Connection]:
+def session(clock: JumpClock) -> Iterator[Session]:
     """Give a connection that reaches nothing."""
     login = Login(address("http://127.0.0.1:9"), Token(TOKEN), "the test")
-    one = session.open_connection(login, clock=clock, sandbox=True)
+    one = open_session(login, clock=clock, sandbox=True)
     yield one
     one.client.close()
 
 
-def breaks(domo: Connection, error: BaseException, *, sent: bool | None = None) -> Broken:
+def breaks(session: Session, error: BaseException, *, sent: bool | None = None) -> Broken:
     """Let every request raise `error`, something written or not, or (None) nobody knows."""
     adapter = Broken(error, sent=sent)
-    domo.client._transport._session.mount("http://", adapter)
+    session.client._transport._session.mount("http://", adapter)
     return adapter
 
 
@@ -85,12 +85,12 @@ WORDS = {
     "ProxyError": "the proxy refused",
     "SSLError": "the secure connection failed",
     "ConnectTimeout": "no connection within 10 s",
-    "ReadTimeout": "no answer within 30 s",
-    "Timeout": "no answer in time",
+    "ReadTimeout": "no response within 30 s",
+    "Timeout": "no response in time",
     "InvalidProxyURL": "the proxy's address",
     "InvalidURL": "the address is not valid",
-    "ChunkedEncodingError": "the answer was cut off",
-    "ContentDecodingError": "the answer's compression is broken",
+    "ChunkedEncodingError": "the response was cut off",
+    "ContentDecodingError": "the response's compression is broken",
     "ConnectionError": "the connection was closed",
     "RetryError": "the request failed",
     "RequestException": "the request failed",
@@ -106,14 +106,14 @@ UNSENT = {
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_of_requests_is_ours(domo: Connection, kind: type[requests.RequestException]) -> None:
+def test_every_error_of_requests_is_ours(session: Session, kind: type[requests.RequestException]) -> None:
     """Each class comes out as `Lost` with words of ours, its cause kept without the token's request."""
-    breaks(domo, made(kind))
+    breaks(session, made(kind))
     with pytest.raises(Lost) as caught:
-        domo.client._transport.send("GET", "/")
+        session.client._transport.send("GET", "/")
     words = WORDS.get(kind.__name__, "the request failed")
     assert str(caught.value).startswith(f"127.0.0.1:9 could not be reached: {words}")
-    assert caught.value.todo
+    assert caught.value.hint
     assert caught.value.__cause__ is not None
     assert getattr(caught.value.__cause__, "request", None) is None
     assert caught.value.sent is (kind.__name__ not in UNSENT)
@@ -122,12 +122,12 @@ def test_every_error_of_requests_is_ours(domo: Connection, kind: type[requests.R
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_start_is_repeated_only_where_nothing_left(
-    domo: Connection, kind: type[requests.RequestException]
+    session: Session, kind: type[requests.RequestException]
 ) -> None:
     """What may have arrived is uncertain after one POST; what did not is tried again, then fails."""
-    adapter = breaks(domo, made(kind))
+    adapter = breaks(session, made(kind))
     with pytest.raises(DomoError) as caught:
-        domo.client.start(25775)
+        session.client.create_execution(25775)
     unsent = kind.__name__ in UNSENT
     assert type(caught.value) is (Lost if unsent else Uncertain)
     assert isinstance(caught.value, ConnectionFailed) is unsent
@@ -135,22 +135,22 @@ def test_a_start_is_repeated_only_where_nothing_left(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_what_was_written_may_have_arrived(domo: Connection, kind: type[requests.RequestException]) -> None:
+def test_what_was_written_may_have_arrived(session: Session, kind: type[requests.RequestException]) -> None:
     """After the first byte of the request, no class of error proves that nothing was started."""
-    adapter = breaks(domo, made(kind), sent=True)
+    adapter = breaks(session, made(kind), sent=True)
     with pytest.raises(Uncertain):
-        domo.client.start(25775)
+        session.client.create_execution(25775)
     assert adapter.count == 1
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_what_was_never_written_has_not_arrived(
-    domo: Connection, kind: type[requests.RequestException]
+    session: Session, kind: type[requests.RequestException]
 ) -> None:
     """Where our own connection broke before the first byte, whatever broke it, nothing was started."""
-    breaks(domo, made(kind), sent=False)
+    breaks(session, made(kind), sent=False)
     with pytest.raises(Lost) as caught:
-        domo.client.start(25775)
+        session.client.create_execution(25775)
     assert not caught.value.sent
 
 
@@ -167,21 +167,21 @@ REASONS = {
 
 
 @pytest.mark.parametrize("reason, sent", REASONS.values(), ids=REASONS.keys())
-def test_the_reason_of_a_failed_connection_counts(domo: Connection, reason: Exception, *, sent: bool) -> None:
+def test_the_reason_of_a_failed_connection_counts(session: Session, reason: Exception, *, sent: bool) -> None:
     """What urllib3 says about a connection that was never made proves that nothing was sent."""
-    breaks(domo, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)))
+    breaks(session, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)))
     with pytest.raises(Lost) as caught:
-        domo.client._transport.send("POST", "/")
+        session.client._transport.send("POST", "/")
     assert caught.value.sent is sent
 
 
-def test_every_error_of_urllib3_has_words(domo: Connection) -> None:
+def test_every_error_of_urllib3_has_words(session: Session) -> None:
     """Whatever of urllib3 gets past requests has a meaning too."""
     kinds = [kind for kind in vars(urllib3.exceptions).values() if inspect.isclass(kind)]
     errors = [kind for kind in kinds if issubclass(kind, urllib3.exceptions.HTTPError)]
     assert len(errors) > 20
     for kind in (*errors, TimeoutError, ssl.SSLError, ConnectionResetError, UnicodeError):
-        assert domo.client._transport._meaning(kind.__new__(kind))  # type: ignore[call-overload]
+        assert session.client._transport._meaning(kind.__new__(kind))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ def test_every_error_of_urllib3_has_words(domo: Connection) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_gets_past_requests_is_ours_too(domo: Connection, error: Exception) -> None:
+def test_what_gets_past_requests_is_ours_too(session: Session, error: Exception) -> None:
     """Errors that requests lets through are `Lost`, and prove nothing about what was sent."""
-    breaks(domo, error)
+    breaks(session, error)
     with pytest.raises(Lost) as caught:
-        domo.client._transport.send("GET", "/")
+        session.client._transport.send("GET", "/")
     assert caught.value.sent
 
 
@@ -231,10 +231,10 @@ def _no_connection(cause: OSError) -> Exception:
         (REASONS["closed"][0], "the connection was closed"),
     ],
 )
-def test_a_failed_connection_says_how_it_failed(domo: Connection, reason: Exception, said: str) -> None:
+def test_a_failed_connection_says_how_it_failed(session: Session, reason: Exception, said: str) -> None:
     """Refused, not found and closed are told apart; a start that never left says so."""
-    breaks(domo, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)), sent=False)
+    breaks(session, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)), sent=False)
     with pytest.raises(Lost, match=said):
-        domo.client.stream(25775)
+        session.client.get_stream(25775)
     with pytest.raises(Lost, match=rf"{said}\nnothing was started; check the network"):
-        domo.client.start(25775)
+        session.client.create_execution(25775)

@@ -28,20 +28,20 @@ import requests_mock
 import responses
 
 from domo_magic.errors import ApiError, ConnectionFailed, DomoError, TriggerOutcomeUnknown
-from domo_magic.executions import session
+from domo_magic.executions.session import open_session
 from domo_magic.http import transport
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.http.transport import Lost, Transport
-from domo_magic.model.timeouts import Timing
+from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox, faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from domo_magic.executions.session import Connection
-    from domo_magic.http.response import Answer
+    from domo_magic.executions.session import Session
+    from domo_magic.http.response import Response
 
     Talk = Callable[[socket.socket], None]
 
@@ -103,16 +103,18 @@ def _hung_up() -> bytes:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Wire]]:
-    """Make servers that read one request on each connection and answer what they are given."""
+    """Make servers that read one request on each connection and response what they are given."""
     wires: list[Wire] = []
 
-    def make(answer: bytes | Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Wire:
+    def make(
+        response: bytes | Callable[[socket.socket], None], context: ssl.SSLContext | None = None
+    ) -> Wire:
         def talk(connection: socket.socket) -> None:
             wire.hear(connection)
-            if callable(answer):
-                answer(connection)
+            if callable(response):
+                response(connection)
             else:
-                connection.sendall(answer)
+                connection.sendall(response)
 
         wire = Wire(talk, context)
         wires.append(wire)
@@ -124,21 +126,19 @@ def serve() -> Iterator[Callable[..., Wire]]:
 
 
 @pytest.fixture
-def timing() -> Timing:
+def timeouts() -> Timeouts:
     """Give every deadline divided by 100."""
-    return Timing().scaled(1 / 100)
+    return Timeouts().scaled(1 / 100)
 
 
 @pytest.fixture
-def sender(timing: Timing) -> Iterator[Callable[..., Transport]]:
+def sender(timeouts: Timeouts) -> Iterator[Callable[..., Transport]]:
     """Make transports to an address."""
     made: list[Transport] = []
 
-    def make(url: str, token: str = TOKEN, timing: Timing = timing) -> Transport:
-        domo = session.open_connection(
-            Login(address(url), Token(token), "the test"), timing=timing, sandbox=True
-        )
-        made.append(domo.client._transport)
+    def make(url: str, token: str = TOKEN, timeouts: Timeouts = timeouts) -> Transport:
+        session = open_session(Login(address(url), Token(token), "the test"), timeouts=timeouts, sandbox=True)
+        made.append(session.client._transport)
         return made[-1]
 
     yield make
@@ -151,7 +151,7 @@ def to(wire: Wire) -> str:
     return f"http://127.0.0.1:{wire.port}"
 
 
-def post(transport: Transport) -> Answer:
+def post(transport: Transport) -> Response:
     """Send a start."""
     return transport.send("POST", START, {"runType": "MANUAL"})
 
@@ -198,7 +198,7 @@ def test_netrc_is_ignored(
 
 
 def test_cookies_are_not_kept(serve: Callable[..., Wire], sender: Callable[..., Transport]) -> None:
-    """What one answer sets is not sent with the next request."""
+    """What one response sets is not sent with the next request."""
     wire = serve(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=b\r\nConnection: close\r\n\r\n"))
     transport = sender(to(wire))
     post(transport)
@@ -235,16 +235,18 @@ def test_connections_are_kept(sandbox: Sandbox, sender: Callable[..., Transport]
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_redirects_are_not_followed(sandbox: Sandbox, domo: Connection, code: int, method: str) -> None:
+def test_redirects_are_not_followed(sandbox: Sandbox, session: Session, code: int, method: str) -> None:
     """A redirect is an error that names the place; nothing is sent there, least of all the token."""
     with Sandbox(token=sandbox.token) as elsewhere:
         sandbox.order(faults.redirect(f"{elsewhere.url}/login?next=1", code=code), method=None)
         if (method, code) == ("POST", 303):  # it was done, and the result is elsewhere
             with pytest.raises(TriggerOutcomeUnknown):
-                domo.client.start(25775)
+                session.client.create_execution(25775)
         else:
             with pytest.raises(ApiError, match=re.escape(f"{elsewhere.url}/login")) as caught:
-                domo.client.start(25775) if method == "POST" else domo.client.stream(25775)
+                session.client.create_execution(25775) if method == "POST" else session.client.get_stream(
+                    25775
+                )
             assert caught.value.status == code
         assert elsewhere.requests == []
         assert len(sandbox.requests) == 1
@@ -254,7 +256,7 @@ def test_redirects_are_not_followed(sandbox: Sandbox, domo: Connection, code: in
 def test_redirects_to_nowhere_are_redirects(
     serve: Callable[..., Wire], sender: Callable[..., Transport], place: str
 ) -> None:
-    """Whatever stands in Location, the answer is a 302 and no other error."""
+    """Whatever stands in Location, the response is a 302 and no other error."""
     wire = serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % place.encode("latin-1"))
     assert post(sender(to(wire))).status == 302
 
@@ -287,12 +289,12 @@ LOST = {
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-@pytest.mark.parametrize("answer", LOST.values(), ids=LOST.keys())
+@pytest.mark.parametrize("response", LOST.values(), ids=LOST.keys())
 def test_a_lost_answer_is_asked_for_once(
-    serve: Callable[..., Wire], sender: Callable[..., Transport], answer: bytes | Talk, method: str
+    serve: Callable[..., Wire], sender: Callable[..., Transport], response: bytes | Talk, method: str
 ) -> None:
     """Nothing below us sends a request again, and what was sent may have arrived."""
-    wire = serve(answer)
+    wire = serve(response)
     with pytest.raises(Lost) as caught:
         sender(to(wire)).send(method, START, {"runType": "MANUAL"})
     assert caught.value.sent
@@ -388,15 +390,15 @@ def test_a_name_that_nobody_knows_sent_nothing(
     assert not caught.value.sent
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", hang_up])
+@pytest.mark.parametrize("response", [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", hang_up])
 def test_a_proxy_that_refuses_sent_nothing_and_sees_no_token(
     serve: Callable[..., Wire],
     sender: Callable[..., Transport],
     monkeypatch: pytest.MonkeyPatch,
-    answer: bytes | Talk,
+    response: bytes | Talk,
 ) -> None:
     """With https a proxy is asked for a tunnel, without the token; refused, nothing arrived."""
-    proxy = serve(answer)
+    proxy = serve(response)
     monkeypatch.setenv("HTTPS_PROXY", to(proxy))
     with pytest.raises(Lost) as caught:
         post(sender("https://mycompany.domo.com"))
@@ -435,8 +437,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 ) -> None:
     """Certificates are checked: no byte of the request goes to a stranger."""
     with pytest.raises(Lost, match="certificate") as caught:
-        post(sender(f"https://127.0.0.1:{secure.port}", timing=Timing()))
-    assert "REQUESTS_CA_BUNDLE" in caught.value.todo
+        post(sender(f"https://127.0.0.1:{secure.port}", timeouts=Timeouts()))
+    assert "REQUESTS_CA_BUNDLE" in caught.value.hint
     assert not caught.value.sent
     assert secure.heard == []
 
@@ -447,7 +449,7 @@ def test_a_certificate_for_another_host_is_refused(
     """A good certificate of another host is none."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with pytest.raises(Lost, match="certificate") as caught:
-        post(sender(f"https://localhost:{secure.port}", timing=Timing()))
+        post(sender(f"https://localhost:{secure.port}", timeouts=Timeouts()))
     assert not caught.value.sent
     assert secure.heard == []
 
@@ -457,7 +459,7 @@ def test_a_company_s_certificates_are_taken_from_the_environment(
 ) -> None:
     """With the bundle named in the environment the same server is trusted."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    assert post(sender(f"https://127.0.0.1:{secure.port}", timing=Timing())).status == 200
+    assert post(sender(f"https://127.0.0.1:{secure.port}", timeouts=Timeouts())).status == 200
     assert len(secure.heard) == 1
 
 
@@ -474,7 +476,7 @@ def test_a_deadline_holds_under_tls(
     secure._talk = talk
     before = time.monotonic()
     with pytest.raises(Lost) as caught:
-        post(sender(f"https://127.0.0.1:{secure.port}", timing=replace(Timing(), answer=0.3)))
+        post(sender(f"https://127.0.0.1:{secure.port}", timeouts=replace(Timeouts(), response=0.3)))
     assert time.monotonic() - before < QUICK
     assert caught.value.sent
 
@@ -496,7 +498,7 @@ def drip(text: bytes) -> Talk:
 def test_a_drip_in_the_headers_is_bounded(
     serve: Callable[..., Wire], sender: Callable[..., Transport]
 ) -> None:
-    """Headers that come byte by byte end with the deadline of the answer."""
+    """Headers that come byte by byte end with the deadline of the response."""
     before = time.monotonic()
     with pytest.raises(Lost, match=r"within 0\.3 s"):
         post(sender(to(serve(drip(OK)))))
@@ -507,11 +509,11 @@ def test_a_drip_in_the_body_is_bounded(sandbox: Sandbox, sender: Callable[..., T
     """A body that comes byte by byte ends with the deadline: a status, and a flaw."""
     sandbox.order(faults.drip(0.1))
     before = time.monotonic()
-    answer = post(sender(sandbox.url, sandbox.token))
+    response = post(sender(sandbox.url, sandbox.token))
     assert time.monotonic() - before < QUICK
-    assert answer.status == 201
-    assert "within 0.3 s" in answer.flaw
-    assert answer.body.startswith(b'{"')
+    assert response.status == 201
+    assert "within 0.3 s" in response.flaw
+    assert response.body.startswith(b'{"')
 
 
 def test_less_time_than_usual_is_kept_to(sandbox: Sandbox, sender: Callable[..., Transport]) -> None:
@@ -519,7 +521,7 @@ def test_less_time_than_usual_is_kept_to(sandbox: Sandbox, sender: Callable[...,
     sandbox.order(faults.delay(20), method="GET")
     before = time.monotonic()
     with pytest.raises(Lost):
-        sender(sandbox.url, sandbox.token, Timing()).send("GET", "/", within=0.1)
+        sender(sandbox.url, sandbox.token, Timeouts()).send("GET", "/", within=0.1)
     assert time.monotonic() - before < QUICK
 
 
@@ -532,16 +534,16 @@ def test_a_bomb_is_bounded_in_memory(
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(48)) + packer.flush()
     if "," in encoding:
         bomb = gzip.compress(bomb)
-    sandbox.order(faults.answer(bomb, headers={"Content-Encoding": encoding}))
-    transport_ = sender(sandbox.url, sandbox.token, Timing())
+    sandbox.order(faults.response(bomb, headers={"Content-Encoding": encoding}))
+    transport_ = sender(sandbox.url, sandbox.token, Timeouts())
     tracemalloc.start()
     try:
-        answer = post(transport_)
+        response = post(transport_)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert "larger than 8 MiB" in answer.flaw
-    assert len(answer.body) == transport.LARGEST
+    assert "larger than 8 MiB" in response.flaw
+    assert len(response.body) == transport.LARGEST
     assert peak < 36 << 20
 
 
@@ -554,9 +556,9 @@ def test_a_hundred_megabytes_are_not_read(sandbox: Sandbox, sender: Callable[...
             sent.append(1 << 20)
             yield b"[" * (1 << 20)
 
-    sandbox.order(faults.answer(chunks()))
-    answer = post(sender(sandbox.url, sandbox.token, Timing()))
-    assert "larger than 8 MiB" in answer.flaw
+    sandbox.order(faults.response(chunks()))
+    response = post(sender(sandbox.url, sandbox.token, Timeouts()))
+    assert "larger than 8 MiB" in response.flaw
     assert sum(sent) < 60 << 20
 
 
@@ -568,12 +570,12 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("answer, flaw", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("response, flaw", BROKEN.values(), ids=BROKEN.keys())
 def test_a_body_that_is_not_whole_is_flawed(
-    serve: Callable[..., Wire], sender: Callable[..., Transport], answer: bytes, flaw: str
+    serve: Callable[..., Wire], sender: Callable[..., Transport], response: bytes, flaw: str
 ) -> None:
-    """The status came, so it is an answer; what is wrong with its body is said."""
-    got = post(sender(to(serve(answer))))
+    """The status came, so it is an response; what is wrong with its body is said."""
+    got = post(sender(to(serve(response))))
     assert got.status == 200
     assert flaw in got.flaw
 
@@ -581,9 +583,9 @@ def test_a_body_that_is_not_whole_is_flawed(
 def test_a_compressed_answer_is_unpacked(sandbox: Sandbox, sender: Callable[..., Transport]) -> None:
     """gzip, which is asked for, comes out as what it was."""
     body = b'{"executionId": 7}'
-    sandbox.order(faults.answer(gzip.compress(body), headers={"Content-Encoding": "gzip"}))
-    answer = post(sender(sandbox.url, sandbox.token))
-    assert (answer.body, answer.flaw) == (body, "")
+    sandbox.order(faults.response(gzip.compress(body), headers={"Content-Encoding": "gzip"}))
+    response = post(sender(sandbox.url, sandbox.token))
+    assert (response.body, response.flaw) == (body, "")
 
 
 def test_sixteen_threads_share_sixteen_connections(
@@ -591,7 +593,7 @@ def test_sixteen_threads_share_sixteen_connections(
 ) -> None:
     """A hundred requests on 16 threads drop no connection and ask for the environment once."""
     caplog.set_level(logging.DEBUG)
-    transport_ = sender(sandbox.url, sandbox.token, Timing())
+    transport_ = sender(sandbox.url, sandbox.token, Timeouts())
     jobs = iter(range(100))
 
     def work() -> None:
@@ -604,7 +606,7 @@ def test_sixteen_threads_share_sixteen_connections(
     for thread in threads:
         thread.join()
     assert len(sandbox.requests) == 100
-    assert "Connection pool is full" not in caplog.text
+    assert "Session pool is full" not in caplog.text
     assert caplog.text.count("Starting new HTTP connection") <= 16
 
 
@@ -614,21 +616,23 @@ def test_sixteen_threads_share_sixteen_connections(
 ECHO = json.dumps({"status": 400, "message": f"{TOKEN} is wrong", "toe": TOKEN, "more": [TOKEN]}).encode()
 ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in TOKEN).encode()
 TELLING = {
-    "400": faults.answer(ECHO, code=400),
-    "401": faults.answer(ECHO, code=401),
-    "503": faults.answer(ECHO, code=503),
-    "200": faults.answer(b"[" + ECHO + b"]"),
-    "html": faults.answer(b"<title>" + TOKEN.encode() + b"</title>", headers={"X-Token": TOKEN}),
-    "escaped html": faults.answer(b"<title>tok/en+&quot;with&lt;odd&gt;&amp;&#x27;letters</title>", code=403),
+    "400": faults.response(ECHO, code=400),
+    "401": faults.response(ECHO, code=401),
+    "503": faults.response(ECHO, code=503),
+    "200": faults.response(b"[" + ECHO + b"]"),
+    "html": faults.response(b"<title>" + TOKEN.encode() + b"</title>", headers={"X-Token": TOKEN}),
+    "escaped html": faults.response(
+        b"<title>tok/en+&quot;with&lt;odd&gt;&amp;&#x27;letters</title>", code=403
+    ),
     "redirect": faults.redirect(f"https://login.example/?{TOKEN}"),
     "quoted redirect": faults.redirect("https://login.example/?tok%2Fen%2B%22with%3Codd%3E%26%27letters"),
     "reset": faults.reset(),
     "cut": faults.cut(broken=True),
     "late": faults.delay(20),
     "429": faults.status(429, retry_after=99),
-    "json escapes": faults.answer(b'{"message": "' + ESCAPED + b'", "toe": "' + ESCAPED + b'"}', code=400),
-    "utf-16": faults.answer(ECHO.decode().encode("utf-16"), code=400),
-    "the token cut": faults.answer(b"<title>" + TOKEN[:-3].encode(), code=400),
+    "json escapes": faults.response(b'{"message": "' + ESCAPED + b'", "toe": "' + ESCAPED + b'"}', code=400),
+    "utf-16": faults.response(ECHO.decode().encode("utf-16"), code=400),
+    "the token cut": faults.response(b"<title>" + TOKEN[:-3].encode(), code=400),
 }
 
 
@@ -654,7 +658,7 @@ def in_no_spelling(text: str) -> None:
 @pytest.mark.parametrize("fault", TELLING.values(), ids=TELLING.keys())
 def test_the_token_is_in_no_error(
     sender: Callable[..., Transport],
-    timing: Timing,
+    timeouts: Timeouts,
     caplog: pytest.LogCaptureFixture,
     fault: faults.Fault,
     method: str,
@@ -663,10 +667,10 @@ def test_the_token_is_in_no_error(
     caplog.set_level(logging.DEBUG)
     with Sandbox(token=TOKEN) as sandbox:
         login = Login(address(sandbox.url), Token(TOKEN), "the test")
-        domo = session.open_connection(login, timing=timing, sandbox=True)
+        session = open_session(login, timeouts=timeouts, sandbox=True)
         sandbox.order(fault, method=method, times=9)
         with pytest.raises(DomoError) as caught:
-            domo.client.start(25775) if method == "POST" else domo.client.stream(25775)
+            session.client.create_execution(25775) if method == "POST" else session.client.get_stream(25775)
         error = caught.value
         # This test's own frame holds the token.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
@@ -675,10 +679,10 @@ def test_the_token_is_in_no_error(
         in_no_spelling(repr(pickle.dumps(error)))
         again = pickle.loads(pickle.dumps(error))  # noqa: S301
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
-        in_no_spelling(repr(login) + str(login) + f"{login.token}" + repr(domo))
+        in_no_spelling(repr(login) + str(login) + f"{login.token}" + repr(session))
         with pytest.raises(TypeError):
             pickle.dumps(login)
-        domo.client.close()
+        session.client.close()
 
 
 @pytest.mark.parametrize(
@@ -707,12 +711,12 @@ def test_the_token_is_in_nothing_that_is_no_http(
 
     wire = serve(talk)
     try:
-        answer = post(sender(to(wire)))
+        response = post(sender(to(wire)))
     except Lost as error:
         error.__traceback__ = None
         in_no_spelling(shown(error))
     else:
-        in_no_spelling(repr(answer))
+        in_no_spelling(repr(response))
     in_no_spelling(caplog.text)
 
 
@@ -733,21 +737,21 @@ def test_the_token_is_in_no_frame_of_a_request_that_broke(
 
 
 def test_the_token_is_blanked_in_an_answer_that_repeats_it() -> None:
-    """What is kept of an answer has no token, and is JSON still."""
+    """What is kept of an response has no token, and is JSON still."""
     with Sandbox(token=TOKEN) as sandbox:
         login = Login(address(sandbox.url), Token(TOKEN), "the test")
-        domo = session.open_connection(login, sandbox=True)
+        session = open_session(login, sandbox=True)
         body = json.dumps({"executionId": 7, "dataTag": TOKEN, TOKEN: 1}).encode()
-        sandbox.order(faults.answer(body))
-        run = domo.client.start(25775)
+        sandbox.order(faults.response(body))
+        run = session.client.create_execution(25775)
         assert run.fields == {"executionId": 7, "dataTag": "<token>", "<token>": 1}
         assert run.text == '{"executionId": 7, "dataTag": "<token>", "<token>": 1}'
-        domo.client.close()
+        session.client.close()
 
 
-def test_the_token_is_sent_though_it_cannot_be_printed(sandbox: Sandbox, domo: Connection) -> None:
+def test_the_token_is_sent_though_it_cannot_be_printed(sandbox: Sandbox, session: Session) -> None:
     """The type that hides it does not hide it from Domo."""
-    assert domo.client.start(25775).execution_id == 201
+    assert session.client.create_execution(25775).execution_id == 201
     assert str(Token(sandbox.token)) == "<token>"
 
 
@@ -758,28 +762,28 @@ def test_the_token_is_sent_though_it_cannot_be_printed(sandbox: Sandbox, domo: C
 def test_it_works_through_responses() -> None:
     """With nothing but the POST answered, `responses` starts a run."""
     posted = responses.post(f"https://mycompany.domo.com{START}", json={"executionId": 2}, status=201)
-    domo = session.open_connection(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
-    assert domo.client.start(25775).run == "25775/2"
+    session = open_session(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
+    assert session.client.create_execution(25775).run == "25775/2"
     assert posted.call_count == 1
     assert posted.calls[0].request.headers["X-DOMO-Developer-Token"] == TOKEN
 
 
 @responses.activate
 def test_a_lost_answer_through_responses_is_uncertain() -> None:
-    """Where a stand-in loses the answer, nothing proves that it was not sent."""
+    """Where a stand-in loses the response, nothing proves that it was not sent."""
     responses.post(f"https://mycompany.domo.com{START}", body=requests.ConnectionError("gone"))
-    domo = session.open_connection(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
+    session = open_session(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
     with pytest.raises(TriggerOutcomeUnknown):
-        domo.client.start(25775)
+        session.client.create_execution(25775)
     assert len(responses.calls) == 1
 
 
 def test_it_works_through_requests_mock() -> None:
     """`requests_mock` stands in for Domo too."""
-    domo = session.open_connection(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
+    session = open_session(Login(address("mycompany"), Token(TOKEN), "the test"), sandbox=True)
     with requests_mock.Mocker() as mocked:
         mocked.post(f"https://mycompany.domo.com{START}", json={"executionId": 2}, status_code=201)
-        assert domo.client.start(25775).run == "25775/2"
+        assert session.client.create_execution(25775).run == "25775/2"
         assert mocked.call_count == 1
 
 
@@ -787,10 +791,10 @@ def test_it_works_through_requests_mock() -> None:
 def test_what_comes_before_the_answer_is_no_answer(
     serve: Callable[..., Wire], sender: Callable[..., Transport], first: str
 ) -> None:
-    """A status below 200 announces an answer, which is read on to."""
+    """A status below 200 announces an response, which is read on to."""
     before = f"HTTP/1.1 {first}\r\nLink: </a>\r\n\r\n".encode()
-    answer = sender(to(serve(before * 2 + OK))).send("POST", START)
-    assert (answer.status, answer.body) == (200, b"{}")
+    response = sender(to(serve(before * 2 + OK))).send("POST", START)
+    assert (response.status, response.body) == (200, b"{}")
 
 
 def test_no_error_carries_the_request_along(
@@ -809,11 +813,9 @@ def test_no_error_carries_the_request_along(
 def test_certificates_that_cannot_be_read_start_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that is not there is said at once, with the variable to look at: no byte has left."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/bundle.pem")
-    one = session.open_connection(
-        Login(address("https://localhost:9"), Token(TOKEN), "the test"), sandbox=True
-    )
+    one = open_session(Login(address("https://localhost:9"), Token(TOKEN), "the test"), sandbox=True)
     with pytest.raises(ConnectionFailed, match="REQUESTS_CA_BUNDLE") as caught:
-        one.client.start(25775)
+        one.client.create_execution(25775)
     assert "/nonexistent/bundle.pem" in str(caught.value)
     assert not caught.value.sent
     one.client.close()

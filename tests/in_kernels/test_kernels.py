@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 DATASET = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
 CONNECT = """
 import socket
-from domo_magic.executions import session as connection
+from domo_magic.executions.session import open_session, use_session
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
-from domo_magic.model.timeouts import Timing
+from domo_magic.model.timeouts import Timeouts
 
 def connect(url):
     login = Login(address(url), Token("{token}"), "the test")
-    connection.use(connection.open_connection(login, timing=Timing().scaled(1 / 100), sandbox=True))
+    use_session(open_session(login, timeouts=Timeouts().scaled(1 / 100), sandbox=True))
 
 with socket.create_server(("127.0.0.1", 0)) as server:
     nobody = "http://127.0.0.1:%d" % server.getsockname()[1]  # nobody listens there any more
@@ -62,7 +62,7 @@ FAILING = {
 
 @pytest.fixture(scope="module")
 def environment_of_kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give an environment in which nothing of the person's Jupyter or Domo is found."""
+    """Give an environment in which nothing of the user's Jupyter or Domo is found."""
     home = tmp_path_factory.mktemp("home")
     kept = {
         name: value

@@ -176,7 +176,7 @@ def test_what_is_no_time_is_none(value: object) -> None:
 
 @pytest.mark.parametrize("name", ["run-25775-created.json", "execution-371-success.json"])
 def test_the_captures_are_executions_with_every_field(name: str) -> None:
-    """A captured answer gives its ids, and keeps its fields as they came."""
+    """A captured response gives its ids, and keeps its fields as they came."""
     sent = json.loads((CAPTURES / name).read_text())
     run = Execution.from_json(parse_json((CAPTURES / name).read_bytes()))
     assert (run.stream_id, run.execution_id) == (sent["streamId"], sent["executionId"])
@@ -184,7 +184,7 @@ def test_the_captures_are_executions_with_every_field(name: str) -> None:
 
 
 def test_the_stream_asked_for_counts() -> None:
-    """What was asked for is not changed by what the answer says; without either it is no execution."""
+    """What was asked for is not changed by what the response says; without either it is no execution."""
     assert Execution.from_json({}, 25775).run == "25775"
     assert Execution.from_json({"streamId": 1, "executionId": "3"}, 25775).run == "25775/3"
     with pytest.raises(InvalidResponse, match="names no stream"):

@@ -121,7 +121,7 @@ def test_no_runs_are_35_typed_columns() -> None:
 
 @pytest.mark.parametrize("path", [CREATED, SUCCESS], ids=lambda path: path.stem)
 def test_the_captures_come_out_equal_field_by_field(path: Path) -> None:
-    """Each field of a captured answer is in the row as it was sent, times as moments."""
+    """Each field of a captured response is in the row as it was sent, times as moments."""
     sent = json.loads(path.read_text(), parse_float=str)
     table = frame([captured(path)])
     assert_typed(table)

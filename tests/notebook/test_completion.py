@@ -11,7 +11,7 @@ from domo_magic.model.execution import Execution
 from domo_magic.notebook.completion import matcher
 
 if TYPE_CHECKING:
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 
@@ -21,15 +21,15 @@ def _tab(line: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def known(domo: Connection) -> Connection:
+def known(session: Session) -> Session:
     """Give a connection that knows two streams and one unfinished run."""
-    domo.remember_all([(25775, None, "Sales Orders"), (31, None, "Web % Sessions")])
-    (intent,) = domo.history.intend(domo.instance, [25775], None)
+    session.remember_all([(25775, None, "Sales Orders"), (31, None, "Web % Sessions")])
+    (intent,) = session.history.intend(session.instance, [25775], None)
     fields = {"currentState": "ACTIVE", "startedAt": 1}
-    domo.history.answered(
-        domo.instance, intent, Execution(25775, 2, fields, text='{"currentState": "ACTIVE"}')
+    session.history.answered(
+        session.instance, intent, Execution(25775, 2, fields, text='{"currentState": "ACTIVE"}')
     )
-    return domo
+    return session
 
 
 def test_options_are_offered() -> None:
@@ -58,14 +58,14 @@ def test_values_of_an_option_are_offered() -> None:
     ],
 )
 def test_streams_and_runs_are_offered(
-    known: Connection, sandbox: Sandbox, line: str, offered: dict[str, str]
+    known: Session, sandbox: Sandbox, line: str, offered: dict[str, str]
 ) -> None:
     """Streams are found by id and name, unfinished runs where runs are meant, and nothing is asked."""
     assert _tab(line) == offered
     assert sandbox.requests == []
 
 
-def test_what_was_refused_is_not_offered(known: Connection) -> None:
+def test_what_was_refused_is_not_offered(known: Session) -> None:
     """A stream that Domo does not know is not offered once it was tried."""
     known.history.refused(*known.history.intend(known.instance, [4711], None))
     assert _tab("%domo_run 47") == {}

@@ -20,7 +20,7 @@ from traitlets.config import Config
 
 from domo_magic import errors
 from domo_magic.errors import ConfigurationError, DomoError, DomoWarning, TargetError
-from domo_magic.executions import session
+from domo_magic.executions.session import current_session
 from domo_magic.notebook import arguments
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import ExecutionResult
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 STREAMS = [25775, 25776]
@@ -69,7 +69,7 @@ def bare(one_shell: InteractiveShell) -> Iterator[InteractiveShell]:
     yield one_shell
     one_shell.user_ns.clear()
     one_shell.user_ns.update(before)
-    one_shell.config.pop("DomoMagics", None)  # what a person has set outlives %reload_ext
+    one_shell.config.pop("DomoMagics", None)  # what a user has set outlives %reload_ext
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def shell(bare: InteractiveShell) -> Iterator[InteractiveShell]:
 
 
 def run(shell: InteractiveShell, cell: str) -> ExecutionResult:
-    """Run a cell as a person does."""
+    """Run a cell as a user does."""
     return shell.run_cell(cell, store_history=True)
 
 
@@ -177,7 +177,7 @@ BAD_LINES = [
 
 @pytest.mark.parametrize("cell", BAD_LINES)
 def test_a_bad_line_is_one_clear_error_and_no_request(
-    cell: str, shell: InteractiveShell, sandbox: Sandbox, domo: Connection, capsys: pytest.CaptureFixture[str]
+    cell: str, shell: InteractiveShell, sandbox: Sandbox, session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever is wrong: what and how to do it right, in two lines without our frames; nothing is sent."""
     shell.push(KINDS)
@@ -225,7 +225,7 @@ def test_a_bad_line_is_one_clear_error_and_no_request(
     ],
 )
 def test_a_refusal_says_what_to_write(
-    cell: str, said: str, shell: InteractiveShell, domo: Connection
+    cell: str, said: str, shell: InteractiveShell, session: Session
 ) -> None:
     """The words that help are there."""
     shell.push({"a_list": [1], "printed": pd.Series([1, 2]), "long_array": np.arange(2_000)})
@@ -258,7 +258,7 @@ def test_a_refusal_says_what_to_write(
     ],
 )
 def test_a_good_line_starts_one_run(
-    line: str, shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    line: str, shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """Ids, variables of each kind, expansions and comments mean the same: one POST, one row."""
     shell.push(KINDS)
@@ -270,7 +270,7 @@ def test_a_good_line_starts_one_run(
 
 
 def test_several_streams_come_back_in_the_order_given(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """One POST and one row each."""
     shell.push({"streams": STREAMS[::-1]})
@@ -279,7 +279,7 @@ def test_several_streams_come_back_in_the_order_given(
     assert len(sandbox.requests) == 4
 
 
-def test_a_row_is_what_the_frame_functions_give(shell: InteractiveShell, domo: Connection) -> None:
+def test_a_row_is_what_the_frame_functions_give(shell: InteractiveShell, session: Session) -> None:
     """The magic returns a plain DataFrame with the label, the instance and the moment of the request."""
     done = run(shell, "run = %domo_run 25775 --label 'night # 1'")
     assert done.result is None
@@ -291,7 +291,7 @@ def test_a_row_is_what_the_frame_functions_give(shell: InteractiveShell, domo: C
 
 
 def test_every_start_prints_its_line_also_when_assigned(
-    shell: InteractiveShell, domo: Connection, capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell, session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line says what was started and how to follow it."""
     run(shell, "run = %domo_run 25775")
@@ -316,7 +316,7 @@ def test_a_semicolon_hides_the_result_but_not_from_a_variable(
     cell: str,
     shown: bool | None,  # noqa: FBT001
     shell: InteractiveShell,
-    domo: Connection,
+    session: Session,
 ) -> None:
     """A trailing ; silences the output; what is assigned is assigned."""
     done = run(shell, cell)
@@ -326,14 +326,14 @@ def test_a_semicolon_hides_the_result_but_not_from_a_variable(
         assert shell.user_ns["x"].shape == (1, 35)
 
 
-def test_local_variables_of_a_function_are_variables(shell: InteractiveShell, domo: Connection) -> None:
+def test_local_variables_of_a_function_are_variables(shell: InteractiveShell, session: Session) -> None:
     """Inside a function a magic sees what the function sees."""
     done = run(shell, "def start(found):\n    row = %domo_run found\n    return row\nstart([25775])")
     assert done.result["streamId"].tolist() == [25775]
 
 
 def test_a_run_is_waited_for_by_its_frame(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """`%domo_wait run` takes the runs that a start gave, or the run as text."""
     sandbox.world.add_stream(0.05, stream_id=900)
@@ -368,7 +368,7 @@ def test_a_question_mark_shows_the_same(shell: InteractiveShell, capsys: pytest.
 
 
 def test_settings_are_defaults_of_lines(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection, capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell, sandbox: Sandbox, session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`%config DomoMagics.wait = True` makes runs wait; a line may say otherwise."""
     sandbox.world.add_stream(0.05, stream_id=900)
@@ -398,7 +398,7 @@ def test_settings_are_defaults_of_lines(
     ],
 )
 def test_a_bad_setting_is_an_error_when_it_is_used(
-    name: str, value: str, line: str, shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    name: str, value: str, line: str, shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """It can be set, and is refused by the line that uses it, naming it; nothing is sent."""
     assert run(shell, f"%config DomoMagics.{name} = {value}").error_in_exec is None
@@ -425,7 +425,7 @@ def state_of(shell: InteractiveShell) -> dict[str, Any]:
     }
 
 
-def test_unloading_leaves_nothing_behind(bare: InteractiveShell, domo: Connection) -> None:
+def test_unloading_leaves_nothing_behind(bare: InteractiveShell, session: Session) -> None:
     """After %unload_ext IPython is as it was, and loading again works."""
     bare.find_line_magic("load_ext")  # IPython's own magics are loaded when they are first used
     before = state_of(bare)
@@ -438,7 +438,7 @@ def test_unloading_leaves_nothing_behind(bare: InteractiveShell, domo: Connectio
     assert "UsageError" in str(refused(bare, "%domo_run 25775").__class__)
 
 
-def test_reloading_keeps_the_magics(shell: InteractiveShell, domo: Connection) -> None:
+def test_reloading_keeps_the_magics(shell: InteractiveShell, session: Session) -> None:
     """%reload_ext brings one of each, not two."""
     shell.run_line_magic("reload_ext", "domo_magic")
     assert [type(each).__name__ for each in shell.configurables].count("DomoMagics") == 1
@@ -495,7 +495,7 @@ def test_where_nobody_can_be_asked_it_says_so(
 
 
 def test_without_a_word_it_says_what_is_connected(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection, capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell, sandbox: Sandbox, session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where nothing else is known, the connection in use stays, and is named."""
     run(shell, "%domo_connect")
@@ -505,7 +505,7 @@ def test_without_a_word_it_says_what_is_connected(
 def test_what_could_not_be_kept_is_not_asked_for(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the keyring's extra `--save` is refused before a person types a token."""
+    """Without the keyring's extra `--save` is refused before a user types a token."""
     monkeypatch.setitem(sys.modules, "keyring", None)
     monkeypatch.setattr("getpass.getpass", lambda _prompt: pytest.fail("asked for a token"))
     assert "pip install 'domo-magic[keyring]'" in str(refused(shell, "%domo_connect mycompany --save"))
@@ -536,7 +536,7 @@ def test_nothing_connected_shows_the_ways(shell: InteractiveShell) -> None:
 
 
 def test_refusals_of_domo_are_short_and_have_rows(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection, capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell, sandbox: Sandbox, session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stream that does not exist among one that does: both are tried, one error, rows in order."""
     error = refused(shell, "%domo_run 404404 25775")
@@ -549,20 +549,20 @@ def test_refusals_of_domo_are_short_and_have_rows(
 
 
 def test_an_instance_that_is_not_connected_is_resolved_for_this_line_only(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """--instance names another; without a token for it nothing is sent."""
     error = refused(shell, "%domo_run 25775 --instance mycompany")
     assert "no token for mycompany.domo.com" in str(error)
-    assert session.current() is domo
+    assert current_session() is session
     assert sandbox.requests == []
 
 
 @pytest.mark.parametrize("stand_in", ["responses", "requests_mock"])
 def test_the_documented_answer_is_a_row_also_from_stand_ins(
-    stand_in: str, shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    stand_in: str, shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
-    """With only the POST answered, by other people's adapters, the captured answer is the row."""
+    """With only the POST answered, by other people's adapters, the captured response is the row."""
     url = f"{sandbox.url}/api/data/v1/streams/25775/executions"
     body = (Path(__file__).parents[1] / "captures" / "run-25775-created.json").read_bytes()
     if stand_in == "responses":
@@ -579,7 +579,7 @@ def test_the_documented_answer_is_a_row_also_from_stand_ins(
 
 
 def test_an_answer_without_an_id_is_a_row_and_a_warning(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
     """200 and {} has started a run: a row with an empty executionId, and how to look again."""
     url = f"{sandbox.url}/api/data/v1/streams/25775/executions"
@@ -591,14 +591,14 @@ def test_an_answer_without_an_id_is_a_row_and_a_warning(
     assert row["executionId"] is pd.NA
 
 
-def test_an_apostrophe_is_part_of_a_name(shell: InteractiveShell, sandbox: Sandbox, domo: Connection) -> None:
+def test_an_apostrophe_is_part_of_a_name(shell: InteractiveShell, sandbox: Sandbox, session: Session) -> None:
     """The text to search for is the rest of the line, whatever is in it."""
     with pytest.warns(DomoWarning, match="Bob's sales"):
         assert run(shell, "%domo_streams Bob's sales").result.empty
     assert any(b"*Bob's sales*" in request.body for request in sandbox.requests)
 
 
-def test_the_variable_that_is_missing_is_named(shell: InteractiveShell, domo: Connection) -> None:
+def test_the_variable_that_is_missing_is_named(shell: InteractiveShell, session: Session) -> None:
     """An expression of one that exists is not to blame."""
     shell.push({"ids": [25775]})
     assert "no variable 'nope'" in str(refused(shell, "%domo_run {ids[0]} {nope}"))
@@ -619,9 +619,9 @@ def test_an_interrupt_at_the_prompt_is_short(
 
 
 def test_warnings_have_no_code_beside_them(
-    shell: InteractiveShell, sandbox: Sandbox, domo: Connection
+    shell: InteractiveShell, sandbox: Sandbox, session: Session
 ) -> None:
-    """A person sees the sentence, no place in our code."""
+    """A user sees the sentence, no place in our code."""
     with pytest.warns(DomoWarning) as told:
         run(shell, "%domo_streams nothinglikethis")
     shown = warnings.formatwarning(told[0].message, told[0].category, told[0].filename, told[0].lineno)

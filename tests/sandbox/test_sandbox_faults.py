@@ -39,8 +39,8 @@ def ask(
     body = b'{"runType": "MANUAL"}' if method == "POST" else None
     try:
         connection.request(method, path, body, {"X-DOMO-Developer-Token": sandbox.token})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
     finally:
         connection.close()
 
@@ -61,7 +61,7 @@ def test_a_reset_loses_the_answer(sandbox: Sandbox, after: bool) -> None:  # noq
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_delay_makes_the_answer_late(after: bool) -> None:  # noqa: FBT001
-    """The whole answer comes, late; the delay is before the start of the run, or after it."""
+    """The whole response comes, late; the delay is before the start of the run, or after it."""
     with Sandbox(clock=time.monotonic) as sandbox:
         sandbox.order(faults.delay(0.1, after=after))
         status, _, body = ask(sandbox)
@@ -99,7 +99,7 @@ def test_html_looks_like_success(sandbox: Sandbox, after: bool) -> None:  # noqa
 
 
 def test_a_cut_answer_is_broken_json(sandbox: Sandbox) -> None:
-    """Half of the answer comes as if it were whole; the run exists."""
+    """Half of the response comes as if it were whole; the run exists."""
     sandbox.order(faults.cut())
     status, _, body = ask(sandbox)
     assert (status, body[:13], started(sandbox)) == (201, b'{"streamId":2', 1)
@@ -125,7 +125,7 @@ def test_an_empty_answer_has_started_a_run(sandbox: Sandbox, code: int) -> None:
 
 @pytest.mark.parametrize("code", [301, 307])
 def test_a_redirect_points_elsewhere(sandbox: Sandbox, code: int) -> None:
-    """The answer names another place, and nothing was started."""
+    """The response names another place, and nothing was started."""
     sandbox.order(faults.redirect("http://elsewhere.example/", code=code))
     status, headers, _ = ask(sandbox)
     assert (status, headers["Location"], started(sandbox)) == (code, "http://elsewhere.example/", 0)
@@ -133,7 +133,7 @@ def test_a_redirect_points_elsewhere(sandbox: Sandbox, code: int) -> None:
 
 @pytest.mark.parametrize("headers", [False, True])
 def test_a_drip_comes_byte_by_byte(sandbox: Sandbox, headers: bool) -> None:  # noqa: FBT001
-    """The answer is whole, and takes a pause for each of its bytes, with or without the headers."""
+    """The response is whole, and takes a pause for each of its bytes, with or without the headers."""
     sandbox.order(faults.drip(0.0001, headers=headers), method="GET")
     began = time.monotonic()
     status, _, body = ask(sandbox, "GET", "/api/data/v1/streams/25775/executions?limit=1")
@@ -143,14 +143,14 @@ def test_a_drip_comes_byte_by_byte(sandbox: Sandbox, headers: bool) -> None:  # 
 
 def test_any_answer_can_be_given(sandbox: Sandbox) -> None:
     """A literal status, headers and body are sent as they are."""
-    sandbox.order(faults.answer(b"\xff{}", code=202, headers={"Content-Type": "x/y", "X-A": "b"}))
+    sandbox.order(faults.response(b"\xff{}", code=202, headers={"Content-Type": "x/y", "X-A": "b"}))
     status, headers, body = ask(sandbox)
     assert (status, headers["Content-Type"], headers["X-A"], body) == (202, "x/y", "b", b"\xff{}")
 
 
 def test_a_large_answer_is_never_held(sandbox: Sandbox) -> None:
     """A body may be made chunk by chunk while it is sent."""
-    sandbox.order(faults.answer(itertools.repeat(b"[" * 1000, 2000)))
+    sandbox.order(faults.response(itertools.repeat(b"[" * 1000, 2000)))
     status, headers, body = ask(sandbox)
     assert (status, headers["Content-Length"], len(body)) == (200, None, 2_000_000)
 

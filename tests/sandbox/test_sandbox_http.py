@@ -66,18 +66,18 @@ def capture(name: str) -> object:
 
 
 def test_a_start_gives_the_documented_answer(sandbox: Sandbox) -> None:
-    """The POST answers 201 with the fields and the order of Domo's sample, as JSON."""
-    answer = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
-    assert (answer.status_code, answer.reason) == (201, "Created")
-    assert answer.headers["Content-Type"] == "application/json"
-    assert list(answer.json()) == list(capture("run-25775-created.json"))
-    assert answer.json()["currentState"] == "ACTIVE"
+    """The POST responses 201 with the fields and the order of Domo's sample, as JSON."""
+    response = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
+    assert (response.status_code, response.reason) == (201, "Created")
+    assert response.headers["Content-Type"] == "application/json"
+    assert list(response.json()) == list(capture("run-25775-created.json"))
+    assert response.json()["currentState"] == "ACTIVE"
 
 
 def test_the_server_tells_its_time(sandbox: Sandbox) -> None:
     """The Date header is the time by which executions start, so that a skewed clock can be seen."""
-    answer = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
-    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == answer.json()["startedAt"]
+    response = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
+    assert parsedate_to_datetime(response.headers["Date"]).timestamp() == response.json()["startedAt"]
 
 
 def test_a_run_is_followed_to_its_end(sandbox: Sandbox, clock: ManualClock) -> None:
@@ -152,9 +152,9 @@ def test_a_stream_shows_what_runs_now(sandbox: Sandbox) -> None:
 
 def test_bulk_gives_the_streams_that_exist(sandbox: Sandbox) -> None:
     """Up to 50 streams are given at once, unknown ones left out; 51 are refused."""
-    answer = ask(sandbox, "v1/streams/bulk?streamId=25776,1,25775").json()
+    response = ask(sandbox, "v1/streams/bulk?streamId=25776,1,25775").json()
     too_many = ask(sandbox, "v1/streams/bulk?streamId=" + ",".join(map(str, range(51))))
-    assert [stream["id"] for stream in answer] == [25776, 25775]
+    assert [stream["id"] for stream in response] == [25776, 25775]
     assert too_many.status_code == 400
     assert ask(sandbox, "v1/streams/bulk?streamId=1,x").status_code == 400
 
@@ -162,8 +162,8 @@ def test_bulk_gives_the_streams_that_exist(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("dataset, ids", [(ORDERS, [25775]), (TARGETS, []), ("nothing", [])])
 def test_streams_are_found_by_their_dataset(sandbox: Sandbox, dataset: str, ids: list[int]) -> None:
     """The search by DataSet gives its stream, or an empty array."""
-    answer = ask(sandbox, f"v1/streams/search?q=dataSource.id:{dataset}")
-    assert [stream["id"] for stream in answer.json()] == ids
+    response = ask(sandbox, f"v1/streams/search?q=dataSource.id:{dataset}")
+    assert [stream["id"] for stream in response.json()] == ids
 
 
 def test_a_dataset_names_its_stream(sandbox: Sandbox) -> None:
@@ -192,16 +192,16 @@ def test_names_are_found_by_wildcard(sandbox: Sandbox, text: str, names: list[st
         "count": 50,
         "offset": 0,
     }
-    answer = ask(sandbox, "ui/v3/datasources/search", "POST", body).json()
-    assert [source["name"] for source in answer["dataSources"]] == names
-    assert answer["_metaData"]["totalCount"] == len(names)
+    response = ask(sandbox, "ui/v3/datasources/search", "POST", body).json()
+    assert [source["name"] for source in response["dataSources"]] == names
+    assert response["_metaData"]["totalCount"] == len(names)
 
 
 def test_a_search_without_a_filter_floods(sandbox: Sandbox) -> None:
     """Text in the top-level query filters nothing, as at Domo."""
-    answer = ask(sandbox, "ui/v3/datasources/search", "POST", {"query": "sales", "count": 2}).json()
-    assert len(answer["dataSources"]) == 2
-    assert answer["_metaData"]["totalCount"] >= 7
+    response = ask(sandbox, "ui/v3/datasources/search", "POST", {"query": "sales", "count": 2}).json()
+    assert len(response["dataSources"]) == 2
+    assert response["_metaData"]["totalCount"] >= 7
 
 
 def test_datasets_come_in_pages(sandbox: Sandbox) -> None:
@@ -245,10 +245,10 @@ def test_refusals_have_the_documented_shape(
 ) -> None:
     """What cannot be done is refused with its status and the documented shape, and starts nothing."""
     before = sandbox.world.count(25775)
-    answer = ask(sandbox, path, method, body)
-    assert answer.status_code == status
-    assert list(answer.json()) == ["status", "statusReason", "message", "toe"]
-    assert (answer.json()["status"], answer.json()["statusReason"]) == (status, answer.reason)
+    response = ask(sandbox, path, method, body)
+    assert response.status_code == status
+    assert list(response.json()) == ["status", "statusReason", "message", "toe"]
+    assert (response.json()["status"], response.json()["statusReason"]) == (status, response.reason)
     assert sandbox.world.count(25775) == before
 
 
@@ -258,9 +258,9 @@ def test_a_wrong_token_is_refused(sandbox: Sandbox, token: str) -> None:
     for stream in (25775, 1):
         path = f"{sandbox.url}/api/data/v1/streams/{stream}/executions"
         headers = {"X-DOMO-Developer-Token": token.encode("latin-1")}
-        answer = requests.post(path, json=MANUAL, headers=headers, timeout=10)
-        assert (answer.status_code, answer.json()["statusReason"]) == (401, "Unauthorized")
-        assert sandbox.token not in answer.text
+        response = requests.post(path, json=MANUAL, headers=headers, timeout=10)
+        assert (response.status_code, response.json()["statusReason"]) == (401, "Unauthorized")
+        assert sandbox.token not in response.text
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_requests_are_remembered_without_the_token(sandbox: Sandbox) -> None:
 
 
 def test_one_connection_serves_many_requests(sandbox: Sandbox) -> None:
-    """A connection is kept open from answer to answer."""
+    """A connection is kept open from response to response."""
     connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
     connection.connect()
     address = connection.sock.getsockname()
@@ -313,7 +313,7 @@ def test_sixteen_threads_start_at_once(sandbox: Sandbox) -> None:
 
 
 def test_latency_is_added_to_every_answer() -> None:
-    """Every answer takes at least the latency, a refusal too."""
+    """Every response takes at least the latency, a refusal too."""
     with Sandbox(latency=0.05) as slow:
         before = time.monotonic()
         start(slow)
@@ -322,7 +322,7 @@ def test_latency_is_added_to_every_answer() -> None:
 
 
 def test_close_leaves_nothing_behind() -> None:
-    """Closing ends kept connections, waiting answers and all threads at once, and can be done again."""
+    """Closing ends kept connections, waiting responses and all threads at once, and can be done again."""
     before = set(threading.enumerate())
     sandbox = Sandbox(latency=60).start()
     assert sandbox.start() is sandbox
@@ -367,11 +367,11 @@ def test_the_module_prints_lines_that_work() -> None:
         text = "".join(lines)
         url = re.findall(r"'(?:[^']*)' (http://127\.0\.0\.1:\d+/\S+)$", text)[0]
         token = re.findall(r"export DOMO_DEVELOPER_TOKEN=(\S+)", text)[0]
-        answer = requests.post(url, json=MANUAL, headers={"X-DOMO-Developer-Token": token}, timeout=10)
+        response = requests.post(url, json=MANUAL, headers={"X-DOMO-Developer-Token": token}, timeout=10)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert f"%domo_connect {url.partition('/api')[0]}\n" in text
-    assert answer.status_code == 201
+    assert response.status_code == 201
     assert (process.returncode, errors) == (0, "")
 
 
@@ -400,7 +400,7 @@ def test_the_page_of_a_dataset_is_there_for_a_browser(sandbox: Sandbox) -> None:
     """The link of an error about a run leads somewhere, without a token; markup in a name is text."""
     stream = sandbox.world.add_stream(5.0, name="<b>Sales</b>")
     dataset = sandbox.world.stream(stream, full=True)["dataSource"]["id"]
-    answer = requests.get(f"{sandbox.url}/datasources/{dataset}/details/history", timeout=10)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert "<h1>&lt;b&gt;Sales&lt;/b&gt;</h1>" in answer.text
+    response = requests.get(f"{sandbox.url}/datasources/{dataset}/details/history", timeout=10)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<h1>&lt;b&gt;Sales&lt;/b&gt;</h1>" in response.text
     assert requests.get(f"{sandbox.url}/datasources/nothing/details", timeout=10).status_code == 404

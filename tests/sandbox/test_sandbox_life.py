@@ -49,27 +49,27 @@ def kinds(execution: dict[str, object]) -> dict[str, type]:
 
 
 def test_a_started_run_answers_as_documented() -> None:
-    """The answer to a start has the fields, order, types and values of Domo's sample."""
+    """The response to a start has the fields, order, types and values of Domo's sample."""
     sample = capture("run-25775-created.json")
-    answer = created(plan_of(Habit(), started_by="1129696109"))
+    response = created(plan_of(Habit(), started_by="1129696109"))
     own = {"toe", "containerManagerId"}
-    assert list(answer) == list(sample)
-    assert kinds(answer) == kinds(sample)
-    assert {k: v for k, v in answer.items() if k not in own} == {
+    assert list(response) == list(sample)
+    assert kinds(response) == kinds(sample)
+    assert {k: v for k, v in response.items() if k not in own} == {
         k: v for k, v in sample.items() if k not in own
     }
-    assert [len(part) for part in str(answer["toe"]).split("-")] == [10, 5, 5]
-    assert [len(part) for part in str(answer["containerManagerId"]).split("-")] == [2, 8, 4, 4, 4, 12]
+    assert [len(part) for part in str(response["toe"]).split("-")] == [10, 5, 5]
+    assert [len(part) for part in str(response["containerManagerId"]).split("-")] == [2, 8, 4, 4, 4, 12]
 
 
 def test_a_finished_run_answers_as_documented() -> None:
     """A finished scheduled run has the fields, order and types of Domo's sample."""
     sample = capture("execution-371-success.json")
     plan = plan_of(Habit(seconds=25.0, rows=283_429), run_type="AUTOMATED")
-    answer = json.loads(encode(view(plan, NOW + 25)))
-    assert list(answer) == list(sample)
-    assert kinds(answer) == kinds(sample)
-    assert (answer["startedAt"], answer["endedAt"], answer["rowsInserted"]) == (NOW, NOW + 25, 283_429)
+    response = json.loads(encode(view(plan, NOW + 25)))
+    assert list(response) == list(sample)
+    assert kinds(response) == kinds(sample)
+    assert (response["startedAt"], response["endedAt"], response["rowsInserted"]) == (NOW, NOW + 25, 283_429)
 
 
 def test_the_index_key_is_a_number_of_seventeen_digits() -> None:
@@ -95,8 +95,8 @@ def test_a_run_lives_by_the_clock() -> None:
 
 def test_a_queued_run_is_answered_without_a_beginning() -> None:
     """A start that has to queue says when it was created, not that it has begun."""
-    answer = created(plan_of(Habit(queued=4.0)))
-    assert (answer["currentState"], answer["startedAt"], answer["createdAt"]) == ("QUEUED", None, NOW)
+    response = created(plan_of(Habit(queued=4.0)))
+    assert (response["currentState"], response["startedAt"], response["createdAt"]) == ("QUEUED", None, NOW)
 
 
 @pytest.mark.parametrize("state, rows", [("ERROR", True), ("INVALID", False)])

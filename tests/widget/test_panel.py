@@ -14,15 +14,15 @@ from comm.base_comm import BaseComm
 
 import domo_magic
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.executions import session
 from domo_magic.executions.background import background
+from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.sandbox import faults
 from domo_magic.widget.state import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from domo_magic.executions.session import Connection
+    from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
 PATIENCE = 20.0
@@ -72,7 +72,7 @@ def submit(panel: Any) -> None:
     panel.field._handle_custom_msg({"event": "submit"}, [])
 
 
-def test_a_panel_is_a_vbox_with_the_promised_parts(domo: Connection, make: Make) -> None:
+def test_a_panel_is_a_vbox_with_the_promised_parts(session: Session, make: Make) -> None:
     """It is an ipywidgets.VBox with a field, real buttons, empty frames and no error."""
     panel = make(25775)
     assert isinstance(panel, ipywidgets.VBox)
@@ -84,8 +84,8 @@ def test_a_panel_is_a_vbox_with_the_promised_parts(domo: Connection, make: Make)
     assert panel.error is None
 
 
-def test_run_starts_one_run_and_gives_its_row(domo: Connection, sandbox: Sandbox, make: Make) -> None:
-    """A click sends one POST; after join the row of its answer is there, and it is in the same history."""
+def test_run_starts_one_run_and_gives_its_row(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A click sends one POST; after join the row of its response is there, and it is in the same history."""
     panel = make(25775)
     panel.label_field.value = "by hand"
     panel.run_button.click()
@@ -93,14 +93,14 @@ def test_run_starts_one_run_and_gives_its_row(domo: Connection, sandbox: Sandbox
     (row,) = panel.last.itertuples()
     assert (row.streamId, row.executionId, row.currentState, row.label) == (25775, 201, "ACTIVE", "by hand")
     assert posts(sandbox) == ["/api/data/v1/streams/25775/executions"]
-    (recorded,) = domo.history.runs(domo.instance)
+    (recorded,) = session.history.runs(session.instance)
     assert recorded.run == "25775/201"
     assert panel.error is None
     assert not panel.run_button.disabled
 
 
-def test_the_row_is_there_when_everything_else_fails(domo: Connection, sandbox: Sandbox, make: Make) -> None:
-    """With every request but the POST answered by 503, last is still the POST's answer."""
+def test_the_row_is_there_when_everything_else_fails(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """With every request but the POST answered by 503, last is still the POST's response."""
     sandbox.decide = lambda request: None if request.method == "POST" else faults.status(503)
     panel = make(25775)
     panel.run_button.click()
@@ -110,22 +110,22 @@ def test_the_row_is_there_when_everything_else_fails(domo: Connection, sandbox: 
 
 
 @pytest.fixture
-def gate(domo: Connection, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+def gate(session: Session, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Give what lets a start leave: however slow the machine, it is under way until then."""
-    opened, start = threading.Event(), domo.client.start
+    opened, start = threading.Event(), session.client.create_execution
 
     def gated(*args: Any) -> Any:
         opened.wait(PATIENCE)
         return start(*args)
 
-    monkeypatch.setattr(domo.client, "start", gated)
+    monkeypatch.setattr(session.client, "create_execution", gated)
     return opened
 
 
 def test_a_double_click_starts_one_run(
-    domo: Connection, sandbox: Sandbox, make: Make, gate: threading.Event
+    session: Session, sandbox: Sandbox, make: Make, gate: threading.Event
 ) -> None:
-    """While the answer is awaited Run is off, and a second click does nothing, on any thread."""
+    """While the response is awaited Run is off, and a second click does nothing, on any thread."""
     panel = make(25775)
     clicks = [threading.Thread(target=panel.run_button.click) for _ in range(8)]
     for click in clicks:
@@ -139,7 +139,7 @@ def test_a_double_click_starts_one_run(
     assert not panel.run_button.disabled
 
 
-def test_a_click_returns_at_once(domo: Connection, make: Make, gate: threading.Event) -> None:
+def test_a_click_returns_at_once(session: Session, make: Make, gate: threading.Event) -> None:
     """The callback is over long before Domo has answered."""
     panel = make(25775)
     panel.run_button.click()
@@ -151,7 +151,7 @@ def test_a_click_returns_at_once(domo: Connection, make: Make, gate: threading.E
 
 
 def test_several_streams_have_one_row_each_in_their_order(
-    domo: Connection, sandbox: Sandbox, make: Make
+    session: Session, sandbox: Sandbox, make: Make
 ) -> None:
     """Ids with commas or spaces are several starts; a refused one is an error, the others go on."""
     panel = make()
@@ -162,12 +162,12 @@ def test_several_streams_have_one_row_each_in_their_order(
     assert panel.join(PATIENCE)
     assert panel.last["streamId"].tolist() == [25776, 99999, 25775]
     assert panel.last["executionId"].isna().tolist() == [False, True, False]
-    assert "99999" in panel.error.what
+    assert "99999" in panel.error.summary
     until(lambda: "99999" in panel._parts.problem.value)
     until(lambda: set(panel.runs["streamId"]) == {25775, 25776})
 
 
-def test_an_error_is_shown_and_recovered_from(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_an_error_is_shown_and_recovered_from(session: Session, sandbox: Sandbox, make: Make) -> None:
     """What cannot be understood is an error with what to do; the next click clears it."""
     panel = make()
     panel.field.value = "25775/2"
@@ -183,7 +183,7 @@ def test_an_error_is_shown_and_recovered_from(domo: Connection, sandbox: Sandbox
     until(lambda: panel._parts.problem.value == "")
 
 
-def test_a_run_is_followed_to_its_end_and_judged(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_a_run_is_followed_to_its_end_and_judged(session: Session, sandbox: Sandbox, make: Make) -> None:
     """The row moves from the live table to the ended one, with its verdict."""
     quick = sandbox.world.add_stream(0.3, name="Quick", past=30)
     panel = loaded(make(quick))
@@ -195,7 +195,7 @@ def test_a_run_is_followed_to_its_end_and_judged(domo: Connection, sandbox: Sand
     until(lambda: panel._state.judgements[quick, 31].verdict in {"usual", "fast", "slow"})
 
 
-def test_cancel_aborts_the_run_that_was_started(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_cancel_aborts_the_run_that_was_started(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Cancel is off without an unfinished run; it aborts the one started last."""
     panel = make(25775)
     assert panel.cancel_button.disabled
@@ -213,7 +213,7 @@ def test_cancel_aborts_the_run_that_was_started(domo: Connection, sandbox: Sandb
 
 
 def test_cancel_aborts_what_is_chosen_before_what_was_started(
-    domo: Connection, sandbox: Sandbox, make: Make
+    session: Session, sandbox: Sandbox, make: Make
 ) -> None:
     """A chosen unfinished run is the one that is meant."""
     first = sandbox.world.start(25775)["executionId"]
@@ -228,7 +228,7 @@ def test_cancel_aborts_what_is_chosen_before_what_was_started(
     assert aborted == [f"/api/data/v1/streams/25775/executions/{first}/abort"]
 
 
-def test_enter_shows_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_enter_shows_an_id_and_searches_a_name(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Enter on a name finds streams to choose from; the choice is in the field, and Enter shows its runs."""
     panel = make()
     panel.field.value = "sales"
@@ -248,7 +248,7 @@ def test_enter_shows_an_id_and_searches_a_name(domo: Connection, sandbox: Sandbo
     assert posts(sandbox) == []
 
 
-def test_several_are_started_when_that_is_confirmed(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_several_are_started_when_that_is_confirmed(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Run says how many it means and sends nothing; the second button starts them, once."""
     panel = loaded(make(25775, 25776))
     assert panel.run_button.description == "Run 2 connectors"
@@ -266,7 +266,7 @@ def test_several_are_started_when_that_is_confirmed(domo: Connection, sandbox: S
     until(lambda: panel.confirm_button.layout.display == "none")
 
 
-def test_what_is_typed_takes_a_confirmation_back(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_what_is_typed_takes_a_confirmation_back(session: Session, sandbox: Sandbox, make: Make) -> None:
     """A confirmation is for what stood in the field when Run was pressed."""
     panel = loaded(make(25775, 25776))
     panel.run_button.click()
@@ -278,7 +278,7 @@ def test_what_is_typed_takes_a_confirmation_back(domo: Connection, sandbox: Sand
     assert posts(sandbox) == []
 
 
-def test_a_double_click_is_one_click(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_a_double_click_is_one_click(session: Session, sandbox: Sandbox, make: Make) -> None:
     """However fast Domo responds, two clicks within a second start one run."""
     panel = loaded(make(25775))
     panel.run_button.click()
@@ -288,7 +288,7 @@ def test_a_double_click_is_one_click(domo: Connection, sandbox: Sandbox, make: M
     assert len(posts(sandbox)) == 1
 
 
-def test_cancel_never_touches_what_was_not_chosen(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_cancel_never_touches_what_was_not_chosen(session: Session, sandbox: Sandbox, make: Make) -> None:
     """With an ended run chosen, or nothing chosen or started, a run that is going on goes on."""
     sandbox.world.start(25775, run_type="AUTOMATED", started_by=None)
     panel = loaded(make(25775))
@@ -304,7 +304,7 @@ def test_cancel_never_touches_what_was_not_chosen(domo: Connection, sandbox: San
     assert not [request for request in sandbox.requests if request.method == "PUT"]
 
 
-def test_cancelling_several_names_them_first(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_cancelling_several_names_them_first(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Several chosen runs are named, and aborted when that is confirmed."""
     streams = [sandbox.world.add_stream(500), sandbox.world.add_stream(500)]
     panel = loaded(make(*streams))
@@ -321,7 +321,7 @@ def test_cancelling_several_names_them_first(domo: Connection, sandbox: Sandbox,
     assert len([request for request in sandbox.requests if request.method == "PUT"]) == 2
 
 
-def test_enter_on_runs_compares_them(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_enter_on_runs_compares_them(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Runs in the field are chosen by Enter, without a list; one that is not there is an error."""
     panel = loaded(make(25775))
     panel.field.value = "25775/200 25775/150"
@@ -337,7 +337,7 @@ def test_enter_on_runs_compares_them(domo: Connection, sandbox: Sandbox, make: M
 
 
 def test_the_only_stream_of_a_name_is_put_into_the_field(
-    domo: Connection, sandbox: Sandbox, make: Make
+    session: Session, sandbox: Sandbox, make: Make
 ) -> None:
     """A search that finds one stream writes its id, for the next Enter."""
     panel = make()
@@ -348,7 +348,7 @@ def test_the_only_stream_of_a_name_is_put_into_the_field(
     assert posts(sandbox) == []
 
 
-def test_the_same_as_code(domo: Connection, make: Make) -> None:
+def test_the_same_as_code(session: Session, make: Make) -> None:
     """The magics shown can be pasted: the field's streams and label, the last runs, the chosen ones."""
     panel = loaded(make())
     assert "run = %domo_run STREAM" in panel._parts.code.value
@@ -366,18 +366,18 @@ def test_the_same_as_code(domo: Connection, make: Make) -> None:
 
 
 def test_run_on_a_name_sends_nothing_and_says_how_to_search(
-    domo: Connection, sandbox: Sandbox, make: Make
+    session: Session, sandbox: Sandbox, make: Make
 ) -> None:
     """Run never guesses which stream a name means."""
     panel = make()
     panel.field.value = "sales"
     panel.run_button.click()
     assert panel.join(PATIENCE)
-    assert "Enter" in panel.error.todo
+    assert "Enter" in panel.error.hint
     assert sandbox.requests == []
 
 
-def test_a_click_waits_for_what_is_still_being_typed(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_a_click_waits_for_what_is_still_being_typed(session: Session, sandbox: Sandbox, make: Make) -> None:
     """A busy kernel gets a click before the rest of the word: the run is of the whole word's stream."""
     panel = make()
     panel.field.set_state({"value": "2"})
@@ -387,7 +387,7 @@ def test_a_click_waits_for_what_is_still_being_typed(domo: Connection, sandbox: 
     assert posts(sandbox) == ["/api/data/v1/streams/25775/executions"]
 
 
-def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_runs_that_are_chosen_stand_side_by_side(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Two chosen runs are two columns, with a picture; selected is their frame; none: nothing."""
     pytest.importorskip("matplotlib")
     panel = loaded(make(25775))
@@ -403,7 +403,7 @@ def test_runs_that_are_chosen_stand_side_by_side(domo: Connection, sandbox: Sand
     assert panel._parts.side.value == ""
 
 
-def test_what_is_chosen_stays_so_when_a_run_is_added(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_what_is_chosen_stays_so_when_a_run_is_added(session: Session, sandbox: Sandbox, make: Make) -> None:
     """A new run in the list leaves the choice as it is."""
     panel = loaded(make(25775))
     until(lambda: len(panel.chooser._options_values) == 50)
@@ -415,7 +415,7 @@ def test_what_is_chosen_stays_so_when_a_run_is_added(domo: Connection, sandbox: 
     assert panel.selected["executionId"].tolist() == [200]
 
 
-def test_more_shows_the_rest(domo: Connection, make: Make) -> None:
+def test_more_shows_the_rest(session: Session, make: Make) -> None:
     """Fifty rows are shown, and all of them after a click on more."""
     panel = loaded(make(25775))
     until(lambda: panel._parts.ended.value.count("scope=row") == 50)
@@ -435,20 +435,20 @@ def test_without_a_connection_it_says_how_to_connect(make: Make) -> None:
     assert panel.join(PATIENCE)
     assert panel.error is None
     assert panel.runs["streamId"].unique().tolist() == [25775]
-    assert session.current().instance == "sandbox"
+    assert current_session().instance == "sandbox"
     assert panel._parts.setup.layout.display == "none"
 
 
-def test_it_stays_with_its_instance(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_it_stays_with_its_instance(session: Session, sandbox: Sandbox, make: Make) -> None:
     """What is connected later changes nothing for a panel that was made before."""
     panel = make(25775)
-    session.use(session.open_connection(domo.login, sandbox=True)).instance = "another"
+    use_session(open_session(session.login, sandbox=True)).instance = "another"
     panel.run_button.click()
     assert panel.join(PATIENCE)
     assert panel.last["instance"].tolist() == ["sandbox"]
 
 
-def test_an_end_that_changes_once_more_is_drawn(domo: Connection, make: Make) -> None:
+def test_an_end_that_changes_once_more_is_drawn(session: Session, make: Make) -> None:
     """A run that had ended and is seen in another state has its row drawn anew."""
     panel = loaded(make(25775))
     state, (run, *_) = panel._state, panel._state.runs()
@@ -460,18 +460,18 @@ def test_an_end_that_changes_once_more_is_drawn(domo: Connection, make: Make) ->
     assert state.drawn == drawn + 1
 
 
-def test_a_closed_panel_that_is_collected_asks_for_no_lock(domo: Connection, make: Make) -> None:
+def test_a_closed_panel_that_is_collected_asks_for_no_lock(session: Session, make: Make) -> None:
     """The collector may come on the very thread that holds the background's lock."""
     panel = loaded(make(25775))
     panel.close()
-    with background(domo)._lock:  # not one that the same thread may take twice
+    with background(session)._lock:  # not one that the same thread may take twice
         panel.__del__()
 
 
 def test_join_waits_for_the_table_until_the_first_click(
-    domo: Connection, sandbox: Sandbox, make: Make
+    session: Session, sandbox: Sandbox, make: Make
 ) -> None:
-    """Before a click the runs are there after it; after a click its answer alone counts."""
+    """Before a click the runs are there after it; after a click its response alone counts."""
     gate = threading.Event()
     panel = make(25775)
     assert panel.join(PATIENCE)
@@ -485,7 +485,7 @@ def test_join_waits_for_the_table_until_the_first_click(
     gate.set()
 
 
-def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> None:
+def test_a_terminal_is_told_what_went_wrong(session: Session, make: Make) -> None:
     """Where nothing but the table is shown, the error stands over it: what happened, then what to do."""
     panel = make(99999)
     assert panel.join(PATIENCE)
@@ -495,7 +495,7 @@ def test_a_terminal_is_told_what_went_wrong(domo: Connection, make: Make) -> Non
     assert text.count("no runs yet") == 1
 
 
-def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_a_run_in_two_panels_is_asked_about_once(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Every panel and `--bg` share one follower; a panel that is closed lets the other one go on."""
     stream = sandbox.world.add_stream(1.5)
     first, second = loaded(make(stream)), loaded(make(stream))
@@ -508,7 +508,7 @@ def test_a_run_in_two_panels_is_asked_about_once(domo: Connection, sandbox: Sand
     until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
 
 
-def test_closing_leaves_no_thread_and_the_run_goes_on(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_closing_leaves_no_thread_and_the_run_goes_on(session: Session, sandbox: Sandbox, make: Make) -> None:
     """A closed panel's threads end while the run is unfinished, which is not aborted."""
     slow = sandbox.world.add_stream(600.0)
     panel = make(slow)
@@ -520,14 +520,14 @@ def test_closing_leaves_no_thread_and_the_run_goes_on(domo: Connection, sandbox:
     assert sandbox.world.execution(slow, 1)["currentState"] == "ACTIVE"
 
 
-def test_bad_targets_are_refused_when_it_is_made(domo: Connection) -> None:
+def test_bad_targets_are_refused_when_it_is_made(session: Session) -> None:
     """A panel of what is no stream, or of one twice, is not made."""
     for streams in (["nonsense"], [25775, 25775], [[]]):
         with pytest.raises(TargetError):
             domo_magic.panel(*streams)
 
 
-def test_what_is_saved_has_the_table(domo: Connection, make: Make) -> None:
+def test_what_is_saved_has_the_table(session: Session, make: Make) -> None:
     """The bundle has the living panel, the table as HTML, and the table as text."""
     panel = loaded(make(25775))
     bundle = panel._repr_mimebundle_()
@@ -536,9 +536,9 @@ def test_what_is_saved_has_the_table(domo: Connection, make: Make) -> None:
     assert "25775/200 Sales Orders" in bundle["text/plain"]
 
 
-def test_no_token_enters_a_widget(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_no_token_enters_a_widget(session: Session, sandbox: Sandbox, make: Make) -> None:
     """No state of any widget, open or closed, holds the token, after a refusal that repeats it."""
-    sandbox.order(faults.answer(f'{{"message": "bad token {sandbox.token}"}}'.encode(), code=401))
+    sandbox.order(faults.response(f'{{"message": "bad token {sandbox.token}"}}'.encode(), code=401))
     panel = make(25775)
     panel.run_button.click()
     assert panel.join(PATIENCE)
@@ -549,7 +549,7 @@ def test_no_token_enters_a_widget(domo: Connection, sandbox: Sandbox, make: Make
     assert sandbox.token not in repr(states)
 
 
-def test_a_hostile_name_is_text_in_every_widget(domo: Connection, sandbox: Sandbox, make: Make) -> None:
+def test_a_hostile_name_is_text_in_every_widget(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Markup in a stream's name stands escaped wherever HTML is shown."""
     name = "<img src=x onerror=alert(1)>"
     stream = sandbox.world.add_stream(0.2, name=name, past=8)
@@ -573,7 +573,7 @@ class Recording(BaseComm):
 
 
 def test_two_hundred_live_runs_are_few_small_messages(
-    domo: Connection, sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+    session: Session, sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 200 unfinished runs the table is told at most four times a second, in messages below 20 kB."""
     monkeypatch.setattr(comm, "create_comm", Recording)
@@ -600,7 +600,7 @@ def test_two_hundred_live_runs_are_few_small_messages(
 
 
 def test_nothing_is_sent_while_nothing_changes(
-    domo: Connection, make: Make, monkeypatch: pytest.MonkeyPatch
+    session: Session, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A panel without unfinished runs has no thread and sends nothing, however often it is drawn."""
     monkeypatch.setattr(comm, "create_comm", Recording)
