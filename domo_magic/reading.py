@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from domo_magic.analysis.baseline import Baseline
     from domo_magic.executions.session import Session
 
-# States that a stream may well not have: none of them is an response, not a mistake.
+# States that a stream may well not have: none of them is a response, not a mistake.
 _OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
 # Of so many runs the states and labels are looked at, and so many of them named.
 _LOOKED_AT = 100

@@ -36,7 +36,7 @@ _MIGRATIONS = (
         started_at INTEGER,              -- epoch µs
         ended_at INTEGER,                -- epoch µs
         finished INTEGER NOT NULL DEFAULT 0,
-        response TEXT,                     -- Domo's last response, byte for byte but for the token
+        answer TEXT,                     -- Domo's last response, byte for byte but for the token
         UNIQUE (instance, stream_id, execution_id)
     );
     CREATE INDEX run_newest ON run (instance, sorted_at DESC, execution_id DESC);

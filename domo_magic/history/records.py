@@ -77,7 +77,7 @@ def _parsed(responses: Sequence[str | None]) -> Sequence[object]:
 
 
 def parsed(response: str | None) -> object:
-    """Parse an response; None for what is not JSON."""
+    """Parse a response; None for what is not JSON."""
     try:
         return parse_json(response or "null")
     except InvalidResponse:
@@ -132,10 +132,10 @@ def record(db: sqlite3.Connection, instance: str, execution: Execution, now: int
         known = (cursor.lastrowid, None, now * 1000, 0)
     state = storable(execution.state)
     if known[3] and not execution.finished:
-        return  # an response that was overtaken by a later one
+        return  # a response that was overtaken by a later one
     db.execute(
         "UPDATE run SET state = ?, started_at = ?, ended_at = ?, finished = ?, sorted_at = ?,"
-        " response = coalesce(?, response) WHERE id = ?",
+        " answer = coalesce(?, answer) WHERE id = ?",
         (
             state,
             execution.started_us,

@@ -89,7 +89,7 @@ class History:
     def user(self, instance: str) -> str | None:
         """Return whose token started the newest run whose start was answered here, as far as it is known."""
         rows = self._database.read(
-            "SELECT response FROM run WHERE instance = ? AND outcome = 'started' AND response IS NOT NULL"
+            "SELECT answer FROM run WHERE instance = ? AND outcome = 'started' AND answer IS NOT NULL"
             " ORDER BY sorted_at DESC LIMIT 1",
             (instance,),
         )
@@ -109,7 +109,7 @@ class History:
 
         def work(db: sqlite3.Connection) -> bool:
             if execution.execution_id is None:
-                db.execute("UPDATE run SET response = ? WHERE id = ?", (execution.text, intent.id))
+                db.execute("UPDATE run SET answer = ? WHERE id = ?", (execution.text, intent.id))
                 return True
             key = (instance, execution.stream_id, execution.execution_id, intent.id)
             # A Domo that counts anew, as a sandbox does that was started again: a run that began after the
@@ -127,7 +127,7 @@ class History:
                 return False
             # The response is certain: whoever took this run for another intent's was wrong, and looks again.
             db.execute(
-                "UPDATE run SET execution_id = NULL, outcome = 'open', response = NULL, finished = 0"
+                "UPDATE run SET execution_id = NULL, outcome = 'open', answer = NULL, finished = 0"
                 " WHERE instance = ? AND stream_id = ? AND execution_id = ? AND id != ?"
                 " AND outcome = 'adopted'",
                 key,
@@ -228,7 +228,7 @@ class History:
         asked = {condition: value for condition, value in conditions.items() if value is not None}
         also = "" if finished is None else f" AND {'' if finished else 'NOT '}finished"  # as its index has it
         return self._database.read(
-            "SELECT run.stream_id, execution_id, response, state, stream.name, label, requested_at"  # noqa: S608  literals
+            "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
             f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}{also}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
             [*asked.values(), -1 if limit is None else limit],

@@ -1,4 +1,4 @@
-"""What an response of Domo's means, in our words. Pure."""
+"""What a response of Domo's means, in our words. Pure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def http_time(text: str) -> float | None:
 
 
 def refusal(response: Response, what: str, host: str, source: str) -> ApiError:
-    """Return the error for an response that is no success.
+    """Return the error for a response that is no success.
 
     Parameters
     ----------

@@ -224,7 +224,7 @@ class PanelState:
             return [self._runs[key] for key in keys if key in self._runs]
 
     def saw(self, run: Execution) -> None:
-        """Take a run as it was just seen; an response that was overtaken changes nothing."""
+        """Take a run as it was just seen; a response that was overtaken changes nothing."""
         with self._lock:
             before = self._runs.get(key_of(run))
             if before is not None and before.finished and not run.finished:

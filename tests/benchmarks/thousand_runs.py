@@ -70,7 +70,7 @@ class Server:
             writer.close()
 
     def response(self, method: str, parts: list[str]) -> bytes:
-        """Return the body of an response to ``/api/data/v1/streams/...``."""
+        """Return the body of a response to ``/api/data/v1/streams/...``."""
         self.requests += 1
         if parts[4] == "state":
             stream = int(parts[5])

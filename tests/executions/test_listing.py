@@ -193,7 +193,7 @@ def test_a_search_that_never_turns_the_page_ends(still_sandbox: Sandbox, still_s
 def test_a_search_that_makes_no_sense_is_said(
     still_sandbox: Sandbox, still_session: Session, listed: bytes
 ) -> None:
-    """A list of DataSets that is none is an response without sense."""
+    """A list of DataSets that is none is a response without sense."""
     still_sandbox.order(faults.response(listed), path="/datasources/search")
     with pytest.raises(domo_magic.InvalidResponse, match="makes no sense"):
         domo_magic.streams("n")

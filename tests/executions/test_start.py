@@ -142,7 +142,7 @@ def test_a_run_whose_answer_was_lost_is_taken_up(
 def test_a_run_whose_answer_came_too_late_is_taken_up(
     sandbox: Sandbox, session: Session, fault: Fault
 ) -> None:
-    """An response beyond its deadline is as good as lost, byte by byte or not at all."""
+    """A response beyond its deadline is as good as lost, byte by byte or not at all."""
     stream = sandbox.world.add_stream(5)
     session.timeouts = replace(session.timeouts, look=5.0)
     sandbox.order(fault)
@@ -378,7 +378,7 @@ def test_a_start_leaves_domo_its_rest(
 def test_an_open_start_stays_open_while_domo_does_not_say(
     still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
-    """Without an response nothing is closed, however late it is."""
+    """Without a response nothing is closed, however late it is."""
     stream = still_sandbox.world.add_stream(5)
     still_sandbox.order(faults.reset())
     start(still_session, stream)
@@ -470,7 +470,7 @@ def test_what_the_schedule_started_is_no_candidate(still_sandbox: Sandbox, still
 def test_what_another_person_started_is_no_candidate(
     still_sandbox: Sandbox, still_session: Session, *, number: bool
 ) -> None:
-    """Once an response has told whose token this is, other people's runs are ruled out."""
+    """Once a response has told whose token this is, other people's runs are ruled out."""
     if number:
         still_sandbox.order(faults.response(b'{"executionId": 201, "startedBy": 1129696109}', after=True))
     start(still_session, 25775)

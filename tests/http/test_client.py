@@ -139,7 +139,7 @@ def crossed(things: Iterable[Any], calls: Iterable[str]) -> list[tuple[Any, str]
     return [(first, one), *((other, one) for other in others), *((first, call) for call in rest)]
 
 
-# What an response means
+# What a response means
 
 
 @pytest.mark.parametrize(

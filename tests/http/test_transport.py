@@ -574,7 +574,7 @@ BROKEN = {
 def test_a_body_that_is_not_whole_is_flawed(
     serve: Callable[..., Wire], sender: Callable[..., Transport], response: bytes, flaw: str
 ) -> None:
-    """The status came, so it is an response; what is wrong with its body is said."""
+    """The status came, so it is a response; what is wrong with its body is said."""
     got = post(sender(to(serve(response))))
     assert got.status == 200
     assert flaw in got.flaw
@@ -737,7 +737,7 @@ def test_the_token_is_in_no_frame_of_a_request_that_broke(
 
 
 def test_the_token_is_blanked_in_an_answer_that_repeats_it() -> None:
-    """What is kept of an response has no token, and is JSON still."""
+    """What is kept of a response has no token, and is JSON still."""
     with Sandbox(token=TOKEN) as sandbox:
         login = Login(address(sandbox.url), Token(TOKEN), "the test")
         session = open_session(login, sandbox=True)
@@ -791,7 +791,7 @@ def test_it_works_through_requests_mock() -> None:
 def test_what_comes_before_the_answer_is_no_answer(
     serve: Callable[..., Wire], sender: Callable[..., Transport], first: str
 ) -> None:
-    """A status below 200 announces an response, which is read on to."""
+    """A status below 200 announces a response, which is read on to."""
     before = f"HTTP/1.1 {first}\r\nLink: </a>\r\n\r\n".encode()
     response = sender(to(serve(before * 2 + OK))).send("POST", START)
     assert (response.status, response.body) == (200, b"{}")
