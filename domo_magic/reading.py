@@ -247,7 +247,7 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        One row per run, newest first, in 18 columns; see `domo_magic.analysis.baseline.compare`.
+        One row per run, newest first, in 19 columns; see `domo_magic.analysis.baseline.compare`.
 
     Raises
     ------

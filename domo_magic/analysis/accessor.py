@@ -30,10 +30,13 @@ class DomoAccessor:
         self._frame = frame
 
     def compare(self, baseline: Any = "median") -> pd.DataFrame:
-        """Compare each run with what is usual, from this frame alone; see `domo_magic.compare`."""
-        from domo_magic.executions.compare import of_frame
+        """Compare each run with what is usual, from this frame alone; see `domo_magic.compare`.
 
-        return of_frame(self._frame, baseline)
+        Nothing is fetched; a warning says where most runs have no baseline in the frame.
+        """
+        from domo_magic.analysis.baseline import compare_alone
+
+        return compare_alone(self._frame, baseline=baseline)
 
     def plot(self, metric: str = "duration", *, ax: Any = None) -> Any:
         """Draw the runs over time; see `domo_magic.plot`."""

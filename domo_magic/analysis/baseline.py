@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from domo_magic.analysis.normalize import microseconds_of, stream_by_stream, tidy
+from domo_magic.analysis.normalize import errors_in, microseconds_of, stream_by_stream, tidy
 from domo_magic.analysis.rolling import Windows, last_before
-from domo_magic.analysis.sentences import sentence
-from domo_magic.errors import TargetError
+from domo_magic.analysis.sentences import reason, sentence
+from domo_magic.errors import TargetError, warn
 from domo_magic.model.concurrency import each
 from domo_magic.model.execution import whole
 from domo_magic.model.formatting import METRICS, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
@@ -23,14 +21,19 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["Baseline", "band", "compare", "sentence"]
+__all__ = ["Baseline", "band", "compare", "compare_alone", "parse_baseline", "reason", "sentence"]
 
 Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
 
 #: A baseline is the median of the last successful runs, at most and at least this many.
 LONGEST, LEAST = 20, 5
 #: Unusual is beyond this many scaled median absolute deviations and beyond this ratio or its inverse.
-DEVIATIONS, RATIO = 3.0, 1.5
+DEVIATIONS, RATIO = 5.0, 1.5
+#: For rows and bytes whose scaled deviation is under this share of the median, this ratio is enough.
+STEADY, STEADY_RATIO = 0.05, 1.2
+_STEADY_METRICS = frozenset(("rowsInserted", "bytesInserted"))
+#: A run without rows is unusual where fewer of the runs in its baseline had none.
+EMPTY_RUNS = 2
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_SCALE = 1.4826
 
@@ -44,7 +47,8 @@ def compare(
 
     The baseline of a run is the median of the last up to 20 successful runs of the same stream (and
     instance) that had ended before it started; fewer than 5 known values: none. Unusual is what lies
-    beyond 3 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5.
+    beyond 5 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5;
+    for rows and bytes of a steady stream (scaled MAD under 5 % of the median) 1.2 takes the place of 1.5.
 
     Parameters
     ----------
@@ -53,18 +57,21 @@ def compare(
         ``executionId``, ``currentState``, ``startedAt`` and ``endedAt``; what else is missing is empty.
     baseline : "median", "previous" or (stream id, execution id)
         ``previous`` is the newest successful run that had ended before; a pair is that run, for all.
-        Against one run only the ratio decides.
+        Against one run only the ratio decides, 1.5.
     now : pandas.Timestamp, optional
         The time until which unfinished runs have lasted (naive: UTC); the present.
 
     Returns
     -------
     pandas.DataFrame
-        One row per run, newest first by ``startedAt``, in 18 columns: ``streamId executionId name
-        currentState startedAt verdict`` as in `runs`, then for each of ``duration rowsInserted
-        bytesInserted peakMemoryUsedBytes`` the value, ``<metric>Baseline`` (``timedelta64[us]`` or
-        ``Float64``) and ``<metric>Ratio`` (``Float64``, value by baseline). ``verdict`` is ``failed``,
-        ``running``, ``running, slow``, ``no baseline``, ``usual`` or what is unusual, joined by ``, ``.
+        One row per run, newest first by ``startedAt``, in 19 columns: ``streamId executionId name
+        currentState startedAt`` as in `runs`; ``verdict`` and ``error`` (``string``); then for each of
+        ``duration rowsInserted bytesInserted peakMemoryUsedBytes`` the value, ``<metric>Baseline``
+        (``timedelta64[us]`` or ``Float64``) and ``<metric>Ratio`` (``Float64``, value by baseline, empty
+        where the baseline is 0). ``verdict`` is the first that applies of ``cancelled`` (``cancelledBy``
+        is set), ``failed``, ``no rows`` (SUCCESS with 0 rows, where the baseline has more and fewer than
+        2 of its runs had none), ``running`` or ``running, slow``, ``no baseline``, ``usual``, or what is
+        unusual, joined by ``, ``. ``error`` is the cause of a failed run as far as ``errors`` tells it.
 
     Raises
     ------
@@ -85,12 +92,31 @@ def compare(
     table = tidy(runs)
     measured = _measure(table, baseline)
     columns: dict[str, Any] = {name: table[name] for name in _FIRST}
-    columns["verdict"] = _verdicts(table, measured, now)
-    for metric, numbers in measured.items():
+    columns["verdict"] = verdicts = _verdicts(table, measured, now)
+    columns["error"] = errors_in(runs, table["row"].to_numpy(), (verdicts == "failed").to_numpy(bool))
+    for metric, numbers in measured.metrics.items():
         columns[metric] = table[metric]
         columns[f"{metric}Baseline"] = _like(metric, numbers.usual)
         columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.known))
     return pd.DataFrame(columns, copy=False)
+
+
+def compare_alone(runs: pd.DataFrame, *, baseline: object = "median") -> pd.DataFrame:
+    """Compare the runs of a frame with one another, as `compare` does.
+
+    Warns
+    -----
+    DomoWarning
+        Most runs have nothing in the frame to be compared with.
+    """
+    compared = compare(runs, baseline=parse_baseline(baseline))
+    without = int(compared[[f"{metric}Baseline" for metric in METRICS]].isna().all(axis=1).sum())
+    if 2 * without > len(compared):
+        warn(
+            f"{without:,} of {len(compared):,} runs have no baseline in this frame; to fetch the history "
+            "behind them: domo_magic.compare(runs), %domo_compare runs"
+        )
+    return compared
 
 
 def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | None = None) -> pd.DataFrame:
@@ -121,15 +147,15 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
         raise TargetError(f"no metric {cut(repr(metric), 80)}", f"choose one of {', '.join(METRICS)}")
     table = tidy(runs)
     measured = _measure(table, "median")
-    numbers = measured[metric]
+    numbers = measured.metrics[metric]
     values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
     spread = DEVIATIONS * MAD_SCALE * numbers.deviation
     table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
         verdict=_verdicts(table, measured, now),
         value=values,
         baseline=numbers.usual,
-        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / RATIO), 0),
-        high=np.maximum(numbers.usual + spread, numbers.usual * RATIO),
+        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / numbers.limit), 0),
+        high=np.maximum(numbers.usual + spread, numbers.usual * numbers.limit),
     )
     if metric == "duration":
         table[["value", "baseline", "low", "high"]] /= 1e6
@@ -138,11 +164,20 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """One metric of all runs; durations in microseconds, NaN for what is missing."""
+    """One metric of all runs; durations in microseconds, NaN for what is missing.
+
+    Attributes
+    ----------
+    known, usual, deviation : numpy.ndarray
+        The values, the medians that they are compared with, and the deviations from these.
+    limit : numpy.ndarray
+        The ratio from which on a value is unusual.
+    """
 
     known: Floats
     usual: Floats
     deviation: Floats
+    limit: Floats
 
     def ratios(self, values: Floats) -> Floats:
         import numpy as np
@@ -155,16 +190,39 @@ class _Numbers:
 
         ratios = self.ratios(values)
         beyond = np.abs(values - self.usual) > DEVIATIONS * MAD_SCALE * self.deviation
-        return (beyond & (ratios >= RATIO)).astype("int8") - (beyond & (ratios <= 1 / RATIO))
+        return (beyond & (ratios >= self.limit)).astype("int8") - (beyond & (ratios <= 1 / self.limit))
 
 
-def _measure(table: pd.DataFrame, baseline: Baseline) -> dict[str, _Numbers]:
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """All metrics of all runs, and which runs brought no rows although theirs always do."""
+
+    metrics: dict[str, _Numbers]
+    empty: Bools
+
+
+def _measure(table: pd.DataFrame, baseline: Baseline) -> _Measured:
     windows = _windows(table, baseline)
     numbers = [_numbers(table, metric) for metric in METRICS]
     usual = each(windows.medians, numbers, parallel=2)  # while numpy sorts, another thread can go on
-    return {
-        metric: _Numbers(known, *found) for metric, known, found in zip(METRICS, numbers, usual, strict=True)
+    metrics = {
+        metric: _Numbers(known, *found, _limit(metric, *found, single=windows.size == 1))
+        for metric, known, found in zip(METRICS, numbers, usual, strict=True)
     }
+    rows = metrics["rowsInserted"]
+    empty = (rows.known == 0) & (rows.usual > 0)
+    if empty.any():
+        empty &= windows.count(rows.known == 0) < EMPTY_RUNS
+    return _Measured(metrics, empty)
+
+
+def _limit(metric: str, usual: Floats, deviation: Floats, *, single: bool) -> Floats:
+    """Return the ratio from which on each value is unusual."""
+    import numpy as np
+
+    if single or metric not in _STEADY_METRICS:
+        return np.full(len(usual), RATIO)
+    return np.where(MAD_SCALE * deviation < STEADY * usual, STEADY_RATIO, RATIO)
 
 
 def _numbers(table: pd.DataFrame, metric: str) -> Floats:
@@ -181,7 +239,8 @@ def _numbers(table: pd.DataFrame, metric: str) -> Floats:
 def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
     import numpy as np
 
-    if baseline not in ("median", "previous"):
+    baseline = parse_baseline(baseline)
+    if isinstance(baseline, tuple):
         return _chosen(table, baseline)
     start, end = microseconds_of(table["startedAt"]), microseconds_of(table["endedAt"])
     counts = (table["succeeded"] & table["startedAt"].notna() & table["endedAt"].notna()).to_numpy()
@@ -194,16 +253,36 @@ def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
     )
 
 
-def _chosen(table: pd.DataFrame, baseline: object) -> Windows:
+def parse_baseline(given: object) -> Baseline:
+    """Understand what runs are to be compared with.
+
+    Raises
+    ------
+    TargetError
+        It is none of ``median``, ``previous`` and a run (``"25775/1"``, or its two ids).
+
+    Examples
+    --------
+    >>> parse_baseline("25775/1")
+    (25775, 1)
+    """
+    text = given.strip() if isinstance(given, str) else ""
+    if text in {"median", "previous"}:
+        return cast("Baseline", text)
+    parts = given if isinstance(given, tuple | list) else text.split("/")
+    pair = [whole(str(part)) for part in parts]
+    if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
+        return pair[0], pair[1]
+    raise TargetError(
+        f"baseline {cut(repr(given), 80)} is not known", "write median, previous or a run (25775/1)"
+    )
+
+
+def _chosen(table: pd.DataFrame, run: tuple[int, int]) -> Windows:
     """Compare everything with one run; where several instances have such a run, each with its own."""
     import numpy as np
 
-    pair = [whole(part) for part in baseline] if isinstance(baseline, tuple | list) else []
-    if len(pair) != 2 or None in pair:
-        raise TargetError(
-            f"no baseline {baseline!r}", 'choose "median", "previous" or (stream id, execution id)'
-        )
-    stream, execution = pair
+    stream, execution = run
     is_it = ((table["streamId"] == stream) & (table["executionId"] == execution)).fillna(value=False)
     members = np.flatnonzero(is_it.to_numpy(dtype=bool))
     if not len(members):
@@ -229,7 +308,7 @@ def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) ->
     return np.where(running, np.maximum(so_far, 0), durations)
 
 
-def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Timestamp | None) -> Any:
+def _verdicts(table: pd.DataFrame, measured: _Measured, now: pd.Timestamp | None) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -237,21 +316,24 @@ def _verdicts(table: pd.DataFrame, measured: Mapping[str, _Numbers], now: pd.Tim
     code = np.zeros(len(table), dtype="int64")
     comparable = np.zeros(len(table), dtype=bool)
     for metric, (above, below) in METRICS.items():
-        numbers = measured[metric]
+        numbers = measured.metrics[metric]
         values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
         comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
         # Codes 0, 1, 2 for usual, above, below: a digit of base 3 for each metric.
         code += len(said) * (numbers.unusual(values) % 3)
         said = [", ".join(filter(None, (old, word))) for word in ("", above, below) for old in said]
-    texts = [*(text or "usual" for text in said), "no baseline", "running", "running, slow", "failed"]
-    nothing, running, slow, failed = range(len(said), len(texts))
+    texts = [*(text or "usual" for text in said), "no baseline", "running", "running, slow"]
+    texts += ["no rows", "failed", "cancelled"]
+    nothing, running, slow, empty, failed, cancelled = range(len(said), len(texts))
     finished, succeeded = table["finished"].to_numpy(), table["succeeded"].to_numpy()
     known = table["known"].to_numpy()
     is_slow = code % 3 == 1
     code[~comparable] = nothing
     code[~finished & known] = running
     code[~finished & known & is_slow] = slow
+    code[succeeded & measured.empty] = empty
     code[finished & ~succeeded] = failed
+    code[table["cancelled"].to_numpy()] = cancelled
     return pd.array(texts, dtype=pd.StringDtype()).take(code)
 
 

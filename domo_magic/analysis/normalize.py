@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import TargetError
-from domo_magic.model.execution import FINAL_STATES, SUCCESS, microseconds, whole
+from domo_magic.errors import InvalidResponse, TargetError
+from domo_magic.model.execution import (
+    FINAL_STATES,
+    SUCCESS,
+    Execution,
+    errors_of,
+    microseconds,
+    parse_json,
+    whole,
+)
 from domo_magic.model.formatting import METRICS, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     import numpy.typing as npt
@@ -36,16 +45,18 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `NEEDED`, ``name``, ``instance`` (a category), ``modifiedAt`` and the metrics, empty where the
-        frame lacks them, and ``group`` (int64, one number per stream of an instance), ``succeeded``,
-        ``finished`` and ``known`` (bool; whether anything says that it ran). The latest ``startedAt``
-        comes first, then the highest ``executionId``; runs without a start are last. Of rows about the
-        same run the one that knows most is kept.
+        frame lacks them, and ``row`` (int64, the place in `runs`), ``group`` (int64, one number per stream
+        of an instance), ``succeeded``, ``finished``, ``cancelled`` (ended without success, and
+        ``cancelledBy`` is set) and ``known`` (bool; whether anything says that it ran). The latest
+        ``startedAt`` comes first, then the highest ``executionId``; runs without a start are last. Of rows
+        about the same run the one that knows most is kept.
 
     Raises
     ------
     TargetError
         It is no DataFrame; or columns are missing, twice there, or hold what cannot be converted.
     """
+    import numpy as np
     import pandas as pd
 
     _refuse_others(runs)
@@ -53,13 +64,74 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         column: _column(runs, column) for column in (*NEEDED, "name", "instance", "modifiedAt", *METRICS)
     }
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(runs)), copy=False)
+    table["row"] = np.arange(len(runs))
     _clear_times(table)
     _add_states(table)
+    unsuccessful = np.flatnonzero(table["finished"] & ~table["succeeded"])
+    table["cancelled"] = False
+    cancelled = [not _missing(value) for value in _values(runs, "cancelledBy", unsuccessful)]
+    table.loc[unsuccessful, "cancelled"] = cancelled
     table["instance"] = table["instance"].astype("category")
     instance = table["instance"].cat.codes.to_numpy("int64") + 1  # 0 where it is missing
     stream = pd.factorize(table["streamId"])[0].astype("int64") + 1
     table["group"] = instance * (stream.max(initial=0) + 1) + stream
     return _newest_first(_once(table))
+
+
+def errors_in(runs: pd.DataFrame, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.bool_]) -> Any:
+    """Return why runs failed, in Domo's own words.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        As given; ``errors`` holds parsed JSON or its text, or is not there.
+    rows : numpy.ndarray
+        Places in `runs`.
+    wanted : numpy.ndarray of bool
+        Of which of `rows` the error is wanted.
+
+    Returns
+    -------
+    pandas.arrays.StringArray
+        One text for each of `rows`, missing where nothing is told.
+    """
+    import numpy as np
+    import pandas as pd
+
+    texts = np.full(len(rows), None, dtype=object)
+    texts[wanted] = [_error_text(value) for value in _values(runs, "errors", rows[wanted])]
+    return pd.array(texts, dtype=pd.StringDtype())
+
+
+def _error_text(value: object) -> str | None:
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{", '"'}:  # as a file has it
+        with suppress(InvalidResponse):
+            value = parse_json(value)
+    if hasattr(value, "tolist"):  # a column of lists, as Parquet has them
+        value = value.tolist()
+    return None if _missing(value) else errors_of(Execution(0, None, {"errors": value})) or None
+
+
+def _values(runs: pd.DataFrame, name: str, rows: npt.NDArray[np.int64]) -> Iterable[object]:
+    """Return what these rows hold in a column of any kind; nothing where there is no such column."""
+    if name not in runs.columns:
+        return [None] * len(rows)
+    _refuse_twice(runs, name)
+    return runs[name].iloc[rows].astype(object)
+
+
+def _missing(value: Any) -> bool:
+    """Return True for None, NaN, NA and what is empty."""
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value):
+        return value == "" or bool(pd.isna(value))
+    return hasattr(value, "__len__") and not len(value)
+
+
+def _refuse_twice(runs: pd.DataFrame, name: str) -> None:
+    if list(runs.columns).count(name) > 1:
+        raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
 
 
 def _refuse_others(runs: Any) -> None:
@@ -85,8 +157,7 @@ def _column(runs: pd.DataFrame, name: str) -> Any:
 
     if name not in runs.columns:
         return pd.array([pd.NA], dtype=_dtype(name)).repeat(len(runs))
-    if list(runs.columns).count(name) > 1:
-        raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
+    _refuse_twice(runs, name)
     column = runs[name]
     if column.dtype == _dtype(name):
         return column.array

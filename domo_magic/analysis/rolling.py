@@ -42,6 +42,16 @@ class Windows:
     size: int
     least: int
 
+    def count(self, flags: Bools) -> Ints:
+        """Return how many runs of each run's window have the flag; one flag per run."""
+        import numpy as np
+
+        until = np.zeros(len(self.members) + 1, dtype=np.int64)
+        np.cumsum(flags[self.runs[self.members]], out=until[1:])
+        found = np.empty(len(flags), dtype=np.int64)
+        found[self.runs] = until[self.ends] - until[self.ends - self.counts]
+        return found
+
     def medians(self, values: Floats) -> tuple[Floats, Floats]:
         """Return the median of each run's window and the median absolute deviation from it.
 

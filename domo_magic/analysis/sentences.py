@@ -1,4 +1,4 @@
-"""A comparison in one plain sentence."""
+"""A comparison in words: the reason for a verdict, and one plain sentence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,51 @@ from domo_magic.model.formatting import METRICS, bytes_text, count_text, duratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def reason(row: Any) -> str:
+    """Return the verdict of a run with the numbers behind it, as the line of an ended run shows it.
+
+    Parameters
+    ----------
+    row : pandas.Series, mapping, named tuple or pandas.DataFrame
+        One row of what `compare` gave.
+
+    Returns
+    -------
+    str
+        What is unusual, each with its ratio and its baseline, joined by ``; ``; of a failed run the
+        error. Every other verdict is its own text.
+
+    Examples
+    --------
+    >>> reason(compare(runs).iloc[0])
+    'slow: 3.1 times the usual 4 min 31 s'
+    """
+    facts = _facts(row)
+    verdict = str(facts["verdict"])
+    if verdict == "failed":
+        return f"failed: {facts['error']}" if "error" in facts else "failed"
+    if verdict == "no rows":
+        return f"no rows: usually {_usual('rowsInserted', facts)}"
+    words = verdict.split(", ")
+    reasons = [
+        f"{word}: {_stands(metric, facts)}"
+        for metric, both in METRICS.items()
+        for word in both
+        if word in words and f"{metric}Ratio" in facts
+    ]
+    return "; ".join(reasons) or verdict
+
+
+def _stands(metric: str, facts: Mapping[str, Any]) -> str:
+    ratio = facts[f"{metric}Ratio"]
+    nothing = "" if ratio else f"{_text(metric, facts[metric])} "
+    return f"{nothing}{ratio_text(ratio)} the usual {_usual(metric, facts)}"
+
+
+def _usual(metric: str, facts: Mapping[str, Any]) -> str:
+    return _text(metric, facts[f"{metric}Baseline"]).removesuffix(" rows")
 
 
 def sentence(row: Any) -> str:
@@ -33,7 +78,7 @@ def sentence(row: Any) -> str:
     words = verdict.split(", ")
     usual = facts.get("durationBaseline")
     as_rule = "" if usual is None else f", usually {_text('duration', usual)}"
-    if verdict == "failed":
+    if verdict in {"failed", "cancelled"}:
         lasted = facts.get("duration")
         after = "" if lasted is None else f" after {_text('duration', lasted)}"
         return f"{facts.get('currentState', 'failed')}{after}{as_rule}"
@@ -53,12 +98,11 @@ def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
         return ""
     if metric == "bytesInserted" and any(word.endswith("rows") for word in words):
         return ""  # fewer rows are fewer bytes: once is enough
-    if ratio is not None and any(word in words for word in METRICS[metric] if word):
+    named = (*METRICS[metric], "no rows") if metric == "rowsInserted" else METRICS[metric]
+    if ratio is not None and any(word in words for word in named if word):
         memory = "peak memory " if metric == "peakMemoryUsedBytes" else ""
-        as_rule = _text(metric, usual).removesuffix(" rows")
-        return (
-            f"{memory}{_text(metric, value)}{', ' if ratio else ' '}{ratio_text(ratio)} the usual {as_rule}"
-        )
+        stands = f"{', ' if ratio else ' '}{ratio_text(ratio)} the usual {_usual(metric, facts)}"
+        return f"{memory}{_text(metric, value)}{stands}"
     if metric == "duration":
         return _text(metric, value) + (" as usual" if usual is not None else "")
     if metric != "rowsInserted":

@@ -234,7 +234,7 @@ def verdicts(session: Session, runs: Sequence[Execution]) -> dict[Key, str]:
     for run in runs:
         if run.finished:
             session.ended(run)
-    said = {"usual": "usual", "no baseline": "", "failed": ""}
+    said = {"usual": "usual", "no baseline": "", "failed": "", "cancelled": ""}
     return {
         key: said[row.verdict] if row.verdict in said else sentence(row)
         for row in table.itertuples()

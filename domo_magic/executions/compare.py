@@ -38,8 +38,8 @@ def compare_runs(runs: Any, *, limit: int, baseline: Any, instance: str | None) 
     import numpy as np
 
     if targets.holds_runs(runs):
-        return of_frame(runs, baseline)
-    against = _baseline(baseline)
+        return pure.compare_alone(runs, baseline=baseline)
+    against = pure.parse_baseline(baseline)
     wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)
     session = current_session(instance)
     with interruptible(list):
@@ -67,33 +67,6 @@ def compare_runs(runs: Any, *, limit: int, baseline: Any, instance: str | None) 
         key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
     ]
     return table.loc[np.array(chosen, dtype=bool)].reset_index(drop=True)
-
-
-def of_frame(runs: pd.DataFrame, baseline: Any) -> pd.DataFrame:
-    """Compare the runs of a frame with one another; nothing is fetched.
-
-    Raises
-    ------
-    TargetError
-        The frame lacks what runs are known by, or the baseline cannot be understood.
-    """
-    return pure.compare(runs, baseline=_baseline(baseline))
-
-
-def _baseline(baseline: Any) -> Any:
-    if isinstance(baseline, str) and baseline in {"median", "previous"}:
-        return baseline
-    if isinstance(baseline, str | tuple):
-        text = baseline if isinstance(baseline, str) else "/".join(map(str, baseline))
-        try:
-            (target,) = targets.parse(text, "runs")
-        except (TargetError, ValueError):
-            target = targets.Target(text)
-        if target.execution_id is not None and target.stream_id is not None:
-            return target.stream_id, target.execution_id
-    raise TargetError(
-        f"baseline {targets.shown(str(baseline))} is not known", "write median, previous or a run (25775/1)"
-    )
 
 
 def _refuse_another_stream(keys: Sequence[Key], against: Key) -> None:

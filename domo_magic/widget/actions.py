@@ -288,7 +288,7 @@ def judgements(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgeme
     for row in compared(session, runs).itertuples():
         key = (int(row.streamId), int(row.executionId))
         if key in by_key:
-            quiet = row.verdict in {"usual", "no baseline", "running"}
+            quiet = row.verdict in {"usual", "no baseline", "running", "cancelled"}
             says = errors_of(by_key[key]) if row.verdict == "failed" else "" if quiet else sentence(row)
             found[key] = Judgement(row.verdict, says)
     return found

@@ -155,7 +155,7 @@ def _lasted(row: Row) -> str:
 
 
 def _verdict(row: Row) -> str:
-    quiet = row.verdict in {"", "usual", "running", "no baseline"}
+    quiet = row.verdict in {"", "usual", "running", "no baseline", "cancelled"}
     word = safe(row.verdict, 60)
     says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
     return f"{word if quiet else f'<em>{word}</em>'}{says}"

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from domo_magic.analysis.baseline import band, compare, sentence
-from domo_magic.errors import TargetError
+from domo_magic.analysis.baseline import band, compare, parse_baseline, reason, sentence
+from domo_magic.errors import DomoWarning, TargetError
 from domo_magic.model.execution import Execution
 from domo_magic.model.formatting import bytes_text, count_text, duration_text, ratio_text
 from domo_magic.model.frame import COLUMNS, empty, frame
@@ -64,12 +64,12 @@ def verdicts(fields: list[Fields], **options: Any) -> list[str]:
 
 
 def test_columns_and_dtypes_are_the_promised_ones() -> None:
-    """18 columns in their order with fitting dtypes, whether there are runs or not."""
+    """19 columns in their order with fitting dtypes, whether there are runs or not."""
     compared = compare(runs_of(history(), name="Sales"))
-    expected = ["streamId", "executionId", "name", "currentState", "startedAt", "verdict"]
+    expected = ["streamId", "executionId", "name", "currentState", "startedAt", "verdict", "error"]
     for metric in METRICS:
         expected += [metric, f"{metric}Baseline", f"{metric}Ratio"]
-    kinds = ["Int64", "Int64", "string", "string", "datetime64[us, UTC]", "string"]
+    kinds = ["Int64", "Int64", "string", "string", "datetime64[us, UTC]", "string", "string"]
     kinds += ["timedelta64[us]", "timedelta64[us]", "Float64", *["Int64", "Float64", "Float64"] * 3]
     assert list(compared.columns) == expected
     assert [str(dtype) for dtype in compared.dtypes] == kinds
@@ -88,7 +88,17 @@ def test_columns_and_dtypes_are_the_promised_ones() -> None:
         (run(21, rows=900_000), "many rows, many bytes"),
         (run(21, peakMemoryUsedBytes=400_000_000), "more memory"),
         (run(21, peakMemoryUsedBytes=4), "usual"),
-        (run(21, 842, 0, peakMemoryUsedBytes=4e8), "slow, few rows, few bytes, more memory"),
+        (run(21, 842, 9, peakMemoryUsedBytes=4e8), "slow, few rows, few bytes, more memory"),
+        (run(21, 842, 0, peakMemoryUsedBytes=4e8), "no rows"),
+        (run(21, 842, 0, currentState="ERROR"), "failed"),
+        (run(21, rows=0, currentState="ACTIVE", endedAt=None), "running"),
+        (run(21, rows=200_000), "few rows, few bytes"),
+        (run(21, rows=240_000), "usual"),
+        (run(21, 4000, currentState="ABORTED", cancelledBy="27"), "cancelled"),
+        (run(21, None, currentState="CANCELLED", cancelledBy={"id": 27}), "cancelled"),
+        (run(21, 4000, currentState="ABORTED", cancelledBy=""), "failed"),
+        (run(21, cancelledBy="27"), "usual"),
+        (run(21, None, cancelledBy="27"), "running"),
         (run(21, 842, bytesInserted=1), "slow, few bytes"),
         (run(21, 4000, currentState="ERROR"), "failed"),
         (run(21, None, currentState="ABORTED"), "failed"),
@@ -98,7 +108,7 @@ def test_columns_and_dtypes_are_the_promised_ones() -> None:
     ],
 )
 def test_verdict_is_the_first_that_applies(last: Fields, verdict: str) -> None:
-    """Failed and running come before numbers; numbers are joined in a fixed order."""
+    """Cancelled, failed and running come before numbers; numbers are joined in a fixed order."""
     assert verdicts([*history(), last], now=now(21, 60))[0 if last["startedAt"] else -1] == verdict
 
 
@@ -114,10 +124,67 @@ def test_ratio_decides_when_all_runs_before_lasted_the_same(lasted: float, verdi
 def test_wide_histories_need_more_than_the_ratio() -> None:
     """Twice the median is usual where runs vary that much, and the limit itself is usual too."""
     before = [run(number, lasted) for number, lasted in enumerate([100, 200, 300, 400, 500], 1)]
-    limit = 300 + 3 * 1.4826 * 100
+    limit = 300 + 5 * 1.4826 * 100
     assert verdicts([*before, run(6, 600)])[0] == "usual"
     assert verdicts([*before, run(6, round(limit, 2) + 0.01)])[0] == "slow"
-    assert verdicts([*before, run(6, 744.78)])[0] == "usual"
+    assert verdicts([*before, run(6, 1041.29)])[0] == "usual"
+
+
+@pytest.mark.parametrize(
+    "spread, rows, verdict",
+    [
+        (0, 119_999, "usual"),
+        (0, 120_000, "many rows, many bytes"),
+        (3_000, 120_000, "usual"),  # 5 scaled deviations are 22 %
+        (3_000, 122_400, "many rows, many bytes"),
+        (3_300, 125_000, "many rows, many bytes"),
+        (3_400, 149_000, "usual"),  # a scaled deviation of 5.04 %
+        (0, 83_333, "few rows, few bytes"),
+        (0, 83_334, "usual"),
+    ],
+)
+def test_rows_of_a_steady_stream_need_less(spread: int, rows: int, verdict: str) -> None:
+    """Where rows scatter by less than 5 %, a fifth more is unusual; durations still need half as much."""
+    before = [run(number, 100, 100_000 + (number % 3 - 1) * spread) for number in range(1, 19)]
+    assert verdicts([*before, run(20, 130, rows)])[0] == verdict
+
+
+@pytest.mark.parametrize(
+    "zeros, rows, verdict",
+    [
+        (0, 0, "no rows"),
+        (1, 0, "no rows"),
+        (2, 0, "few rows, few bytes"),
+        (11, 0, "usual"),
+        (0, None, "usual"),
+    ],
+)
+def test_no_rows_is_news_where_there_are_always_some(zeros: int, rows: int | None, verdict: str) -> None:
+    """Two of the last twenty without rows make it one that comes up."""
+    before = [run(number, rows=0 if number <= zeros else 1_000) for number in range(1, 21)]
+    assert verdicts([*before, run(21, rows=rows)])[0] == verdict
+
+
+def test_the_error_of_failed_runs_is_text() -> None:
+    """Domo's own words, from parsed JSON and from a file's text; empty for every other run."""
+    errors = [{"code": 7, "category": "CONNECTOR", "message": "login refused"}]
+    fields = [
+        *history(3),
+        run(4, errors=errors),
+        run(5, currentState="ERROR", errors=errors),
+        run(6, currentState="ERROR", errors=[]),
+        run(7, currentState="ERROR"),
+        run(8, currentState="ERROR", errors="no [brackets]"),
+        run(9, currentState="ABORTED", cancelledBy="27", errors=errors),
+    ]
+    runs = runs_of(fields)
+    text = runs["errors"].map(lambda value: None if value is None else json.dumps(value))
+    for frame_of_runs in (runs, runs.assign(errors=text), runs.iloc[::-1]):
+        compared = compare(frame_of_runs).set_index("executionId")["error"]
+        assert compared.dropna().to_dict() == {5: "login refused", 8: "no [brackets]"}
+    assert compare(runs.drop(columns="errors"))["error"].isna().all()
+    arrays = runs.assign(errors=[np.array(value or []) for value in runs["errors"]])
+    assert compare(arrays.iloc[:7])["error"].dropna().tolist() == ["login refused"]
 
 
 def test_fewer_than_five_runs_are_no_baseline() -> None:
@@ -201,7 +268,33 @@ def test_previous_and_a_chosen_run_compare_by_ratio_alone() -> None:
     assert ratios.tolist() == [0.12, 0.01, 0.151, 0.1, 1.0]
 
 
-@pytest.mark.parametrize("baseline", [(25775, 99), (1, 1), "mean", (1,), None, ("a", "b"), 3])
+def test_a_frame_alone_says_where_it_knows_too_little() -> None:
+    """More than half of the runs without a baseline are said, with what fetches one; half are not."""
+    with pytest.warns(DomoWarning, match=r"5 of 9 runs have no baseline in this frame.*compare\(runs\)"):
+        compared = runs_of(history(9)).domo.compare()
+    pd.testing.assert_frame_equal(compared, compare(runs_of(history(9))))
+    half = runs_of(history(10)).domo.compare()["verdict"]
+    assert half.value_counts().to_dict() == {"usual": 5, "no baseline": 5}
+    assert runs_of(history(3)).domo.compare("25775/1")["verdict"].eq("usual").all()
+    assert empty().domo.compare().empty
+
+
+def test_a_single_run_is_no_steady_stream() -> None:
+    """Against one run rows need half as much again."""
+    assert verdicts([run(1, rows=100), run(2, rows=140)], baseline="previous") == ["usual", "no baseline"]
+    assert verdicts([run(1, rows=100), run(2, rows=0)], baseline=(25775, 1))[0] == "no rows"
+
+
+def test_a_baseline_is_a_word_or_a_run() -> None:
+    """A run is written with a slash or given as its two ids, of any kind of number."""
+    for given in ("25775/2", " 25775/2 ", (25775, 2), [np.int64(25775), "2"]):
+        assert parse_baseline(given) == (25775, 2)
+    assert parse_baseline(" previous ") == "previous"
+
+
+@pytest.mark.parametrize(
+    "baseline", [(25775, 99), (1, 1), "mean", (1,), None, ("a", "b"), 3, np.array([1, 2])]
+)
 def test_impossible_baselines_are_one_error(baseline: Any) -> None:
     """A run that is not there, or something that is no baseline."""
     with pytest.raises(TargetError):
@@ -285,7 +378,7 @@ def random_run(dice: random.Random, number: int) -> Fields:
     return run(
         dice.randrange(100),
         dice.choice([None, *[round(lasted)] * 9]),
-        dice.choice([None, *[round(dice.lognormvariate(8, 1))] * 4]),
+        dice.choice([None, 0, round(dice.gauss(3_000, 100)), round(dice.lognormvariate(8, 1))]),
         executionId=number,
         streamId=stream,
         currentState=dice.choice(["ERROR", "ACTIVE", *["SUCCESS"] * 12]),
@@ -318,8 +411,13 @@ def judged(one: Fields, before: list[Fields]) -> tuple[str, list[float | None]]:
             continue
         compared = True
         spread = 1.4826 * median(abs(other - usual) for other in known)
-        if usual and abs(value - usual) > 3 * spread:
-            words += [above] if value / usual >= 1.5 else [below] if value / usual <= 1 / 1.5 else []
+        steady = metric in ("rowsInserted", "bytesInserted") and spread < 0.05 * usual
+        ratio = 1.2 if steady else 1.5
+        if usual and abs(value - usual) > 5 * spread:
+            words += [above] if value / usual >= ratio else [below] if value / usual <= 1 / ratio else []
+    zeros = sum(other["rowsInserted"] == 0 for other in before)
+    if finished and one["currentState"] == "SUCCESS" and one["rowsInserted"] == 0 and usuals[1] and zeros < 2:
+        return "no rows", usuals
     if finished and one["currentState"] != "SUCCESS":
         return "failed", usuals
     if not finished:
@@ -516,6 +614,37 @@ def test_sentence_says_it_plainly(last: Fields, words: str) -> None:
     assert sentence(first) == words
     assert sentence(next(first.itertuples(index=False))) == words
     assert sentence(first.to_dict("records")[0]) == words
+
+
+@pytest.mark.parametrize(
+    "last, words",
+    [
+        (run(21), "usual"),
+        (run(21, 842, 283_500), "slow: 3.1 times the usual 4 min 32 s"),
+        (
+            run(21, 842, 70_860, bytesInserted=11_337_600),
+            "slow: 3.1 times the usual 4 min 32 s; few rows: 25 % of the usual 283,440",
+        ),
+        (run(21, rows=0), "no rows: usually 283,440"),
+        (run(21, bytesInserted=0), "few bytes: 0 bytes instead of the usual 11 MB"),
+        (run(21, peakMemoryUsedBytes=900_000_000), "more memory: 4.5 times the usual 200 MB"),
+        (run(21, 12, currentState="ERROR"), "failed"),
+        (run(21, 12, currentState="ERROR", errors=[{"message": "login refused"}]), "failed: login refused"),
+        (run(21, 12, currentState="ABORTED", cancelledBy="27"), "cancelled"),
+        (run(21, None), "running"),
+        (run(21, None, startedAt=START + 20.5 * HOUR), "running, slow"),
+    ],
+)
+def test_reason_says_what_is_unusual_and_by_how_much(last: Fields, words: str) -> None:
+    """The verdict with the numbers behind it, the same from a Series, a tuple, a dict and a frame."""
+    first = compare(runs_of([*history(), last]), now=now(21, 50)).head(1)
+    for row in (first, first.iloc[0], next(first.itertuples(index=False)), first.to_dict("records")[0]):
+        assert reason(row) == words
+
+
+def test_reason_without_baseline() -> None:
+    """A first run has nothing to be compared with."""
+    assert reason(compare(runs_of([run(1)]))) == "no baseline"
 
 
 def test_sentence_without_baseline() -> None:
