@@ -225,6 +225,7 @@ def compare(
     runs: Any = None,
     *,
     limit: int = 20,
+    since: float | str | datetime | None = None,
     baseline: Baseline | str = "median",
     instance: str | None = None,
 ) -> pd.DataFrame:
@@ -233,14 +234,18 @@ def compare(
     Parameters
     ----------
     runs : int, str, list, DataFrame, ..., optional
-        Streams, of which the newest `limit` runs are compared; runs (``"25775/2"``), which are compared
-        themselves; or a frame of runs, from which alone everything is computed. By default every
-        stream with a run recorded here.
+        Streams, of which the newest `limit` runs are compared; or runs (``"25775/2"``, a frame of runs),
+        which are compared themselves. Either way with what is usual for their stream, for which as much
+        of its history is fetched as that needs; ``runs.domo.compare()`` fetches nothing. By default
+        every stream with a run recorded here.
     limit : int
-        Runs of each stream.
+        Runs of each stream; without effect where there is a `since`.
+    since : float, str or datetime, optional
+        The runs that began after that, however many: ``"7d"``, ``"12h"``, a date, or a number of
+        seconds ago.
     baseline : "median", "previous" or a run
         The median of the last up to 20 successful runs that had ended before; the newest of these; or
-        one run (``"25775/1"``).
+        one run (``"25775/1"``), which is shown beside a single run that is compared with it.
     instance : str, optional
         Another instance than the one last connected.
 
@@ -258,11 +263,11 @@ def compare(
 
     Examples
     --------
-    >>> compare(25775)
+    >>> compare(25775, since="12h")
     """
     from domo_magic.executions.compare import compare_runs
 
-    return compare_runs(runs, limit=limit_of(limit), baseline=baseline, instance=instance)
+    return compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
 
 
 def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:

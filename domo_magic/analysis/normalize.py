@@ -59,7 +59,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    _refuse_others(runs)
+    refuse_others(runs)
     columns = {
         column: _column(runs, column) for column in (*NEEDED, "name", "instance", "modifiedAt", *METRICS)
     }
@@ -134,7 +134,14 @@ def _refuse_twice(runs: pd.DataFrame, name: str) -> None:
         raise TargetError(f"the frame has more than one column {name}", "drop or rename the others")
 
 
-def _refuse_others(runs: Any) -> None:
+def refuse_others(runs: Any) -> None:
+    """Refuse what is not a frame of runs.
+
+    Raises
+    ------
+    TargetError
+        Telling what it is, or which columns are missing.
+    """
     import pandas as pd
 
     if not isinstance(runs, pd.DataFrame):
@@ -148,7 +155,7 @@ def _refuse_others(runs: Any) -> None:
         return
     raise TargetError(
         f"these are no runs to compare: {why}",
-        "take a frame that session.runs, session.run or session.wait gave",
+        "give a frame from domo_magic.runs, run or wait",
     )
 
 

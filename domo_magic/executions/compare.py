@@ -2,32 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
-from domo_magic.errors import DomoError, TargetError
-from domo_magic.executions import listing, recent, targets
+from domo_magic.analysis.normalize import refuse_others
+from domo_magic.errors import DomoError, NotFound, TargetError
+from domo_magic.executions import listing, recent, targets, times
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import targets_of
 from domo_magic.executions.session import current_session
 from domo_magic.http import pagination
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import Execution
+from domo_magic.model.execution import Execution, errors_of
 from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
     from domo_magic.executions.session import Session
 
-# Behind the runs that are compared, at first: 20 successful ones mostly, and some that were none.
-_BEHIND = 40
 Key = tuple[int, int | None]
 
+# Read at first beside the runs that are compared and those behind them, for those that did not succeed.
+_SPARE = 20
+# So many of the runs that failed, the newest, are requested one by one where a list leaves out the error.
+_ERRORS = 50
+_NEWEST = 2**63
 
-def compare_runs(runs: Any, *, limit: int, baseline: Any, instance: str | None) -> pd.DataFrame:
+
+@dataclass(slots=True)
+class _Wanted:
+    """Which runs of a stream are compared, and how much lies behind them.
+
+    Attributes
+    ----------
+    stream_id : int
+        The stream.
+    behind : int
+        Successful runs to find that had ended before the first of the compared runs began.
+    since_us : int
+        Epoch microseconds; runs that began before are left out.
+    newest : int
+        How many of the newest runs; with `since_us` all since then.
+    named : set of int
+        Further runs, by their ids.
+    optional : bool
+        Whether named runs may be missing at Domo: they are known otherwise.
+    reference : int or None
+        The run that the others are compared with.
+    """
+
+    stream_id: int
+    behind: int
+    since_us: int = 0
+    newest: int = 0
+    named: set[int] = field(default_factory=set)
+    optional: bool = False
+    reference: int | None = None
+
+    def chosen(self, runs: Sequence[Execution]) -> list[Execution]:
+        """Return the runs that are compared."""
+        newest = listing.newest_first(runs)[: None if self.since_us else self.newest] if self.newest else ()
+        ids = {run.execution_id for run in newest} | self.named
+        return [run for run in runs if run.execution_id in ids and listing.began(run) >= self.since_us]
+
+    def enough(self, found: Sequence[Mapping[str, Any]]) -> bool:
+        """Return True if the list was read back far enough."""
+        runs = [Execution.from_json(record, self.stream_id) for record in found]
+        oldest = min((run.execution_id or 0 for run in runs), default=0)
+        if oldest > min(self.named, default=_NEWEST):
+            return False
+        starts = [run.started_us for run in runs if run.started_us is not None]
+        if self.newest and self.since_us and min(starts, default=self.since_us) >= self.since_us:
+            return False
+        compared = [run.started_us for run in self.chosen(runs) if run.started_us is not None]
+        first = min(compared, default=self.since_us)
+        return first > 0 and sum(_before(run, first) for run in runs) >= self.behind
+
+
+def _before(run: Execution, first: int) -> bool:
+    """Return True if a run counts for what began at `first` (epoch microseconds)."""
+    return run.succeeded and run.ended_us is not None and run.ended_us < first
+
+
+def compare_runs(
+    runs: Any, *, limit: int, since: object, baseline: object, instance: str | None
+) -> pd.DataFrame:
     """Compare as `domo_magic.compare` does.
 
     Raises
@@ -35,47 +98,45 @@ def compare_runs(runs: Any, *, limit: int, baseline: Any, instance: str | None) 
     TargetError, DomoError
         As there.
     """
-    import numpy as np
-
-    if targets.holds_runs(runs):
-        return pure.compare_alone(runs, baseline=baseline)
     against = pure.parse_baseline(baseline)
-    wanted = None if runs is None else targets.understood(runs, "runs", repeats=True)
+    given = runs if targets.holds_runs(runs) else None
+    wanted = None if runs is None else _named_in(given) if given is not None else _understood(runs)
     session = current_session(instance)
+    since_us = 0 if since is None else int(times.since(since, session.clock.time()) * 1e6)
     with interruptible(list):
-        named = _recorded(session) if wanted is None else targets_of(session, wanted, repeats=True)
-        keys = list(dict.fromkeys(named))
-        if isinstance(against, tuple):
-            _refuse_another_stream(keys, against)
-        reference = [against] if isinstance(against, tuple) and against not in keys else []
-        responses = each(lambda key: _fetch(session, key, limit), [*keys, *reference], parallel=THREADS)
-    found: dict[Key, Execution] = {}
-    shown: set[Key] = set()
-    for (stream_id, execution_id), response in zip([*keys, *reference], responses, strict=True):
-        if isinstance(response, DomoError):
-            continue
-        found |= {(run.stream_id, run.execution_id): run for run in response}
-        newest = listing.newest_first(response)[:limit]
-        shown |= (
-            {(stream_id, execution_id)}
-            if execution_id
-            else {(run.stream_id, run.execution_id) for run in newest}
+        keys = _recorded(session) if wanted is None else targets_of(session, wanted, repeats=True)
+        plans = _plans(keys, against, limit, since_us, optional=given is not None)
+        # The pages of one stream come side by side; of several streams, the streams do.
+        responses = (
+            [_fetch(session, plans[0])]
+            if len(plans) == 1
+            else each(lambda plan: _fetch(session, plan), plans, parallel=THREADS)
         )
-    _raise_first(session, [*keys, *reference], responses, [found[key] for key in shown if key in found])
-    table = pure.compare(frame(found.values()), baseline=against)
-    chosen = [
-        key in shown for key in zip(table["streamId"].tolist(), table["executionId"].tolist(), strict=True)
+    found = [run for response in responses if not isinstance(response, DomoError) for run in response]
+    shown = [
+        run
+        for plan, response in zip(plans, responses, strict=True)
+        if not isinstance(response, DomoError)
+        for run in plan.chosen(response)
     ]
-    return table.loc[np.array(chosen, dtype=bool)].reset_index(drop=True)
+    _raise_first(session, plans, responses, shown)
+    chosen = {(run.stream_id, run.execution_id) for run in shown}
+    if isinstance(against, tuple) and len(set(keys)) == 1 and keys[0][1] is not None:
+        chosen.add(against)  # a run and its baseline: these two
+    return _compared(session, found, chosen, given, against, since_us)
 
 
-def _refuse_another_stream(keys: Sequence[Key], against: Key) -> None:
-    for stream_id, _ in keys:
-        if stream_id != against[0]:
-            raise TargetError(
-                f"the baseline {against[0]}/{against[1]} is of another stream than {stream_id}",
-                f"write a run of stream {stream_id}, or compare the streams one by one",
-            )
+def _understood(runs: object) -> tuple[targets.Target, ...]:
+    return targets.understood(runs, "runs", repeats=True)
+
+
+def _named_in(given: pd.DataFrame) -> list[targets.Target]:
+    """Return the runs of a frame; rows without an execution (a start whose fate is open) name none."""
+    if not {"streamId", "executionId"} <= set(given.columns):
+        refuse_others(given)
+    if list(given.columns).count("executionId") == 1:
+        given = given[given["executionId"].notna()]
+    return list(targets.each(given, "runs"))
 
 
 def _recorded(session: Session) -> list[Key]:
@@ -83,48 +144,147 @@ def _recorded(session: Session) -> list[Key]:
     return [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]
 
 
-def _fetch(session: Session, key: Key, limit: int) -> list[Execution] | DomoError:
-    """Return the runs of a stream, or up to one of its runs, with what lies behind them."""
-    stream_id, execution_id = key
-
-    def enough(found: Sequence[Mapping[str, Any]]) -> bool:
-        runs = [Execution.from_json(record, stream_id) for record in found]
-        known = [run for run in runs if execution_id is None or (run.execution_id or 0) <= execution_id]
-        compared = listing.newest_first(known)[: limit if execution_id is None else 1]
-        first = min((run.started_us for run in compared if run.started_us is not None), default=None)
-        return first is not None and sum(_before(run, first) for run in known) >= pure.LONGEST
-
-    try:
+def _plans(
+    keys: Iterable[Key], against: pure.Baseline, limit: int, since_us: int, *, optional: bool
+) -> list[_Wanted]:
+    """Return what is wanted of each stream, in the order in which they are named."""
+    behind = 0 if isinstance(against, tuple) else 1 if against == "previous" else pure.LONGEST
+    plans: dict[int, _Wanted] = {}
+    for stream_id, execution_id in keys:
+        plan = plans.setdefault(stream_id, _Wanted(stream_id, behind, since_us, optional=optional))
         if execution_id is None:
-            records = pagination.back_to(session.client, stream_id, enough, limit + _BEHIND)
+            plan.newest = limit
         else:
-            wanted = session.client.get_execution(stream_id, execution_id)
-            records = pagination.back_to(session.client, stream_id, enough, 1 + _BEHIND, up_to=execution_id)
-        runs = [Execution.from_json(record, stream_id) for record in records]
-        listed = {run.execution_id or 0 for run in runs}
-        runs += recent.late(session, stream_id, listed) if execution_id is None else [wanted]
+            plan.named.add(execution_id)
+        if isinstance(against, tuple):
+            _refuse_another_stream(stream_id, against)
+            plan.reference = against[1]
+    return list(plans.values())
+
+
+def _refuse_another_stream(stream_id: int, against: tuple[int, int]) -> None:
+    if stream_id != against[0]:
+        raise TargetError(
+            f"the baseline {against[0]}/{against[1]} is of another stream than {stream_id}",
+            f"write a run of stream {stream_id}, or compare the streams one by one",
+        )
+
+
+def _fetch(session: Session, wanted: _Wanted) -> list[Execution] | DomoError:
+    """Return the runs of a stream that are compared, and those behind them."""
+    try:
+        found: dict[int | None, Execution] = {}
+        if not wanted.newest:  # the last of these, which may not be there; else the list begins with it
+            found = _requested(session, wanted, [max(wanted.named)])
+        up_to = max(wanted.named) if found else None
+        if wanted.newest or wanted.behind or len(wanted.named) > 1:
+            found = {run.execution_id: run for run in _listed(session, wanted, up_to)} | found
+        missing = wanted.named - found.keys()
+        if wanted.reference is not None and wanted.reference not in found:
+            missing.add(wanted.reference)
+        found |= _requested(session, wanted, sorted(missing))
+        found |= _with_errors(session, wanted.chosen(list(found.values())))
     except DomoError as error:
         return error
-    return [session.known(run) for run in runs]
+    return [session.known(run) for run in found.values()]
 
 
-def _before(run: Execution, first: int) -> bool:
-    """Whether a run counts for what began at `first` (epoch microseconds)."""
-    return run.succeeded and run.ended_us is not None and run.ended_us < first
+def _listed(session: Session, wanted: _Wanted, up_to: int | None) -> list[Execution]:
+    spread = max(wanted.named) - min(wanted.named) + 1 if wanted.named else 0
+    count = max(wanted.newest, spread) + wanted.behind + _SPARE
+    records = pagination.back_to(session.client, wanted.stream_id, wanted.enough, count, up_to=up_to)
+    runs = [Execution.from_json(record, wanted.stream_id) for record in records]
+    if wanted.newest:
+        runs += recent.late(session, wanted.stream_id, {run.execution_id or 0 for run in runs})
+    return runs
+
+
+def _requested(session: Session, wanted: _Wanted, ids: Sequence[int]) -> dict[int | None, Execution]:
+    """Return these runs, requested one by one, with everything that Domo knows of them."""
+
+    def request(execution_id: int) -> Execution | None:
+        try:
+            return session.client.get_execution(wanted.stream_id, execution_id)
+        except NotFound:
+            if wanted.optional and execution_id != wanted.reference:
+                return None
+            raise
+
+    runs = each(request, ids, parallel=THREADS)
+    return {run.execution_id: run for run in runs if run is not None}
+
+
+def _with_errors(session: Session, runs: Sequence[Execution]) -> dict[int | None, Execution]:
+    """Return the runs that failed with their errors, which a list may leave out."""
+
+    def request(run: Execution) -> Execution:
+        try:
+            return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0, repeat=False))
+        except DomoError:
+            return run
+
+    failed = [
+        run
+        for run in listing.newest_first(runs)
+        if run.finished and not run.succeeded and not run.fields.get("cancelledBy") and not errors_of(run)
+    ]
+    return {run.execution_id: run for run in each(request, failed[:_ERRORS], parallel=THREADS)}
+
+
+def _compared(
+    session: Session,
+    found: Sequence[Execution],
+    chosen: set[Key],
+    given: pd.DataFrame | None,
+    against: pure.Baseline,
+    since_us: int,
+) -> pd.DataFrame:
+    """Return the comparison of the chosen runs, and of those that only the frame given knows."""
+    import pandas as pd
+
+    table = frame(found)
+    if given is not None:
+        known = {(run.stream_id, run.execution_id) for run in found}
+        others = [key not in known for key in _keys(given)]
+        if any(others) or not known:
+            table = pd.concat([table, given[others].assign(instance=session.instance)])
+            chosen = chosen | set(_keys(given[others]))
+    compared = pure.compare(table, baseline=against)
+    began = compared["startedAt"]
+    shown = [key in chosen for key in _keys(compared)]
+    return compared[
+        pd.Series(shown, dtype=bool) & (began.isna() | (began >= pd.Timestamp(since_us, unit="us", tz="UTC")))
+    ].reset_index(drop=True)
+
+
+def _keys(table: pd.DataFrame) -> list[Key]:
+    """Return stream and execution of each row; None where a row has no execution."""
+    columns = (
+        table[name].astype(object).where(table[name].notna(), None) for name in ("streamId", "executionId")
+    )
+    return [
+        (int(stream), None if execution is None else int(execution))
+        for stream, execution in zip(*columns, strict=True)
+    ]
 
 
 def _raise_first(
     session: Session,
-    keys: Sequence[Key],
+    plans: Sequence[_Wanted],
     responses: Sequence[list[Execution] | DomoError],
-    found: Sequence[Execution],
+    shown: Sequence[Execution],
 ) -> None:
     """Raise the first error, naming every stream that failed, with the runs of the others."""
     failed = [
-        (session.known(Execution(*key)), response)
-        for key, response in zip(keys, responses, strict=True)
+        (
+            session.known(
+                Execution(plan.stream_id, next(iter(plan.named)) if len(plan.named) == 1 else None)
+            ),
+            response,
+        )
+        for plan, response in zip(plans, responses, strict=True)
         if isinstance(response, DomoError)
     ]
     if failed:
-        runs = [*listing.newest_first(found), *(run for run, _ in failed)]
-        result(runs, [*([None] * len(found)), *(error for _, error in failed)])
+        runs = [*listing.newest_first(shown), *(run for run, _ in failed)]
+        result(runs, [*([None] * len(shown)), *(error for _, error in failed)])

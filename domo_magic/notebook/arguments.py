@@ -89,7 +89,7 @@ def _runs(made: argparse.ArgumentParser) -> None:
 
 
 def _compare(made: argparse.ArgumentParser) -> None:
-    for option in ("--limit", "--baseline"):
+    for option in ("--limit", "--since", "--baseline"):
         made.add_argument(option)
 
 

@@ -190,10 +190,12 @@ class DomoMagics(LineMagics):
             %domo_compare 25775                    # its newest 20 runs
             %domo_compare 25775/2                  # this run
             %domo_compare 25775/2 --baseline 25775/1
-            %domo_compare runs                     # a frame of runs; nothing is fetched
+            %domo_compare run                      # the runs in a frame
+            %domo_compare 25775 --since 12h        # its runs since then, however many
             %domo_compare                          # every stream with a run recorded here
 
         --limit N            runs of each stream, 20 by default
+        --since T            the runs that began after that: 90m, 12h, 7d or a date
         --baseline WHAT      median of the last 20 successful runs, the previous one, or a run
         --instance NAME      another instance than the one last connected
         """
@@ -206,6 +208,7 @@ class DomoMagics(LineMagics):
         rows = reading.compare(
             self._targets(asked, "runs", local_ns) if meant is None else meant,
             limit=asked.limit or 20,
+            since=asked.since,
             baseline=asked.baseline or "median",
             instance=asked.instance,
         )
