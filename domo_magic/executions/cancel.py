@@ -78,6 +78,7 @@ def abort(
     found = each(lambda run: _abort(session, run), runs, parallel=THREADS)
     seen = [run for run, error in found if error is None]
     session.history.saw(session.instance, seen)
+    session.history.cancelled(session.instance, [run for run in seen if not run.finished])
     for run in seen:
         if run.finished:
             ended(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
@@ -186,7 +186,13 @@ def _fetch(session: Session, wanted: _Wanted) -> list[Execution] | DomoError:
         found |= _with_errors(session, wanted.chosen(list(found.values())))
     except DomoError as error:
         return error
-    return [session.known(run) for run in found.values()]
+    here = session.history.cancelled_here(session.instance, wanted.stream_id)
+    return [session.known(_aborted(run) if run.execution_id in here else run) for run in found.values()]
+
+
+def _aborted(run: Execution) -> Execution:
+    """Return a run that was aborted from here, whether Domo names who did it or not."""
+    return replace(run, fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
 
 
 def _listed(session: Session, wanted: _Wanted, up_to: int | None) -> list[Execution]:

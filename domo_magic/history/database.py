@@ -56,6 +56,7 @@ _MIGRATIONS = (
         PRIMARY KEY (instance, stream_id)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE run ADD COLUMN cancelled_at INTEGER",  # epoch ms of our abort
 )
 
 

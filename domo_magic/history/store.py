@@ -174,6 +174,24 @@ class History:
 
         self._database.write(work)
 
+    def cancelled(self, instance: str, executions: Sequence[Execution]) -> None:
+        """Record that these runs were aborted from here."""
+        now = self._now_ms()
+        self._database.write(
+            lambda db: db.executemany(
+                "UPDATE run SET cancelled_at = ? WHERE instance = ? AND stream_id = ? AND execution_id = ?",
+                [(now, instance, run.stream_id, run.execution_id) for run in executions],
+            )
+        )
+
+    def cancelled_here(self, instance: str, stream_id: int) -> set[int]:
+        """Return the executions of a stream that were aborted from here."""
+        rows = self._database.read(
+            "SELECT execution_id FROM run WHERE instance = ? AND stream_id = ? AND cancelled_at IS NOT NULL",
+            (instance, stream_id),
+        )
+        return {row[0] for row in rows}
+
     def open_intents(self, instance: str, stream_id: int | None = None) -> list[Intent]:
         """Return the starts whose fate is not known, oldest first."""
         rows = self._database.read(

@@ -198,3 +198,29 @@ def test_a_run_without_history_has_no_baseline(still_session: Session, stream: i
     compared = domo_magic.compare([f"{stream}/5", f"{stream}/6"])
     assert verdicts(compared) == {6: "usual", 5: "no baseline"}
     assert np.isnan(compared["durationRatio"].astype("float64").iloc[1])
+
+
+def test_what_was_aborted_here_is_cancelled(
+    still_sandbox: Sandbox, still_session: Session, inline: None
+) -> None:
+    """Whether Domo names who aborted it or not; what its data safeguards aborted has failed."""
+    stream = still_sandbox.world.add_stream(500)
+    view = still_sandbox.world.executions
+    for _ in range(2):
+        still_sandbox.world.start(stream)
+    domo_magic.cancel(f"{stream}/2")
+    nobody = [
+        run | {"currentState": "ABORTED", "endedAt": NOW + 900, "cancelledBy": None}
+        for run in view(stream, 9)
+    ]
+
+    def decide(request: Request) -> Fault | None:
+        path = request.path.partition("?")[0]
+        if path.endswith("/executions"):
+            return faults.response(json.dumps(nobody).encode())
+        number = path.rpartition("/executions/")[2]
+        return faults.response(json.dumps(nobody[int(number) - 1]).encode()) if number.isdigit() else None
+
+    still_sandbox.decide = decide
+    assert verdicts(domo_magic.compare(stream)) == {2: "cancelled", 1: "failed"}
+    assert verdicts(domo_magic.compare(f"{stream}/2")) == {2: "cancelled"}

@@ -156,17 +156,34 @@ def test_a_file_of_an_older_version_is_brought_up(
     file: Path, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Migrations run once, each from where the file stands, and what was there stays."""
+    known = len(database._MIGRATIONS)
     old = History(file, clock)
     started(old)
     old.close()
-    assert rows(file, "PRAGMA user_version") == [(1,)]
+    assert rows(file, "PRAGMA user_version") == [(known,)]
     later = (*database._MIGRATIONS, "ALTER TABLE run ADD COLUMN mood TEXT", "UPDATE run SET mood = 'good'")
     monkeypatch.setattr(database, "_MIGRATIONS", later)
     new = History(file, clock)
     assert [run.execution_id for run in new.runs(HERE)] == [1]
     new.close()
-    assert rows(file, "PRAGMA user_version") == [(3,)]
+    assert rows(file, "PRAGMA user_version") == [(known + 2,)]
     assert rows(file, "SELECT mood FROM run") == [("good",)]
+
+
+def test_a_file_of_the_first_version_is_used(
+    file: Path, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that were recorded before aborts were are there, and can be aborted."""
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:1])
+        old = History(file, clock)
+        started(old)
+        old.close()
+    new = History(file, clock)
+    assert new.cancelled_here(HERE, 7) == set()
+    new.cancelled(HERE, new.runs(HERE))
+    assert new.cancelled_here(HERE, 7) == {1}
+    new.close()
 
 
 def test_a_migration_that_fails_changes_nothing(
