@@ -60,9 +60,12 @@ class Sandbox:
     """A Domo of its own, from ``start`` (or ``with``) to ``close``.
 
     Stream 25775 takes about 6 s and has a past of 200 executions; ``world`` has more streams, and takes more.
+    Among its connectors some have failed, some are slow, stuck, overdue, paused, or have never run.
 
     Parameters
     ----------
+    streams : int
+        How many connectors there are; beside them are DataSets that no connector fills.
     port : int
         Port on 127.0.0.1; 0 takes a free one.
     clock : callable
@@ -88,6 +91,7 @@ class Sandbox:
     def __init__(
         self,
         *,
+        streams: int = 40,
         port: int = 0,
         clock: Callable[[], float] = time.time,
         latency: float = 0.0,
@@ -100,7 +104,7 @@ class Sandbox:
         from domo_magic.sandbox.world import World
 
         self._port = port
-        self._desk = Desk(World(clock, seed), token or f"sandbox-{secrets.token_hex(16)}", latency)
+        self._desk = Desk(World(clock, seed, streams), token or f"sandbox-{secrets.token_hex(16)}", latency)
         self._server: Server | None = None
 
     def start(self) -> Self:

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from domo_magic.sandbox import shapes
-from domo_magic.sandbox.life import JSON, EndedError, UnknownError, encode
+from domo_magic.sandbox.simulation import JSON, encode
+from domo_magic.sandbox.world import EndedError, UnknownError
 
 if TYPE_CHECKING:
     from domo_magic.sandbox.faults import Request
     from domo_magic.sandbox.world import World
 
-_BULK_MOST = 50
-_PAGE_MOST = 500
+_STREAMS_MOST, _DATASETS_MOST, _PAGE_MOST = 50, 100, 500
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -58,11 +57,17 @@ class _Call:
             raise RefusedError(400, f"{name} is not a number")
         return min(int(text), most)
 
-    def json(self) -> JSON:
+    def page(self, default: int = 50) -> tuple[int, int]:
+        return self.number("limit", default, _PAGE_MOST), self.number("offset", 0, 10**12)
+
+    def json(self) -> object:
         try:
-            value = json.loads(self.body)
+            return json.loads(self.body)
         except (ValueError, RecursionError):
             raise RefusedError(400, "The body is not JSON") from None
+
+    def fields(self) -> JSON:
+        value = self.json()
         if not isinstance(value, dict):
             raise RefusedError(400, "The body is not a JSON object")
         return value
@@ -96,7 +101,8 @@ def page(world: World, path: str) -> Response:
 
 def refusal(world: World, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Respond with an error in the documented shape."""
-    shape = shapes.error(status, http.HTTPStatus(status).phrase, message, world.toe())
+    reason = http.HTTPStatus(status).phrase
+    shape = {"status": status, "statusReason": reason, "message": message, "toe": world.toe()}
     return Response(status, encode(shape), headers or {})
 
 
@@ -122,47 +128,63 @@ def _ok(value: object) -> Response:
 
 def _start(call: _Call) -> Response:
     # Other clients send no body, {} or {"action": "MANUAL"}; Domo starts a run on each.
-    body = call.json() if call.body.strip() else {}
+    body = call.fields() if call.body.strip() else {}
     if any(body.get(name, "MANUAL") != "MANUAL" for name in ("runType", "action")):
         raise RefusedError(400, "runType must be MANUAL")
     return Response(201, encode(call.world.start(call.id())))
 
 
 def _executions(call: _Call) -> Response:
-    limit, offset = call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12)
-    return Response(200, call.world.executions_json(call.id(), limit, offset))
+    return Response(200, call.world.executions_json(call.id(), *call.page()))
 
 
 def _execution(call: _Call) -> Response:
+    if call.body.strip():
+        call.fields()  # one client sends a PUT; what it changes is not known
     return _ok(call.world.execution(call.id(0), call.id(1)))
 
 
+def _data(call: _Call) -> Response:
+    call.world.execution(call.id(0), call.id(1))
+    return _ok([])  # nobody has described the rows
+
+
 def _abort(call: _Call) -> Response:
-    if call.body:
-        call.json()
+    if call.body.strip():
+        call.fields()
     return _ok(call.world.abort(call.id(0), call.id(1)))
 
 
 def _history(call: _Call) -> Response:
-    return _ok(call.world.history(call.id(), call.number("limit", 100, _PAGE_MOST)))
+    return _ok(call.world.newest(call.id(), call.page(100)[0]))
+
+
+def _aggregate(call: _Call) -> Response:
+    return _ok(call.world.history(call.id(), call.page(100)[0]))
 
 
 def _state(call: _Call) -> Response:
-    fields = ("streamId", "executionId", "currentState")
-    newest = call.world.executions(call.id(), 1, max(0, call.world.count(call.id()) - 1))
-    return _ok([{name: execution[name] for name in fields} for execution in newest])
+    return _ok(call.world.state(call.id()))
 
 
 def _stream(call: _Call) -> Response:
     return _ok(call.world.stream(call.id(), full=call.query.get("fields") == "all"))
 
 
+def _update(call: _Call) -> Response:
+    return _ok(call.world.update(call.id(), call.fields()))
+
+
+def _streams(call: _Call) -> Response:
+    return _ok(call.world.streams(*call.page()))
+
+
 def _bulk(call: _Call) -> Response:
     ids = call.query.get("streamId", "").split(",")
     if not all(map(_NUMBER.fullmatch, ids)):
         raise RefusedError(400, "streamId must be ids with commas between them")
-    if len(ids) > _BULK_MOST:
-        raise RefusedError(400, f"At most {_BULK_MOST} streams at a time")
+    if len(ids) > _STREAMS_MOST:
+        raise RefusedError(400, f"At most {_STREAMS_MOST} streams at a time")
     return _ok(call.world.bulk([int(text) for text in ids]))
 
 
@@ -178,12 +200,23 @@ def _dataset(call: _Call) -> Response:
 
 
 def _datasets(call: _Call) -> Response:
-    return _page(call.world, "*", call.number("limit", 50, _PAGE_MOST), call.number("offset", 0, 10**12))
+    limit, offset = call.page()
+    found, total = call.world.datasets("*", limit, offset)
+    return _page(found, total, limit, offset)
+
+
+def _datasets_bulk(call: _Call) -> Response:
+    ids = call.json()
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        raise RefusedError(400, "The body must be a list of DataSet ids")
+    if len(ids) > _DATASETS_MOST:
+        raise RefusedError(400, f"At most {_DATASETS_MOST} DataSets at a time")
+    return _ok({"dataSources": call.world.datasets_of(ids)})
 
 
 def _find(call: _Call) -> Response:
     """Search by name; without a filter for it all is found (Domo floods too)."""
-    body = call.json()
+    body = call.fields()
     count, offset, filters = body.get("count", 50), body.get("offset", 0), body.get("filters", [])
     if not (isinstance(count, int) and isinstance(offset, int) and isinstance(filters, list)):
         raise RefusedError(400, "count and offset must be numbers, filters a list")
@@ -193,11 +226,13 @@ def _find(call: _Call) -> Response:
         if isinstance(entry, dict)
         and (entry.get("field"), entry.get("filterType")) == ("name_sort", "wildcard")
     ]
-    return _page(call.world, patterns[0] if patterns else "*", min(max(0, count), _PAGE_MOST), max(0, offset))
+    limit, offset = min(max(0, count), _PAGE_MOST), max(0, offset)
+    found, total = call.world.datasets(patterns[0] if patterns else "*", limit, offset)
+    items = [{name: each[name] for name in each if name != "streamId" or each[name]} for each in found]
+    return _page(items, total, limit, offset)
 
 
-def _page(world: World, pattern: str, limit: int, offset: int) -> Response:
-    found, total = world.datasets(pattern, limit, offset)
+def _page(found: list[JSON], total: int, limit: int, offset: int) -> Response:
     about = {"totalCount": total, "limit": limit, "offset": offset}
     return _ok({"dataSources": found, "_metaData": about})
 
@@ -213,12 +248,18 @@ _ROUTES: tuple[_Route, ...] = (
     _route("POST", "v1/streams/{id}/executions", _start),
     _route("GET", "v1/streams/{id}/executions", _executions),
     _route("GET", "v1/streams/{id}/executions/{id}", _execution),
+    _route("PUT", "v1/streams/{id}/executions/{id}", _execution),
+    _route("GET", "v1/streams/{id}/executions/{id}/data", _data),
     _route("PUT", "v1/streams/{id}/executions/{id}/abort", _abort),
-    _route("GET", "v1/streams/{id}/history/aggregate", _history),
+    _route("GET", "v1/streams/{id}/history", _history),
+    _route("GET", "v1/streams/{id}/history/aggregate", _aggregate),
     _route("GET", "v1/streams/state/{id}", _state),
     _route("GET", "v1/streams/bulk", _bulk),
     _route("GET", "v1/streams/search", _search),
     _route("GET", "v1/streams/{id}", _stream),
+    _route("PUT", "v1/streams/{id}", _update),
+    _route("GET", "v1/streams", _streams),
+    _route("POST", "v3/datasources/bulk", _datasets_bulk),
     _route("GET", "v3/datasources/{uuid}", _dataset),
     _route("GET", "v3/datasources", _datasets),
     _route("POST", "ui/v3/datasources/search", _find),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -142,7 +143,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
         token = headers.pop(TOKEN_HEADER, "")
-        request = Request(self.command, self.path, headers, body, time.monotonic())
+        # A client behind a proxy names the whole address, not only the path (RFC 9112).
+        path = re.sub(r"^https?://[^/?]*", "", self.path) or "/"
+        request = Request(self.command, path, headers, body, time.monotonic())
         desk = self.server.desk
         desk.requests.append(request)
         fault = desk.orders.take(request)

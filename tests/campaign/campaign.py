@@ -40,8 +40,7 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox, faults
-from domo_magic.sandbox.habits import Habit
-from domo_magic.sandbox.streams import OWNER
+from domo_magic.sandbox.simulation import OWNER, Habit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

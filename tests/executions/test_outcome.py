@@ -24,7 +24,7 @@ from domo_magic.executions import outcome
 from domo_magic.executions.outcome import interruptible
 from domo_magic.model.execution import Execution
 from domo_magic.sandbox import faults
-from domo_magic.sandbox.habits import Habit
+from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:
     from support import JumpClock

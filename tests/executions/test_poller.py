@@ -11,7 +11,7 @@ from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
 from domo_magic.executions.follower import Follower
 from domo_magic.model.execution import Execution
 from domo_magic.sandbox import faults
-from domo_magic.sandbox.habits import Habit
+from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:
     from support import JumpClock

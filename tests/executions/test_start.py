@@ -27,7 +27,7 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox, faults
-from domo_magic.sandbox.streams import COLLEAGUE
+from domo_magic.sandbox.simulation import COLLEAGUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

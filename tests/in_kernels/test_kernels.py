@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from domo_magic.sandbox import Sandbox, faults
-from domo_magic.sandbox.habits import Habit
+from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

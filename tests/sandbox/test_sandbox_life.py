@@ -10,24 +10,16 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from domo_magic.sandbox import ManualClock, catalogue, streams
-from domo_magic.sandbox.habits import Habit, draw
-from domo_magic.sandbox.life import (
-    EndedError,
-    Plan,
-    Start,
-    UnknownError,
-    abort,
-    created,
-    encode,
-    ended,
-    state_at,
-    view,
-)
-from domo_magic.sandbox.world import World
+from domo_magic.sandbox import ManualClock, catalog
+from domo_magic.sandbox.simulation import OWNER, Habit, Plan, Start, abort, created, draw, encode, view
+from domo_magic.sandbox.world import EndedError, UnknownError, World
+
+if TYPE_CHECKING:
+    from domo_magic.sandbox.catalog import Stream
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 NOW = 1_734_458_216.0
@@ -106,7 +98,19 @@ def test_a_failed_run_says_why(state: str, rows: bool) -> None:  # noqa: FBT001
     active, over = view(plan, plan.ends_at - 0.1), view(plan, NOW + 6)
     assert (active["currentState"], active["errors"]) == ("ACTIVE", [])
     assert over["currentState"] == state
-    assert over["errors"] == [{"category": "CONNECTOR", "message": "no such table"}]
+    assert over["errors"] == [
+        {
+            "id": 100_002,
+            "streamId": 25775,
+            "executionId": 2,
+            "code": 1000,
+            "category": "CONNECTOR",
+            "message": "no such table",
+            "parameters": {},
+            "invalidatesExecution": True,
+            "keepUpload": False,
+        }
+    ]
     assert 0 <= int(str(over["rowsInserted"])) < 1000
     assert (int(str(over["rowsInserted"])) > 0) is rows
     assert over["indexRequestKey"] is None
@@ -121,7 +125,7 @@ def test_a_stuck_run_never_ends() -> None:
 def test_an_instant_run_succeeds() -> None:
     """A run that takes no time has ended when it starts, also behind a queue."""
     plan = plan_of(Habit(seconds=0.0, queued=2.0))
-    assert [state_at(plan, NOW + second) for second in (0, 1, 2)] == ["QUEUED", "QUEUED", "SUCCESS"]
+    assert [plan.state(NOW + second) for second in (0, 1, 2)] == ["QUEUED", "QUEUED", "SUCCESS"]
     assert [view(plan, NOW + second)["rowsInserted"] for second in (0, 1, 2)] == [0, 0, 1000]
 
 
@@ -131,13 +135,13 @@ def test_abort_ends_a_run_where_it_is() -> None:
     over = view(abort(plan, NOW + 5, "27"), NOW + 60)
     assert (over["currentState"], over["cancelledBy"], over["endedAt"]) == ("ABORTED", "27", NOW + 5)
     assert over["rowsInserted"] == 500
-    assert state_at(plan, NOW + 60) == "SUCCESS"
+    assert plan.state(NOW + 60) == "SUCCESS"
 
 
 def test_abort_takes_as_long_as_the_habit_says() -> None:
     """With a lag the run stays active until Domo has stopped it."""
-    plan = abort(plan_of(Habit(seconds=10.0)), NOW + 5, "27", 2.0)
-    assert [state_at(plan, NOW + second) for second in (5, 6.9, 7)] == ["ACTIVE", "ACTIVE", "ABORTED"]
+    plan = abort(plan_of(Habit(seconds=10.0, abort_lag=2.0)), NOW + 5, "27")
+    assert [plan.state(NOW + second) for second in (5, 6.9, 7)] == ["ACTIVE", "ACTIVE", "ABORTED"]
 
 
 def test_abort_of_a_queued_run_leaves_it_without_a_beginning() -> None:
@@ -155,23 +159,23 @@ def test_abort_of_an_ended_run_changes_nothing() -> None:
 def test_the_same_seed_gives_the_same_past() -> None:
     """Two worlds of one seed and start agree in every execution; another seed differs."""
     first, again, other = (World(lambda: NOW, seed) for seed in (1, 1, 2))
-    for stream in catalogue.stock():
+    for stream in catalog.streams(6):
         past = first.executions(stream.id, 500)
         assert past == again.executions(stream.id, 500)
         assert past != other.executions(stream.id, 500)
         assert first.start(stream.id) == again.start(stream.id)
 
 
-@pytest.mark.parametrize("stream", catalogue.stock(), ids=lambda stream: stream.name)
-def test_a_past_is_believable(stream: streams.Stream) -> None:
+@pytest.mark.parametrize("stream", catalog.streams(6), ids=lambda stream: stream.name)
+def test_a_past_is_believable(stream: Stream) -> None:
     """A past has 200 runs in order, all but the stuck ones ended, most on schedule, some by hand."""
-    past = streams.past(stream, 25775, NOW)
+    past = catalog.past(stream, 25775, NOW)
     starts = [plan.start.at for plan in past]
     gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     manual = [plan for plan in past if plan.start.run_type == "MANUAL"]
     assert [plan.start.execution_id for plan in past] == list(range(1, 201))
-    assert all(0.6 * stream.every < gap < 1.4 * stream.every for gap in gaps)
-    assert all(ended(plan, NOW) or math.isinf(plan.ends_at) for plan in past)
+    assert all(0.29 * stream.every < gap < 1.01 * stream.every for gap in gaps)
+    assert all(plan.ended(NOW) or math.isinf(plan.ends_at) for plan in past)
     assert 5 <= len(manual) <= 40
     assert all((plan.start.started_by is None) is (plan.start.run_type == "AUTOMATED") for plan in past)
     assert all((plan.cancelled_by is not None) is (plan.final_state == "ABORTED") for plan in past)
@@ -180,14 +184,14 @@ def test_a_past_is_believable(stream: streams.Stream) -> None:
 
 def test_the_pasts_tell_their_stories() -> None:
     """One stream is lately slow, one fails now and then, one brought few rows, one has old stuck runs."""
-    past = {stream.id: streams.past(stream, 25775, NOW) for stream in catalogue.stock()}
+    past = {stream.id: catalog.past(stream, 25775, NOW) for stream in catalog.streams(6)}
     seconds = {key: [plan.ends_at - plan.begins_at for plan in plans] for key, plans in past.items()}
     states = {key: Counter(plan.final_state for plan in plans) for key, plans in past.items()}
     stuck = [plan for plan in past[25779] if plan.final_state == "ACTIVE"]
     assert all(
         4.5 < second < 8
         for plan, second in zip(past[25775], seconds[25775], strict=True)
-        if not plan.failure and not plan.cancelled_by
+        if not plan.message and not plan.cancelled_by
     )
     assert min(seconds[25776][-5:]) > 1.5 * max(seconds[25776][:-5])
     assert 20 <= states[25777]["ERROR"] <= 80
@@ -200,8 +204,8 @@ def test_the_pasts_tell_their_stories() -> None:
 
 def test_names_and_ids_are_unique() -> None:
     """No two streams or DataSets share an id or a name."""
-    named = [(stream.dataset_id, stream.name) for stream in catalogue.stock()]
-    named += [(dataset.dataset_id, dataset.name) for dataset in catalogue.stock_datasets()]
+    named = [(stream.dataset_id, stream.name) for stream in catalog.streams(6)]
+    named += [(dataset.dataset_id, dataset.name) for dataset in catalog.datasets()]
     assert all(len(set(column)) == len(named) for column in zip(*named, strict=True))
 
 
@@ -231,7 +235,7 @@ def test_what_is_kept_as_json_is_what_the_world_says() -> None:
             world.abort(number, 1)
         clock.advance(step)
     assert [row["currentState"] for row in world.executions(number)] == ["ABORTED", "SUCCESS"]
-    assert [row["startedBy"] for row in world.executions(number)] == [streams.OWNER, None]
+    assert [row["startedBy"] for row in world.executions(number)] == [OWNER, None]
 
 
 def test_added_streams_have_what_was_asked() -> None:
@@ -242,7 +246,7 @@ def test_added_streams_have_what_was_asked() -> None:
     named = world.add_stream(stream_id=7, name="Orders EU", dataset_id="x", habit=Habit(seconds=9.0), past=30)
     world.start(plain)
     clock.advance(3)
-    assert plain == 25781
+    assert plain == 25815
     assert world.execution(plain, 1)["currentState"] == "SUCCESS"
     assert world.count(named) == 30
     assert world.dataset("x")["streamId"] == 7
