@@ -202,9 +202,86 @@ def test_the_pasts_tell_their_stories() -> None:
     assert all(plan.begins_at > plan.start.at for plan in past[25780])
 
 
+def newest(stream: Stream) -> dict[str, object]:
+    """Return the newest execution of a stream's past."""
+    return view(catalog.past(stream, 25775, NOW)[-1], NOW)
+
+
+def test_a_company_has_forty_connectors_and_their_troubles() -> None:
+    """Two failed for the same cause, others brought nothing, run, recovered, were aborted or never ran."""
+    streams = {stream.name: stream for stream in catalog.streams(40)}
+    ran = {name: newest(stream) for name, stream in streams.items() if stream.past}
+    errors = [str(run["errors"][0]["message"]) for run in ran.values() if run["currentState"] == "ERROR"]
+    before = view(catalog.past(streams["Shipment Tracking"], 25775, NOW)[-2], NOW)
+    assert set(streams) - set(ran) == {"Supplier Scorecards"}
+    assert sorted(Counter(errors).values()) == [1, 2]
+    assert Counter(str(run["currentState"]) for run in ran.values()) == {
+        "SUCCESS": 34,
+        "ERROR": 3,
+        "ABORTED": 1,
+        "ACTIVE": 1,
+    }
+    assert ran["Payroll Hours"]["cancelledBy"]
+    assert ran["Product Returns"]["rowsInserted"] == 0
+    assert (before["currentState"], ran["Shipment Tracking"]["currentState"]) == ("ERROR", "SUCCESS")
+
+
+def test_only_one_connector_is_overdue() -> None:
+    """Every schedule that is active has run when it was due last, but one; none falls on the moment."""
+    due = {
+        stream.name: NOW - float(str(newest(stream)["createdAt"])) > stream.every
+        for stream in catalog.streams(40)
+        if stream.schedule == "ACTIVE"
+    }
+    assert [name for name, late in due.items() if late] == ["Ad Impressions"]
+    assert len({stream.slot(NOW) % 3600 for stream in catalog.streams(40)}) > 20
+
+
+def test_some_connectors_rest_two_days_a_week() -> None:
+    """A weekly rhythm brings few rows on two neighbouring days, never on the newest."""
+    stream = next(stream for stream in catalog.streams(40) if stream.name == "Call Center Calls")
+    past = [plan for plan in catalog.past(stream, 25775, NOW) if plan.start.run_type == "AUTOMATED"]
+    quiet = [plan.rows < 0.6 * stream.habit.rows for plan in past]
+    assert quiet[-14:] == [False, False, True, True, False, False, False] * 2
+
+
+@pytest.mark.parametrize(
+    "every, cron",
+    [
+        (1800, "0 13/30 * * * ?"),
+        (3600, "0 30 0/1 * * ?"),
+        (21_600, "0 19 3/6 * * ?"),
+        (86_400, "0 29 7 * * ?"),
+        (604_800, "0 42 16 ? * SAT"),
+        (7_200_000, None),
+    ],
+)
+def test_a_schedule_is_written_as_quartz(every: int, cron: str | None) -> None:
+    """The expression names the moments at which the past began, UTC."""
+    assert catalog.streams(1)[0].cron(NOW) == "0 29 0/1 * * ?"
+    stream = replace(catalog.streams(3)[2], every=every)
+    assert stream.cron(NOW) == cron
+    first = datetime.fromtimestamp(stream.slot(NOW), UTC)
+    assert cron is None or int(cron.split()[1].split("/")[0]) == first.minute % min(60, every // 60)
+
+
+@pytest.mark.parametrize("count", [1, 6, 1000])
+def test_there_are_as_many_connectors_as_wanted(count: int) -> None:
+    """25775 is the first; beyond the company's own, its usual ones come again under other names."""
+    world, names = World(lambda: NOW, 1, count), {stream.name for stream in catalog.streams(count)}
+    assert world.stream(25775)["id"] == 25775
+    assert world.datasets(limit=0)[1] == len(names) + 4 == count + 4
+
+
+def test_a_past_is_drawn_when_it_is_first_used() -> None:
+    """To start a sandbox draws nothing, so that it costs nothing."""
+    world = World(lambda: NOW, seed=1)
+    assert not any("records" in room.__dict__ for room in world._rooms.values())
+
+
 def test_names_and_ids_are_unique() -> None:
     """No two streams or DataSets share an id or a name."""
-    named = [(stream.dataset_id, stream.name) for stream in catalog.streams(6)]
+    named = [(stream.dataset_id, stream.name) for stream in catalog.streams(40)]
     named += [(dataset.dataset_id, dataset.name) for dataset in catalog.datasets()]
     assert all(len(set(column)) == len(named) for column in zip(*named, strict=True))
 
