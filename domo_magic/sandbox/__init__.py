@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from domo_magic.sandbox.faults import Fault, Request
     from domo_magic.sandbox.server import Server
-    from domo_magic.sandbox.world import World
 
 __all__ = ["ManualClock", "Sandbox"]
 
@@ -77,6 +76,21 @@ class Sandbox:
     token : str, optional
         The token it accepts; random by default.
 
+    Attributes
+    ----------
+    world : World
+        What there is: streams, DataSets and executions.
+    token : str
+        The token it accepts.
+    latency : float
+        Seconds added to every response.
+    requests : list of Request
+        What arrived, in that order; without the token.
+    orders : Orders
+        The faults ordered and not yet met.
+    decide : callable or None
+        What draws a fault for each request for which none was ordered; None draws none.
+
     Examples
     --------
     >>> import urllib.request
@@ -100,11 +114,16 @@ class Sandbox:
     ) -> None:
         import secrets
 
-        from domo_magic.sandbox.server import Desk
+        from domo_magic.sandbox.faults import Orders
         from domo_magic.sandbox.world import World
 
+        self.world = World(clock, seed, streams)
+        self.token = token or f"sandbox-{secrets.token_hex(16)}"
+        self.latency = latency
+        self.requests: list[Request] = []
+        self.orders = Orders()
+        self.decide: Callable[[Request], Fault | None] | None = None
         self._port = port
-        self._desk = Desk(World(clock, seed, streams), token or f"sandbox-{secrets.token_hex(16)}", latency)
         self._server: Server | None = None
 
     def start(self) -> Self:
@@ -112,7 +131,7 @@ class Sandbox:
         if self._server is None:
             from domo_magic.sandbox.server import Server
 
-            self._server = Server(self._desk, self._port)
+            self._server = Server(self, self._port)
             self._server.open()
             atexit.register(self.close)
         return self
@@ -141,39 +160,6 @@ class Sandbox:
             raise RuntimeError("the sandbox does not serve: use start(), or with")
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    @property
-    def token(self) -> str:
-        """The token it accepts."""
-        return self._desk.token
-
-    @property
-    def world(self) -> World:
-        """What there is: streams, DataSets and executions."""
-        return self._desk.world
-
-    @property
-    def requests(self) -> list[Request]:
-        """What arrived, in that order; without the token."""
-        return self._desk.requests
-
-    @property
-    def latency(self) -> float:
-        """Seconds added to every response."""
-        return self._desk.latency
-
-    @latency.setter
-    def latency(self, seconds: float) -> None:
-        self._desk.latency = seconds
-
-    @property
-    def decide(self) -> Callable[[Request], Fault | None] | None:
-        """What draws a fault for each request for which none was ordered; None draws none."""
-        return self._desk.decide
-
-    @decide.setter
-    def decide(self, draw: Callable[[Request], Fault | None] | None) -> None:
-        self._desk.decide = draw
-
     def order(
         self, fault: Fault, *, method: str | None = "POST", path: str | None = None, times: int = 1
     ) -> None:
@@ -190,4 +176,4 @@ class Sandbox:
         times : int
             For so many of them.
         """
-        self._desk.orders.add(fault, method, path, times)
+        self.orders.add(fault, method, path, times)

@@ -45,7 +45,7 @@ class Stream:
     Attributes
     ----------
     id : int
-        The stream's id.
+        The stream's id; 0 where a DataSet has no stream.
     name, dataset_id : str
         Its DataSet's name and UUID.
     provider : tuple of (int, str, str)
@@ -118,16 +118,6 @@ class Stream:
         return f"0 {due.tm_min} {due.tm_hour} {days}"
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """A DataSet that no stream fills."""
-
-    dataset_id: str
-    name: str
-    rows: int
-    columns: int
-
-
 def plan(stream: Stream, start: Start, seed: int, habit: Habit | None = None) -> Plan:
     """Draw one execution of a stream; the same seed and start give the same plan."""
     rng = generator(seed, stream.id, start.execution_id)
@@ -166,7 +156,7 @@ def streams(count: int) -> list[Stream]:
 
 
 def other_streams() -> list[Stream]:
-    """Return the streams of every sandbox that are no connectors, and one whose DataSet is gone."""
+    """Return what every sandbox has beside: uploads, a stream without its DataSet, and the reverse."""
     habit = Habit(seconds=3.0, spread=0.3, rows=620, rows_spread=0.1)
     kinds = ("UPLOAD", "WEBFORM", "API")
     names = ("Annual Budget", "Territory Mapping", "Loyalty Events")
@@ -184,23 +174,25 @@ def other_streams() -> list[Stream]:
         )
         for place, (kind, name) in enumerate(zip(kinds, names, strict=True))
     ]
-    return [*others, Stream(id=25_704, name="Old Price List", past=12, missed=400, deleted=True)]
-
-
-def datasets() -> list[DataSet]:
-    """Return the DataSets of every sandbox that no stream fills."""
-    return [DataSet("b7a1d7c2-5e0f-4a52-9a7f-0c1c9b6f3e61", "Sales Targets", 480, 6)]
+    targets = replace(
+        others[1],
+        id=0,
+        name="Sales Targets",
+        dataset_id="b7a1d7c2-5e0f-4a52-9a7f-0c1c9b6f3e61",
+        habit=Habit(rows=480),
+        columns=6,
+    )
+    return [*others, Stream(id=25_704, name="Old Price List", past=12, missed=400, deleted=True), targets]
 
 
 def _connectors() -> Iterator[Stream]:
     """Give connectors without an end, with 25775 the first."""
-    yield from (_orders(), _sessions(), _opportunities(), _inventory(), _spend(), _tickets())
-    numbers = itertools.count(25_781)
+    numbers = itertools.count(25_775)
     rows = [_row(number, *row) for number, row in zip(numbers, _ROWS, strict=False)]
     yield from (_STORIES[stream.name](stream) if stream.name in _STORIES else stream for stream in rows)
     for copy in itertools.count(2):
-        for stream in rows:
-            number = stream.id + (copy - 1) * len(rows)
+        for stream in rows[6:]:
+            number = stream.id + (copy - 1) * len(rows[6:])
             yield replace(stream, id=number, name=f"{stream.name} {copy}", dataset_id="")
 
 
@@ -269,7 +261,51 @@ def _quiet(stream: Stream) -> Stream:
     return replace(stream, quiet=replace(habit, rows=habit.rows * 2 // 5, seconds=habit.seconds * 0.6))
 
 
+def _orders(stream: Stream) -> Stream:
+    habit = replace(stream.habit, spread=0.07, rows_spread=0.02, bytes_per_row=146.6)
+    lost = _ending(habit, "ERROR", "Communications link failure: the server closed the connection.", 1017)
+    spells = (Spell(41, 41, lost), Spell(137, 137, _ending(habit, "ABORTED")))
+    return replace(
+        stream, dataset_id="5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90", habit=habit, spells=spells, past=200
+    )
+
+
+def _sessions(stream: Stream) -> Stream:
+    habit = replace(stream.habit, rows_spread=0.08, abort_lag=1.5)
+    return replace(stream, habit=habit, spells=(Spell(196, None, replace(habit, seconds=28.0)),), past=200)
+
+
+def _opportunities(stream: Stream) -> Stream:
+    habit = replace(
+        _ending(stream.habit, "ERROR", "REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.", 1203),
+        spread=0.15,
+        parameters={"limit": "TotalRequests"},
+        notice="",
+    )
+    usual = replace(habit, endings=(("SUCCESS", 0.75), ("ERROR", 0.25)))
+    expired = "invalid_grant: expired access/refresh token. Reconnect the account."
+    spells = (Spell(88, 90, _ending(habit, "INVALID", expired, 1100)), Spell(200, 200, habit))
+    return replace(stream, habit=usual, spells=spells, past=200)
+
+
+def _inventory(stream: Stream) -> Stream:
+    habit = replace(stream.habit, rows=12_700)
+    return replace(stream, spells=(Spell(200, 200, habit),), past=200)
+
+
+def _spend(stream: Stream) -> Stream:
+    stuck, aborted = (_ending(stream.habit, state) for state in ("ACTIVE", "ABORTED"))
+    spells = (Spell(64, 64, aborted), Spell(171, 171, stuck), Spell(186, 186, stuck))
+    return replace(stream, spells=spells, past=200)
+
+
 _STORIES: dict[str, Callable[[Stream], Stream]] = {
+    "Sales Orders": _orders,
+    "Web Sessions": _sessions,
+    "Salesforce Opportunities": _opportunities,
+    "Inventory Levels": _inventory,
+    "Marketing Spend": _spend,
+    "Support Tickets": lambda stream: replace(stream, habit=replace(stream.habit, queued=4.0), past=200),
     "Ledger Entries": _refused,
     "Vendor Invoices": _refused,
     "Product Returns": lambda stream: _lately(stream, replace(stream.habit, rows=0)),
@@ -286,6 +322,12 @@ _STORIES: dict[str, Callable[[Stream], Stream]] = {
 
 # Name, connector, seconds, rows, seconds from start to start, columns, and how rows are written.
 _ROWS: tuple[tuple[str, str, float, int, int, int] | tuple[str, str, float, int, int, int, str], ...] = (
+    ("Sales Orders", "MySQL", 6, 283_000, HOUR, 22),
+    ("Web Sessions", "Google Analytics", 9, 64_000, 2 * HOUR, 14),
+    ("Salesforce Opportunities", "Salesforce", 8, 41_500, 3 * HOUR, 57),
+    ("Inventory Levels", "PostgreSQL", 7, 118_400, DAY, 9),
+    ("Marketing Spend", "Facebook Ads", 8, 9_200, 6 * HOUR, 31),
+    ("Support Tickets", "Zendesk", 7, 22_300, 4 * HOUR, 26),
     ("Ledger Entries", "MySQL", 7, 84_000, DAY, 19),
     ("Vendor Invoices", "MySQL", 9, 12_600, DAY, 33),
     ("Product Returns", "Shopify", 5, 2_150, DAY, 17),
@@ -321,99 +363,3 @@ _ROWS: tuple[tuple[str, str, float, int, int, int] | tuple[str, str, float, int,
     ("Demand Forecast", "Google Sheets", 3, 860, DAY, 12),
     ("Board Figures", "Excel Online", 4, 240, WEEK, 15),
 )
-
-
-def _orders() -> Stream:
-    habit = Habit(seconds=6.0, spread=0.07, rows=283_000, rows_spread=0.02)
-    failed = _ending(habit, "ERROR", "Communications link failure: the server closed the connection.", 1017)
-    return Stream(
-        id=25775,
-        name="Sales Orders",
-        dataset_id="5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90",
-        habit=habit,
-        spells=(Spell(41, 41, failed), Spell(137, 137, _ending(habit, "ABORTED"))),
-    )
-
-
-def _sessions() -> Stream:
-    habit = Habit(seconds=9.0, spread=0.1, rows=64_000, rows_spread=0.08, bytes_per_row=88.0, abort_lag=1.5)
-    return Stream(
-        id=25776,
-        name="Web Sessions",
-        dataset_id="0a6b8f54-37c9-4e1d-8b52-6f90d3c7e218",
-        provider=(301, "google-analytics", "Google Analytics"),
-        habit=habit,
-        spells=(Spell(196, None, replace(habit, seconds=28.0)),),
-        every=2 * HOUR,
-        columns=14,
-    )
-
-
-def _opportunities() -> Stream:
-    habit = Habit(
-        seconds=8.0,
-        spread=0.15,
-        rows=41_500,
-        rows_spread=0.03,
-        bytes_per_row=412.0,
-        endings=(("SUCCESS", 0.75), ("ERROR", 0.25)),
-        failure="REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.",
-        code=1203,
-        parameters={"limit": "TotalRequests"},
-    )
-    invalid = "invalid_grant: expired access/refresh token. Reconnect the account."
-    return Stream(
-        id=25777,
-        name="Salesforce Opportunities",
-        dataset_id="c1d9e7b3-2f64-49a8-b05d-84e6a1f3c972",
-        provider=(7, "salesforce", "Salesforce"),
-        habit=habit,
-        spells=(
-            Spell(88, 90, _ending(habit, "INVALID", invalid, 1100)),
-            Spell(200, 200, replace(habit, endings=(("ERROR", 1.0),))),
-        ),
-        every=3 * HOUR,
-        columns=57,
-    )
-
-
-def _inventory() -> Stream:
-    habit = Habit(seconds=7.0, spread=0.09, rows=118_400, rows_spread=0.015, bytes_per_row=73.5)
-    return Stream(
-        id=25778,
-        name="Inventory Levels",
-        dataset_id="e84f0d16-9b2a-4c73-a6e5-d7b31c58f04a",
-        provider=(2841, "postgresql", "PostgreSQL"),
-        habit=habit,
-        spells=(Spell(200, 200, replace(habit, rows=12_700)),),
-        every=DAY,
-        columns=9,
-    )
-
-
-def _spend() -> Stream:
-    habit = Habit(seconds=8.0, spread=0.12, rows=9_200, rows_spread=0.05, bytes_per_row=131.0)
-    stuck = _ending(habit, "ACTIVE")
-    return Stream(
-        id=25779,
-        name="Marketing Spend",
-        dataset_id="39b5c8e2-6a17-4d0f-92cb-f5e87d40a163",
-        provider=(412, "facebook-ads", "Facebook Ads"),
-        habit=habit,
-        spells=(Spell(64, 64, _ending(habit, "ABORTED")), Spell(171, 171, stuck), Spell(186, 186, stuck)),
-        every=6 * HOUR,
-        columns=31,
-    )
-
-
-def _tickets() -> Stream:
-    habit = Habit(seconds=7.0, spread=0.1, rows=22_300, rows_spread=0.04, bytes_per_row=268.0, queued=4.0)
-    return Stream(
-        id=25780,
-        name="Support Tickets",
-        dataset_id="72e0a4f9-d583-4b16-8c2e-3a9d61b7f5c4",
-        provider=(118, "zendesk", "Zendesk"),
-        habit=habit,
-        every=4 * HOUR,
-        columns=26,
-    )

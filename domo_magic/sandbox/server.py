@@ -9,51 +9,23 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
 from domo_magic.sandbox import routes
-from domo_magic.sandbox.faults import Fault, Orders, Request
+from domo_magic.sandbox.faults import Fault, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from domo_magic.sandbox.world import World
+    from domo_magic.sandbox import Sandbox
 
 TOKEN_HEADER = "x-domo-developer-token"  # noqa: S105 - the name of a header
 _RESET = struct.pack("ii", 1, 0)
 _LENGTH_DIGITS = 6
-
-
-@dataclass(slots=True)
-class Desk:
-    """What the server needs to response, shared with the sandbox that owns it.
-
-    Attributes
-    ----------
-    world : World
-        What there is.
-    token : str
-        What a request must carry.
-    latency : float
-        Seconds that every response takes.
-    requests : list of Request
-        What arrived, in that order.
-    orders : Orders
-        Faults ordered.
-    decide : callable or None
-        Draws a fault for a request for which none was ordered.
-    """
-
-    world: World
-    token: str
-    latency: float = 0.0
-    requests: list[Request] = field(default_factory=list)
-    orders: Orders = field(default_factory=Orders)
-    decide: Callable[[Request], Fault | None] | None = None
 
 
 class Server(ThreadingHTTPServer):
@@ -63,9 +35,9 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, desk: Desk, port: int) -> None:
+    def __init__(self, sandbox: Sandbox, port: int) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.desk = desk
+        self.sandbox = sandbox
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
@@ -135,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
-        """Say nothing; :attr:`Desk.requests` remembers."""
+        """Say nothing; :attr:`Sandbox.requests` remembers."""
 
     def _serve(self) -> None:
         body = self._body()
@@ -146,11 +118,11 @@ class Handler(BaseHTTPRequestHandler):
         # A client behind a proxy names the whole address, not only the path (RFC 9112).
         path = re.sub(r"^https?://[^/?]*", "", self.path) or "/"
         request = Request(self.command, path, headers, body, time.monotonic())
-        desk = self.server.desk
-        desk.requests.append(request)
-        fault = desk.orders.take(request)
-        if fault is None and desk.decide is not None:
-            fault = desk.decide(request)
+        sandbox = self.server.sandbox
+        sandbox.requests.append(request)
+        fault = sandbox.orders.take(request)
+        if fault is None and sandbox.decide is not None:
+            fault = sandbox.decide(request)
         self._meet(request, token, fault or Fault())
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
@@ -163,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.rfile.read(int(length))
         status, message = (413, "The body is too large") if known else (411, "Content-Length is required")
         self.close_connection = True
-        self._send(routes.refusal(self.server.desk.world, status, message), Fault())
+        self._send(routes.refusal(self.server.sandbox.world, status, message), Fault())
         return None
 
     def _meet(self, request: Request, token: str, fault: Fault) -> None:
@@ -173,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
             self._wait(fault.delay)
         if fault.after or not (fault.reset or fault.status):
             response = self._answer(request, token)
-        self._wait(self.server.desk.latency)
+        self._wait(self.server.sandbox.latency)
         if fault.after:
             self._wait(fault.delay)
         if fault.status:
@@ -186,12 +158,12 @@ class Handler(BaseHTTPRequestHandler):
             self._stream(response, fault.body)
 
     def _answer(self, request: Request, token: str) -> routes.Response:
-        desk = self.server.desk
+        sandbox = self.server.sandbox
         if request.method == "GET" and request.path.startswith("/datasources/"):
-            return routes.page(desk.world, request.path)  # a browser has no token
-        if token != desk.token:
-            return routes.refusal(desk.world, 401, "The token is missing or not valid")
-        return routes.response(desk.world, request)
+            return routes.page(sandbox.world, request.path)  # a browser has no token
+        if token != sandbox.token:
+            return routes.refusal(sandbox.world, 401, "The token is missing or not valid")
+        return routes.response(sandbox.world, request)
 
     def _wait(self, seconds: float) -> None:
         """Wait, unless the sandbox closes in the meantime, which ends the connection."""
@@ -233,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, response: routes.Response, framing: dict[str, str]) -> bytes:
         """Make the status line and the headers; those of the response win over the usual ones."""
-        date = formatdate(self.server.desk.world.clock(), usegmt=True)
+        date = formatdate(self.server.sandbox.world.clock(), usegmt=True)
         headers = {"Date": date, "Content-Type": "application/json", **framing, **response.headers}
         if self.close_connection:
             headers["Connection"] = "close"

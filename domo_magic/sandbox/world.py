@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from domo_magic.sandbox import catalog, simulation
-from domo_magic.sandbox.catalog import DataSet, Stream
+from domo_magic.sandbox.catalog import Stream
 from domo_magic.sandbox.simulation import COLLEAGUE, OWNER, Habit, Plan, Start
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class World:
         self._toes = simulation.generator(seed)
         self._created = clock() - _MADE_BEFORE
         self._rooms: dict[int, _Room] = {}
-        self._by_dataset: dict[str, int] = {}
-        self._lone = {dataset.dataset_id: dataset for dataset in catalog.datasets()}
+        self._by_dataset: dict[str, _Room] = {}
         for stream in (*catalog.other_streams(), *catalog.streams(streams)):
             self._add(stream)
 
@@ -208,8 +207,8 @@ class World:
 
     def streams_of(self, dataset_id: str) -> list[JSON]:
         """Return the stream that fills a DataSet, in a list; an empty one where there is none."""
-        number = self._by_dataset.get(dataset_id)
-        return [] if number is None else [self.stream(number, full=False)]
+        room = self._by_dataset.get(dataset_id)
+        return [] if room is None else self.bulk([room.stream.id])
 
     def dataset(self, dataset_id: str) -> JSON:
         """Return a DataSet; ``streamId`` is null where no stream fills it."""
@@ -219,7 +218,7 @@ class World:
     def datasets_of(self, dataset_ids: list[str]) -> list[JSON]:
         """Return those of the DataSets that exist."""
         with self._lock:
-            return [self._dataset(key) for key in dataset_ids if key in self._lone or key in self._by_dataset]
+            return [self._dataset(key) for key in dataset_ids if key in self._by_dataset]
 
     def datasets(self, pattern: str = "*", limit: int = 50, offset: int = 0) -> tuple[list[JSON], int]:
         """Return a page of the DataSets whose name fits a pattern, by name, and how many fit.
@@ -233,8 +232,7 @@ class World:
         """
         fits = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.IGNORECASE | re.DOTALL)
         with self._lock:
-            named = [(self._rooms[number].stream.name, key) for key, number in self._by_dataset.items()]
-            named += [(dataset.name, key) for key, dataset in self._lone.items()]
+            named = [(room.stream.name, key) for key, room in self._by_dataset.items()]
             found = sorted(entry for entry in named if fits.fullmatch(entry[0]))
             return [self._dataset(key) for _, key in found[offset : offset + limit]], len(found)
 
@@ -243,9 +241,11 @@ class World:
     def _add(self, stream: Stream) -> None:
         if stream.id in self._rooms:
             raise ValueError(f"there is a stream {stream.id} already")
-        self._rooms[stream.id] = _Room(stream, self._seed, self.clock())
+        room = _Room(stream, self._seed, self.clock())
+        if stream.id:
+            self._rooms[stream.id] = room
         if not stream.deleted:
-            self._by_dataset[stream.dataset_id] = stream.id
+            self._by_dataset[stream.dataset_id] = room
 
     def _room(self, stream_id: int) -> _Room:
         if stream_id not in self._rooms:
@@ -253,12 +253,9 @@ class World:
         return self._rooms[stream_id]
 
     def _dataset(self, dataset_id: str) -> JSON:
-        if dataset_id in self._lone:
-            source = _lone_datasource(self._lone[dataset_id], self._created)
-        elif dataset_id in self._by_dataset:
-            source = self._rooms[self._by_dataset[dataset_id]].datasource(self.clock(), self._created)
-        else:
+        if dataset_id not in self._by_dataset:
             raise UnknownError(f"DataSet {dataset_id} not found")
+        source = self._by_dataset[dataset_id].datasource(self.clock(), self._created)
         owner = {"id": COLLEAGUE, "name": "Dana Miller", "type": "USER", "group": False}
         return source | {"dataLastUpdated": source["lastUpdated"], "owner": owner}
 
@@ -356,7 +353,7 @@ class _Room:
             "state": "SUCCESS",
             "validConfiguration": True,
             "validAccount": True,
-            "streamId": stream.id,
+            "streamId": stream.id or None,
             "transportType": stream.transport,
             "cloudId": "domo",
             "cloudName": "Domo",
@@ -414,33 +411,6 @@ class _Room:
 
     def _schedule(self) -> str:
         return self.changes.get("scheduleState", self.stream.schedule)
-
-
-def _lone_datasource(dataset: DataSet, created: float) -> JSON:
-    """Return a DataSet that no stream fills: its ``streamId`` is null."""
-    return {
-        "id": dataset.dataset_id,
-        "displayType": "webform",
-        "dataProviderType": "webform",
-        "type": "webform",
-        "name": dataset.name,
-        "status": "SUCCESS",
-        "created": _milliseconds(created),
-        "lastTouched": _milliseconds(created),
-        "lastUpdated": _milliseconds(created),
-        "nextUpdate": None,
-        "rowCount": dataset.rows,
-        "columnCount": dataset.columns,
-        "state": "SUCCESS",
-        "validConfiguration": True,
-        "validAccount": True,
-        "streamId": None,
-        "transportType": "API",
-        "cloudId": "domo",
-        "cloudName": "Domo",
-        "hidden": False,
-        "scheduleActive": False,
-    }
 
 
 def _moment(execution: JSON | None, field: str, default: float) -> float:

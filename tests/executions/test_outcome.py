@@ -117,7 +117,7 @@ def test_what_was_not_found_at_once_is_found_by_waiting(
     still_sandbox.order(faults.status(500), method="GET", times=200)
     with pytest.raises(TriggerOutcomeUnknown):
         domo_api.run(stream, wait=True)
-    still_sandbox._desk.orders._orders.clear()
+    still_sandbox.orders._orders.clear()
     rows = domo_api.wait()
     assert list(zip(rows.streamId, rows.executionId, rows.currentState, strict=True)) == [
         (stream, 1, "SUCCESS")

@@ -169,7 +169,7 @@ def test_domo_s_own_refusals_come_through(still_sandbox: Sandbox, client: Client
         NotFound, match=r"stream 4711 was not found at 127\.0\.0\.1:\d+: Stream 4711 not found"
     ):
         client.create_execution(4711)
-    still_sandbox._desk.token = "another"
+    still_sandbox.token = "another"
     with pytest.raises(AuthenticationError, match="not valid") as caught:
         client.create_execution(25775)
     assert "the token from the test is wrong or expired" in caught.value.hint
