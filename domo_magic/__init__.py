@@ -1,6 +1,6 @@
 """Run Domo connectors from a notebook.
 
-In a notebook ``%load_ext domo_magic`` brings the magics ``%domo_run``, ``%domo_wait`` and their kin; in
+In a notebook ``%load_ext domo_magic`` brings the magics ``%domo_run``, ``%domo_wait`` and others; in
 Python ``import domo_magic as domo`` brings functions of the same names. Loading either costs nothing:
 pandas, requests and ipywidgets are imported when they are first needed.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from domo_magic.analysis.export import read_parquet
-    from domo_magic.api import cancel, connect, run, wait
+    from domo_magic.api import cancel, compare, connect, plot, run, runs, streams, wait
     from domo_magic.errors import (
         AlreadyRunning,
         ApiError,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         RunFailed,
         RunInterrupted,
         RunTimeout,
+        RunUnusual,
         TargetError,
         TriggerOutcomeUnknown,
     )
-    from domo_magic.panels import panel
-    from domo_magic.reading import compare, plot, runs, streams
     from domo_magic.sandbox import Sandbox
+    from domo_magic.widget.panel import panel
 
 __all__ = [
     "AlreadyRunning",
@@ -48,6 +48,7 @@ __all__ = [
     "RunFailed",
     "RunInterrupted",
     "RunTimeout",
+    "RunUnusual",
     "Sandbox",
     "TargetError",
     "TriggerOutcomeUnknown",
@@ -65,11 +66,10 @@ __all__ = [
 
 # Where each public name lives, resolved when it is first asked for; the others are errors.
 _ROOMS = {
-    **dict.fromkeys(("cancel", "connect", "run", "wait"), "api"),
-    **dict.fromkeys(("compare", "plot", "runs", "streams"), "reading"),
+    **dict.fromkeys(("cancel", "compare", "connect", "plot", "run", "runs", "streams", "wait"), "api"),
     "read_parquet": "analysis.export",
     "Sandbox": "sandbox",
-    "panel": "panels",
+    "panel": "widget.panel",
 }
 
 
@@ -88,14 +88,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Bring the magics: ``%load_ext domo_magic``."""
+    """Register the magics: ``%load_ext domo_magic``."""
     from domo_magic.notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take the magics away, and everything else that was brought: ``%unload_ext domo_magic``."""
+    """Remove the magics, and everything else that was registered: ``%unload_ext domo_magic``."""
     from domo_magic.notebook.magics import unload
 
     unload(shell)

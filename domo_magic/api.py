@@ -1,27 +1,43 @@
-"""The public functions: what the magics do, for Python."""
+"""The public functions, for the magics, the panel and Python: arguments checked, one use case, its frame."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.display.output import screen
+from domo_magic.analysis import accessor
+from domo_magic.display.output import background_screen, screen
 from domo_magic.display.progress import Board
-from domo_magic.errors import TargetError
-from domo_magic.executions import targets
+from domo_magic.errors import TargetError, Warn, warn
+from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
-from domo_magic.executions.outcome import follow, interruptible, result, runs_named, runs_started_here
-from domo_magic.executions.resolve import stream_ids, targets_of
+from domo_magic.executions.compare import compare_runs
+from domo_magic.executions.outcome import Waiting, follow, interruptible, result
+from domo_magic.executions.resolve import runs_named, runs_started_here, stream_ids, targets_of
 from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
-from domo_magic.model.execution import Execution, state_of
-from domo_magic.orders import Order, one_of, patience_of, start
+from domo_magic.executions.start import Unless, start_streams
+from domo_magic.http.address import address
+from domo_magic.http.credentials import Login, Token, resolve
+from domo_magic.model.concurrency import THREADS
+from domo_magic.model.execution import CONNECTOR, Execution, state_of
+from domo_magic.model.formatting import is_text
+from domo_magic.model.frame import typed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     import pandas as pd
 
+    from domo_magic.analysis.baseline import Baseline
+    from domo_magic.errors import DomoError
     from domo_magic.executions.outcome import OnFailure
     from domo_magic.executions.session import Session
-    from domo_magic.executions.start import IfRunning
-    from domo_magic.http.credentials import Login
+    from domo_magic.executions.start import IfRunning, Outcome
+
+_RAISE_OR_RETURN = ("raise", "return")
+_MOST_ROWS = 10**9
+
+accessor.register()
 
 
 def connect(instance: str | None = None, token: str | None = None, *, sandbox: bool = False) -> None:
@@ -44,15 +60,13 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
 
     Examples
     --------
-    >>> connect(sandbox=True)
+    >>> connect(sandbox=True)  # doctest: +SKIP
     """
     if sandbox:
         if instance is not None or token is not None:
             raise TargetError("the sandbox brings its own address and token", "leave them out")
         use(_sandbox(), sandbox=True)
         return
-    from domo_magic.http.credentials import resolve
-
     use(resolve(instance, token))
 
 
@@ -70,8 +84,6 @@ def _using(session: Session) -> str:
 
 def _sandbox() -> Login:
     """Start a Domo of its own; it ends with the interpreter."""
-    from domo_magic.http.address import address
-    from domo_magic.http.credentials import Login, Token
     from domo_magic.sandbox import Sandbox
 
     own = Sandbox().start()
@@ -84,8 +96,10 @@ def run(
     wait: bool = False,
     timeout: float | str | None = None,
     if_running: IfRunning = "start",
+    fresh: float | str | None = None,
     label: str | None = None,
     on_failure: OnFailure = "raise",
+    on_unusual: OnFailure = "return",
     max_parallel: int = 16,
     instance: str | None = None,
 ) -> pd.DataFrame:
@@ -94,17 +108,23 @@ def run(
     Parameters
     ----------
     streams : int, str, list, Series, DataFrame, ...
-        Stream ids, DataSet ids or addresses of DataSets' pages; of a frame its ``streamId``.
+        Stream ids, DataSet ids or addresses of DataSets' pages; of a frame its ``streamId``, each once.
     wait : bool
         Stay until every run has ended.
     timeout : float or str, optional
-        How long to wait at most: seconds, or ``"10m"``; only with `wait`.
+        The longest wait: seconds, or ``"10m"``; only with `wait`.
     if_running : {"start", "adopt", "error"}
-        What to do where a stream has an unfinished run: start another one, take it up, or refuse.
+        What to do where a stream has an unfinished run: start another one, adopt it, or refuse. With
+        ``"start"`` nothing is requested before the POST.
+    fresh : float or str, optional
+        ``"12h"``: a stream whose newest successful run ended within that time is not started, that run is
+        returned; one that is running is adopted, unless `if_running` is ``"error"``.
     label : str, optional
         A name for these runs, kept in the history.
     on_failure : {"raise", "return"}
         Whether a run that ends in anything but SUCCESS raises `RunFailed`.
+    on_unusual : {"return", "raise"}
+        Whether a run that succeeded, but is not ``usual``, raises `RunUnusual`; only with `wait`.
     max_parallel : int
         Starts under way at the same time, 1 to 16.
     instance : str, optional
@@ -113,40 +133,154 @@ def run(
     Returns
     -------
     pandas.DataFrame
-        One row per stream, in the order given.
+        One row per stream, in the order given, in the 35 columns of every frame of runs.
 
     Raises
     ------
     TargetError
-        A target or an option cannot be understood; nothing was sent.
+        A target or an option cannot be understood; nothing was started.
     ConfigurationError
         No Domo is known.
     TriggerOutcomeUnknown
         The run may have started.
     AlreadyRunning, ApiError, ConnectionFailed
         It was not started.
-    RunFailed, RunTimeout, InvalidResponse
+    RunFailed, RunUnusual, RunTimeout, InvalidResponse
         While waiting.
     RunInterrupted
         The user interrupted; the runs go on.
 
+    See Also
+    --------
+    wait : Wait for runs that were started before.
+    compare : Compare the run with the others of its stream.
+
+    Notes
+    -----
+    The start is on the disk before its request leaves. Where the response to it is lost, the stream's runs
+    are looked through for up to 20 s, and the run that was started is adopted; nothing is sent again unless
+    it is certain that the first request started nothing.
+
     Examples
     --------
-    >>> run(25775, wait=True)
+    >>> run(25775, wait=True)  # doctest: +SKIP
     """
+    unless = Unless("adopt" if fresh is not None and if_running == "start" else if_running, _fresh(fresh))
+    return run_unless(
+        streams,
+        unless,
+        wait=wait,
+        timeout=timeout,
+        label=label,
+        on_failure=on_failure,
+        on_unusual=on_unusual,
+        max_parallel=max_parallel,
+        instance=instance,
+    )
+
+
+def run_unless(
+    streams: Any,
+    unless: Unless,
+    *,
+    wait: bool = False,
+    background: bool = False,
+    timeout: float | str | None = None,
+    label: str | None = None,
+    on_failure: OnFailure = "raise",
+    on_unusual: OnFailure = "return",
+    max_parallel: int = 16,
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """Start connectors as `run` does.
+
+    Parameters
+    ----------
+    unless : Unless
+        When a run that is there already takes the place of a new one.
+    background : bool
+        Return at once; the lines keep themselves up to date until the runs have ended.
+    streams, wait, timeout, label, on_failure, on_unusual, max_parallel, instance
+        As for `run`.
+    """
+    one_of("if_running", unless.if_running, ("start", "adopt", "error"))
+    waiting = _waiting(_timeout(timeout, wait=wait), on_failure, on_unusual)
+    if on_unusual == "raise" and not wait:
+        raise TargetError("on_unusual has no effect without --wait (wait=True)", "wait for the run")
+    label = _label(label)
+    parallel = _parallel(max_parallel)
     wanted = targets.understood(streams, "streams")
-    patience = patience_of(timeout, wait=wait)
-    one_of("on_failure", on_failure, ("raise", "return"))
-    order = Order(if_running, label, max_parallel)
     session = current_session(instance)
-    board = Board(session, screen(), moving=wait)
+    board = Board(session, background_screen() if background else screen(), moving=wait or background)
     known: list[Execution] = []
-    with interruptible(lambda: known, lambda: board.finish({})):
-        started, errors = start(session, stream_ids(session, wanted), order, board, known)
-        if not wait:
-            board.finish({})
-            return result(started, errors)
-        return follow(session, started, errors, board, patience, on_failure)
+    with interruptible(lambda: known, board.let_go):
+        if targets.holds_runs(streams) and len(streams) > len(wanted):
+            board.say("running", f"{len(streams):,} runs of {len(wanted):,} streams: each is started once")
+        ids = stream_ids(session, wanted)
+        _refuse_uploads(session, ids)
+        started, errors = _start(session, ids, unless, label, parallel, board, known)
+        if wait:
+            return follow(session, started, errors, board, waiting)
+        if background:
+            going = [run for run, error in zip(started, errors, strict=True) if error is None]
+            session.poller.watch([run for run in going if run.execution_id is not None], board)
+        return result(started, errors)
+
+
+def _start(
+    session: Session,
+    ids: Sequence[int],
+    unless: Unless,
+    label: str | None,
+    parallel: int,
+    board: Board,
+    known: list[Execution],
+) -> tuple[list[Execution], list[DomoError | None]]:
+    """Start the streams and show each; each run is put into `known` as it comes, before it is shown."""
+    outcomes: dict[int, Outcome] = {}
+
+    def arrived(outcome: Outcome) -> None:
+        known.append(outcome.execution)
+        outcomes[outcome.execution.stream_id] = outcome
+        if outcome.adopted:
+            board.adopted(outcome.execution)
+        elif outcome.error is None:
+            board.started(outcome.execution)
+
+    def so_far() -> list[Execution]:
+        return [
+            outcomes[stream_id].execution if stream_id in outcomes else session.known(Execution(stream_id))
+            for stream_id in ids
+        ]
+
+    with interruptible(so_far, board.let_go):
+        start_streams(
+            session,
+            ids,
+            label=label,
+            unless=unless,
+            max_parallel=parallel,
+            arrived=arrived,
+            uncertain=board.uncertain,
+        )
+    for outcome in outcomes.values():
+        if outcome.warning:
+            warn(outcome.warning, sent=True)
+    found = [outcomes[stream_id] for stream_id in ids]
+    return [outcome.execution for outcome in found], [outcome.error for outcome in found]
+
+
+def _refuse_uploads(session: Session, ids: Sequence[int]) -> None:
+    """Refuse streams that are known to be no connectors: their starts would never end.
+
+    Source: for UPLOAD, API and WEBFORM streams POST executions opens an upload session (four clients).
+    """
+    for stream_id in ids:
+        if (transport := session.transport(stream_id)) and transport != CONNECTOR:
+            raise TargetError(
+                f"stream {stream_id} is fed by {transport}, not by a connector; nothing was started",
+                "to find one that a connector feeds: %domo_streams PART_OF_ITS_NAME",
+            )
 
 
 def wait(
@@ -154,9 +288,10 @@ def wait(
     *,
     timeout: float | str | None = None,
     on_failure: OnFailure = "raise",
+    on_unusual: OnFailure = "return",
     instance: str | None = None,
 ) -> pd.DataFrame:
-    """Stay until runs have ended.
+    """Wait until runs have ended.
 
     Parameters
     ----------
@@ -164,43 +299,49 @@ def wait(
         Runs (``"25775/2"``); a stream means its newest run. By default the unfinished runs started here
         in the last 24 hours on this instance; older ones are named and not waited for.
     timeout : float or str, optional
-        How long to wait at most: seconds, or ``"10m"``.
+        The longest wait: seconds, or ``"10m"``. By default there is none, and an outage ends nothing.
     on_failure : {"raise", "return"}
         Whether a run that ended in anything but SUCCESS raises `RunFailed`.
+    on_unusual : {"return", "raise"}
+        Whether a run that succeeded, but is not ``usual``, raises `RunUnusual`.
     instance : str, optional
         Another instance than the one last connected.
 
     Returns
     -------
     pandas.DataFrame
-        One row per run, in the order given; no rows where nothing was to be waited for.
+        One row per run, in the order given, in the 35 columns; no rows where nothing was to be waited for.
 
     Raises
     ------
     TargetError, ConfigurationError, ConnectionFailed, ApiError, InvalidResponse
-        Before waiting, or where Domo cannot be asked for long.
-    RunFailed, RunTimeout
+        Before waiting; or Domo refuses to tell about a run.
+    RunFailed, RunUnusual, RunTimeout
         The first in the order given, naming every run that failed.
     RunInterrupted
         The user interrupted; the runs go on.
 
+    See Also
+    --------
+    run : Start connectors.
+    cancel : Abort runs.
+
     Examples
     --------
-    >>> wait("25775/2", timeout="2h")
+    >>> wait("25775/2", timeout="2h")  # doctest: +SKIP
     """
-    patience = patience_of(timeout, wait=True)
-    one_of("on_failure", on_failure, ("raise", "return"))
+    waiting = _waiting(_timeout(timeout, wait=True), on_failure, on_unusual)
     wanted = None if runs is None else targets.understood(runs, "runs")
     session = current_session(instance)
     board = Board(session, screen(), moving=True)
     known: list[Execution] = []
-    with interruptible(lambda: known, lambda: board.finish({})):
-        found, errors = runs_started_here(session) if wanted is None else runs_named(session, wanted)
+    with interruptible(lambda: known, board.let_go):
+        found, errors = runs_started_here(session, board) if wanted is None else runs_named(session, wanted)
         known += found
         for each_run, error in zip(found, errors, strict=True):
             if error is None:
                 board.waited_for(each_run)
-        return follow(session, found, errors, board, patience, on_failure, stale=wanted is None)
+        return follow(session, found, errors, board, waiting, stale=wanted is None)
 
 
 def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.DataFrame:  # noqa: A002
@@ -227,17 +368,21 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     ApiError, ConnectionFailed, InvalidResponse
         A run could not be aborted.
     RunTimeout
-        Domo took the order, but after two minutes the run had not ended.
+        Domo accepted the abort, but after two minutes the run had not ended.
     RunInterrupted
         The user interrupted.
 
+    See Also
+    --------
+    wait : Wait for runs.
+
     Examples
     --------
-    >>> cancel("25775/2")
+    >>> cancel("25775/2")  # doctest: +SKIP
     """
     wanted = targets.understood(runs, "runs")
     session = current_session(instance)
-    shown = screen()
+    board = Board(session, screen(), moving=True, aborting=True)
     with interruptible(list):
         meant: dict[tuple[int, int | None], Execution] = {}
         for stream_id, execution_id in targets_of(session, wanted):
@@ -248,16 +393,280 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
             if not of_target:
-                shown.say(("good", f"stream {stream_id} has never run; nothing was cancelled"))
-        seen, errors = abort(
-            session,
-            list(meant.values()),
-            lambda run: shown.say(("good", f"{run.run} had already ended: {state_of(run, 'state unknown')}")),
-        )
-    board = Board(session, shown, moving=True, aborting=True)
+                board.say("good", f"stream {stream_id} has never run; nothing was cancelled")
+        seen, errors = abort(session, list(meant.values()))
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
-    for run in going:
-        shown.say(("running", f"{run.run} {state_of(run)} · Domo was asked to abort it"))
+    for run, error in zip(seen, errors, strict=True):
+        if error is None and run.finished:
+            board.say("good", f"nothing to cancel: {run.run} had already ended ({state_of(run, 'unknown')})")
     for run in going:
         board.waited_for(run)
-    return follow(session, seen, errors, board, session.timeouts.abort, "return", aborted=True)
+    if not going:
+        return result(seen, errors)
+    return follow(session, seen, errors, board, Waiting(session.timeouts.abort, "return"), aborted=True)
+
+
+def runs(
+    streams: Any = None,
+    *,
+    limit: int = 100,
+    since: float | str | datetime | None = None,
+    state: str | None = None,
+    label: str | None = None,
+    refresh: bool = True,
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """List runs, newest first.
+
+    Parameters
+    ----------
+    streams : int, str, list, ..., optional
+        Streams, of which Domo's own history is joined with what is recorded here. By default the runs
+        recorded here, the unfinished ones among them refreshed.
+    limit : int
+        The most rows.
+    since : float, str or datetime, optional
+        Only runs that began after that: ``"7d"``, ``"12h"``, a date, or a number of seconds ago.
+    state, label : str, optional
+        Only runs in that state (``"ERROR"``), or with that label.
+    refresh : bool
+        False: no request is sent, what is recorded here is shown.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first. A start whose fate is open has an empty ``executionId``.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was asked.
+    ApiError
+        Of several streams, the others are asked for all the same: ``.rows`` has them.
+
+    Warns
+    -----
+    DomoWarning
+        Domo could not be reached, and what is recorded here is shown; or a state that is none of Domo's
+        usual ones, or a label, left no run: names those that there are.
+
+    Examples
+    --------
+    >>> runs(25775, since="7d", state="ERROR")  # doctest: +SKIP
+    """
+    wanted_streams = None if streams is None else targets.understood(streams, "streams", repeats=True)
+    session = current_session(instance)
+    began = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
+    wanted = listing.Wanted(limit_of(limit), began, _word("state", state), _word("label", label))
+    warnings = Warn()
+    if streams is None and wanted.state is not None:
+        screen().say(("running", "listing what was recorded here; to list what Domo has, name the stream"))
+    with interruptible(list):
+        ids: list[int] | None = None
+        if wanted_streams is not None:
+            ids = list(dict.fromkeys(stream_ids(session, wanted_streams, repeats=True)))
+        found = listing.frame_of(session, ids, wanted, refresh=refresh, warn=warnings)
+    warnings.now()
+    return found
+
+
+def streams(text: str | None = None, *, limit: int = 50, instance: str | None = None) -> pd.DataFrame:
+    """Find streams by the name of their DataSet; the names are remembered and shown with runs.
+
+    Parameters
+    ----------
+    text : str, optional
+        Part of the name, in any case; by default all streams.
+    limit : int
+        The most rows.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``streamId`` (``Int64``), ``name``, ``dataSetId``, ``provider``, ``status`` (``string``), ``rows``
+        (``Int64``), ``updatedAt`` (``datetime64[us, UTC]``). DataSets that no connector feeds are left out.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was asked.
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say.
+
+    Warns
+    -----
+    DomoWarning
+        No name has the text in it.
+
+    Examples
+    --------
+    >>> streams("sales")  # doctest: +SKIP
+    """
+    if text is not None and not isinstance(text, str):
+        raise TargetError(
+            f"the name must be text, got {targets.shown(str(text))}", "write part of the DataSet's name"
+        )
+    most = limit_of(limit)
+    session = current_session(instance)
+    with interruptible(list):
+        columns = listing.streams(session, (text or "").strip(), most)
+    if text and not columns["streamId"]:
+        here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
+        warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
+    return typed(columns, listing.STREAM_KINDS)
+
+
+def compare(
+    runs: Any = None,
+    *,
+    limit: int = 20,
+    since: float | str | datetime | None = None,
+    baseline: Baseline | str = "median",
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """Compare runs with what is usual for their stream.
+
+    Parameters
+    ----------
+    runs : int, str, list, DataFrame, ..., optional
+        Streams, of which the newest `limit` runs are compared; or runs (``"25775/2"``, a frame of runs),
+        which are compared themselves. Either way with what is usual for their stream, for which as much
+        of its history is fetched as that needs; ``runs.domo.compare()`` fetches nothing. By default
+        every stream with a run recorded here.
+    limit : int
+        Runs of each stream; without effect where there is a `since`.
+    since : float, str or datetime, optional
+        The runs that began after that, however many: ``"7d"``, ``"12h"``, a date, or a number of
+        seconds ago.
+    baseline : "median", "previous" or a run
+        The median of the last up to 20 successful runs that had ended before; the newest of these; or
+        one run (``"25775/1"``), which is shown beside a single run that is compared with it.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, newest first, in 19 columns; see `domo_magic.analysis.baseline.compare`.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was requested.
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not say; of several streams, ``.rows`` has the runs of the others.
+
+    Examples
+    --------
+    >>> compare(25775, since="12h")  # doctest: +SKIP
+    """
+    return compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
+
+
+def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
+    """Draw runs over time with what is usual for their stream.
+
+    Parameters
+    ----------
+    runs : DataFrame, int, str, ...
+        A frame of runs; or streams, of which the newest 100 runs are fetched.
+    metric : str
+        ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw one stream.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Of several streams an array of them, one each.
+
+    Raises
+    ------
+    ConfigurationError
+        matplotlib is not installed: ``pip install 'domo-magic[plots]'``.
+    TargetError
+        The metric or the targets cannot be understood.
+
+    Examples
+    --------
+    >>> plot(runs(25775))  # doctest: +SKIP
+    """
+    from domo_magic.analysis import plots
+
+    return plots.plot(runs if targets.holds_runs(runs) else _listed(runs), metric, ax=ax)
+
+
+def _listed(streams: Any) -> pd.DataFrame:
+    return runs(streams)
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not allowed.
+
+    Raises
+    ------
+    TargetError
+        Naming the values that are.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise TargetError(
+            f"invalid {name} {targets.shown(str(value))}", f"write one of: {', '.join(allowed)}"
+        )
+
+
+def limit_of(limit: object) -> int:
+    """Return the most rows that are wanted.
+
+    Raises
+    ------
+    TargetError
+        It is not a positive integer.
+    """
+    text = str(limit)
+    if isinstance(limit, bool) or not text.isascii() or not text.isdigit() or int(text[:19]) < 1:
+        raise TargetError(f"limit must be a positive integer, got {targets.shown(text)}", "write 100")
+    return min(int(text[:19]), _MOST_ROWS)
+
+
+def _waiting(timeout: float | None, on_failure: OnFailure, on_unusual: OnFailure) -> Waiting:
+    one_of("on_failure", on_failure, _RAISE_OR_RETURN)
+    one_of("on_unusual", on_unusual, _RAISE_OR_RETURN)
+    return Waiting(timeout, on_failure, on_unusual)
+
+
+def _timeout(timeout: object, *, wait: bool) -> float | None:
+    """Return the seconds of a timeout; None: no limit."""
+    if timeout is None:
+        return None
+    if not wait:
+        raise TargetError("timeout has no effect without --wait (wait=True)", "add --wait, or leave it out")
+    return targets.seconds(timeout)
+
+
+def _fresh(fresh: object) -> float | None:
+    return None if fresh is None else targets.seconds(fresh, "fresh")
+
+
+def _word(name: str, value: object) -> str | None:
+    if value is not None and not is_text(value):
+        raise TargetError(f"{name} must be text, got {targets.shown(str(value))}", "write one word")
+    return None if value is None else str(value).strip()
+
+
+def _label(label: object) -> str | None:
+    if label is not None and not is_text(label):
+        raise TargetError(f"label must be text, got {targets.shown(str(label))}", "write a few words")
+    return None if label is None else str(label)
+
+
+def _parallel(parallel: object) -> int:
+    if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= THREADS:
+        raise TargetError(
+            f"max_parallel must be an integer from 1 to {THREADS}, got {targets.shown(str(parallel))}",
+            f"leave it out for {THREADS}",
+        )
+    return parallel

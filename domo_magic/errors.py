@@ -14,6 +14,7 @@
         │   └── RateLimited             429
         ├── InvalidResponse         Domo's response makes no sense
         ├── RunFailed               a run ended in anything but SUCCESS
+        ├── RunUnusual              a run succeeded, but is not like the others
         ├── RunTimeout              a run had not ended in time
         └── AlreadyRunning          a run is unfinished, and another was not wanted
 
@@ -171,8 +172,12 @@ class RunFailed(DomoError):
     """A run ended in anything but SUCCESS."""
 
 
+class RunUnusual(DomoError):
+    """A run succeeded, but its verdict is not ``usual``; raised only where that was wanted."""
+
+
 class RunTimeout(DomoError):
-    """A run had not ended when the patience asked for was over; it goes on at Domo."""
+    """A run had not ended when the timeout was over; it continues in Domo."""
 
 
 class AlreadyRunning(DomoError):

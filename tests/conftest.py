@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import Inline, JumpClock
 
-from domo_magic.executions import follower
+from domo_magic.executions import poller
 from domo_magic.executions.session import close_sessions, open_session, use_session
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
@@ -31,8 +31,8 @@ _FOREIGN = ("DOMO_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQU
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let questions be asked on the thread that follows."""
-    monkeypatch.setattr(follower, "POOL", Inline())
+    """Let requests be sent on the thread that polls."""
+    monkeypatch.setattr(poller, "POOL", Inline())
 
 
 @pytest.fixture(autouse=True)

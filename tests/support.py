@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from threading import Event
     from typing import Self
 
+    from domo_magic.errors import DomoError
+    from domo_magic.model.execution import Execution
     from domo_magic.sandbox import Sandbox
 
 NOW = 1_734_458_216.0
@@ -52,6 +55,40 @@ class Inline:
     def submit(self, job: Callable[[], None]) -> None:
         """Do the job."""
         job()
+
+
+class Looks:
+    """A listener of the poller that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.runs: list[Execution] = []
+        self.problems: dict[tuple[int, int | None], DomoError] = {}
+        self.delays: list[tuple[DomoError, float]] = []
+        self.said: list[str] = []
+        self.ended = threading.Event()
+
+    def seen(self, run: Execution) -> None:
+        """Keep a run as it was seen."""
+        self.runs.append(run)
+
+    def lost(self, run: Execution, error: DomoError) -> None:
+        """Keep why a run was given up."""
+        self.problems[run.stream_id, run.execution_id] = error
+
+    def delayed(self, run: Execution, error: DomoError, since: float) -> None:
+        """Keep why nothing is known, and since when."""
+        self.delays.append((error, since))
+
+    def say(self, kind: str, text: str) -> None:
+        """Keep a line."""
+        self.said.append(text)
+
+    def tick(self) -> None:
+        """Take no note of time."""
+
+    def over(self) -> None:
+        """Let those who wait go on."""
+        self.ended.set()
 
 
 def environment(home: Path, sandbox: Sandbox) -> dict[str, str]:

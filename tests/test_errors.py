@@ -25,6 +25,7 @@ TREE = {
     "RateLimited": {"ApiError"},
     "InvalidResponse": {"DomoError"},
     "RunFailed": {"DomoError"},
+    "RunUnusual": {"DomoError"},
     "RunTimeout": {"DomoError"},
     "AlreadyRunning": {"DomoError"},
 }

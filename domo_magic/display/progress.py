@@ -1,35 +1,36 @@
-"""The lines of runs that are started and waited for, at most four changes a second."""
+"""The lines of runs that are started and polled, at most four changes a second."""
 
 from __future__ import annotations
 
 import heapq
 import threading
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from domo_magic.display import lines
-from domo_magic.executions.background import background
-from domo_magic.executions.follower import durations
+from domo_magic.executions.outcome import Judgement, judge
+from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import time_left, usual
-from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.execution import errors_of, state_of
+from domo_magic.model.formatting import count_text, cut, duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from domo_magic.display.output import Line, Screen
     from domo_magic.errors import DomoError
+    from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
 
-#: The most lines at the same time; the rest is in the total.
+#: The most lines at the same time; the total has the others.
 MOST_LINES = 20
 _PAUSE = 0.25
-_MICROSECONDS = 1e6
-
-Key = tuple[int, int | None]
+_LONGEST_TEXT = 300
+_WORST_FIRST = ("running", "unknown", "bad", "unusual", "stopped", "good")
+#: Runs that ended as somebody wanted, although not in success.
+_STOPPED = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 
 
 class Board:
-    """Shows runs on a screen.
+    """Shows runs on a screen; a `Listener` of the poller.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Board:
     moving : bool
         Whether the runs are waited for; else each prints its one line.
     aborting : bool
-        Whether they were aborted, and what is usual does not count.
+        Whether they were aborted: that they end without success is what was wanted.
     """
 
     def __init__(self, session: Session, screen: Screen, *, moving: bool, aborting: bool = False) -> None:
@@ -54,18 +55,25 @@ class Board:
         self._announced: set[Key] = set()
         self._fresh: set[Key] = set()
         self._notes: dict[Key, Line] = {}
-        self._verdicts: dict[Key, str] = {}
+        self._delays: dict[Key, str] = {}
+        self._judgements: dict[Key, Judgement] = {}
+        self._let_go = False
         self._drawn_at = float("-inf")
         self._changed = False
 
+    def say(self, kind: str, text: str) -> None:
+        """Show a line that stays."""
+        with self._lock:
+            self._screen.say((kind, text))
+
     def started(self, run: Execution) -> None:
-        """Show a run that has just been started, or taken up."""
+        """Show a run that has just been started, or adopted."""
         with self._lock:
             self._notes.pop((run.stream_id, None), None)
             self._keep(run)
             self._announced.add((run.stream_id, run.execution_id))
             if not self._moving or not self._screen.moves or run.execution_id is None:
-                self._screen.say((lines.mark(run), lines.started(run)))
+                self._screen.say((mark(run), started(run)))
             else:
                 self._fresh.add((run.stream_id, run.execution_id))
                 self._changed = True
@@ -74,7 +82,7 @@ class Board:
     def adopted(self, run: Execution) -> None:
         """Say that a run was there already, and show it."""
         with self._lock:
-            self._screen.say((lines.mark(run), lines.adopted(run, elapsed_of(self._session, run))))
+            self._screen.say((mark(run), adopted(run, elapsed_of(self._session, run))))
             self.started(run)
 
     def waited_for(self, run: Execution) -> None:
@@ -83,7 +91,7 @@ class Board:
         self.tick()
 
     def uncertain(self, stream_id: int, why: str) -> None:
-        """Say that a start is being looked into."""
+        """Say that a start is being reconciled."""
         with self._lock:
             line = ("unknown", f"{stream_id} looking whether it started: {why}")
             if self._moving and self._screen.moves:
@@ -99,144 +107,263 @@ class Board:
             self._keep(run)
             self._changed = True
             key = (run.stream_id, run.execution_id)
+            self._delays.pop(key, None)
             if not self._screen.moves and run.fields and not run.finished and key not in self._announced:
                 self._announced.add(key)
-                self._screen.say((lines.mark(run), self._line(run)))
+                self._screen.say((mark(run), self._text(run)))
 
     def _keep(self, run: Execution) -> None:
         key = run.stream_id, run.execution_id
         self._runs[key] = run
         (self._unfinished.discard if run.finished else self._unfinished.add)(key)
 
-    def tick(self) -> bool:
-        """Draw when it is time to; return whether any run is unfinished."""
+    def delayed(self, run: Execution, error: DomoError, since: float) -> None:
+        """Say since when nothing is known of a run; where nothing moves, once."""
         with self._lock:
-            unfinished = bool(self._unfinished)
+            key = (run.stream_id, run.execution_id)
+            known = key in self._delays
+            at = datetime.fromtimestamp(since).astimezone()
+            self._delays[key] = f"no response from Domo since {at:%H:%M:%S}: {error.summary}"
+            self._changed = True
+            if not self._screen.moves and not known:
+                self._screen.say(("unknown", f"{run.run} {self._delays[key]}"))
+
+    def lost(self, run: Execution, error: DomoError) -> None:
+        """Say that a run cannot be polled any more."""
+        with self._lock:
+            self._runs.pop(key := (run.stream_id, run.execution_id), None)
+            self._unfinished.discard(key)
+            if run.fields or self._screen.moves:  # else it was never there, and the error says so
+                self._notes[key] = ("unknown", f"{run.run} is no longer followed: {error.summary}")
+            self._changed = True
+
+    def tick(self) -> None:
+        """Draw when it is time to."""
+        with self._lock:
             now = self._session.clock.monotonic()
             if (
                 self._moving
                 and self._screen.moves
-                and (unfinished or self._changed)
+                and (self._unfinished or self._changed)
                 and now - self._drawn_at >= _PAUSE
             ):
                 self._drawn_at, self._changed = now, False
                 self._screen.show(self._lines())
                 self._fresh.clear()
-            return unfinished
 
-    def lost(self, run: Execution, error: DomoError) -> None:
-        """Say that a run cannot be followed any more."""
+    def over(self) -> None:
+        """Draw the last lines, with how each run compares; those that go on say how to follow them."""
+        self._finish(judge(self._session, self._shown()))
+
+    def let_go(self) -> None:
+        """Draw the last lines at once: the user interrupted, or nothing is waited for."""
+        self._finish({})
+
+    def _finish(self, judgements: dict[Key, Judgement]) -> None:
         with self._lock:
-            self._runs.pop(key := (run.stream_id, run.execution_id), None)
-            self._unfinished.discard(key)
-            if run.fields or self._screen.moves:  # else it was never there, and the error says so
-                self._notes[key] = ("unknown", f"{run.run} is not followed any more: {error.summary}")
-            self._changed = True
-
-    def keep_up(self, runs: Sequence[Execution]) -> None:
-        """Follow the runs in the background, and draw the last lines when all of them have ended."""
-        followed = background(self._session)
-        left = {(run.stream_id, run.execution_id) for run in runs if run.execution_id is not None}
-
-        def seen(run: Execution) -> None:
-            key = run.stream_id, run.execution_id
-            over = run.over(self._runs.get(key))
-            self.seen(run)
-            if over:
-                done(key)
-
-        def lost(run: Execution, error: DomoError) -> None:
-            self.lost(run, error)
-            done((run.stream_id, run.execution_id))
-
-        def done(key: Key) -> None:
-            left.discard(key)
-            if not left:
-                self.finish(verdicts(self._session, self.shown()))
-
-        for run in runs:
-            if run.execution_id is not None:
-                followed.watch(run, seen, lost, self.tick)
-
-    def finish(self, verdicts: dict[Key, str]) -> None:
-        """Draw the last lines."""
-        with self._lock:
-            self._verdicts = verdicts
+            self._judgements, self._let_go = judgements, True
             if self._moving and (self._runs or self._notes):
                 self._screen.show(self._lines(), last=True)
 
-    def shown(self) -> list[Execution]:
+    def _shown(self) -> list[Execution]:
         """Return the runs that have a line of their own, most interesting first."""
         with self._lock:
-            runs = list(self._runs.values())
-        return heapq.nsmallest(MOST_LINES, runs, key=_interest)
+            return heapq.nsmallest(MOST_LINES, self._runs.values(), key=self._interest)
 
     def _lines(self) -> list[Line]:
-        shown = [(lines.mark(run), self._line(run)) for run in self.shown()]
+        shown = [(self._mark(run), self._text(run)) for run in self._shown()]
         shown = [*self._notes.values(), *shown][:MOST_LINES]
         return [*shown, self._total()] if len(self._runs) > 1 else shown
 
-    def _line(self, run: Execution) -> str:
+    def _mark(self, run: Execution) -> str:
+        key = run.stream_id, run.execution_id
+        if not run.finished:
+            return "unknown" if self._let_go or key in self._delays else "running"
+        judged = self._judgements.get(key)
+        if run.succeeded and judged is not None and judged.unusual:
+            return "unusual"
+        if self._aborting and (run.state or "").upper() in _STOPPED:
+            return "stopped"
+        return mark(run)
+
+    def _text(self, run: Execution) -> str:
+        key = run.stream_id, run.execution_id
         if run.finished:
-            return lines.ended(run, self._verdicts.get((run.stream_id, run.execution_id), ""))
-        if (run.stream_id, run.execution_id) in self._fresh:
-            return lines.started(run)  # the line that waiting moves
+            judged = self._judgements.get(key)
+            return ended(run, judged.says if judged else "")
+        if key in self._fresh and not self._let_go:
+            return started(run)  # the line that waiting moves
         elapsed = elapsed_of(self._session, run)
+        if self._let_go:
+            return left_running(run, elapsed)
+        if key in self._delays:
+            return running(run, elapsed, self._delays[key])
         if self._aborting:
-            return lines.aborting(run, elapsed)
+            return running(run, elapsed, "aborting")
         past = durations(self._session, run.stream_id)
         left = None if elapsed is None else time_left(elapsed, past)
-        return lines.running(run, elapsed, usual(past), left)
+        return running(run, elapsed, expected(elapsed, usual(past), left))
 
     def _total(self) -> Line:
         counts: dict[str, int] = {}
         for run in self._runs.values():
-            state = (run.state or "ended") if run.finished else ""
+            state = state_of(run, "ended") if run.finished else ""
             counts[state] = counts.get(state, 0) + 1
-        bad = any(lines.mark(run) == "bad" for run in self._runs.values())
-        kind = "running" if counts.get("") else "bad" if bad else "good"
-        return kind, lines.total(counts)
+        marks = set(map(self._mark, self._runs.values()))
+        return next(kind for kind in _WORST_FIRST if kind in marks), total(counts)
+
+    def _interest(self, run: Execution) -> tuple[int, int, int]:
+        """Failed ones first, then those that have run longest, then the others."""
+        order = {"bad": 0, "running": 1, "good": 2}[mark(run)]
+        return order, run.started_us or 0, run.stream_id
 
 
-def elapsed_of(session: Session, run: Execution) -> float | None:
-    """Return the seconds that a run has lasted by the server's clock, None where its start is unknown."""
-    if run.started_us is None:
-        return None
-    return max(0.0, session.clock.time() + session.client.skew - run.started_us / _MICROSECONDS)
+def started(run: Execution) -> str:
+    """Return the line of a run that has just been started.
 
-
-def _interest(run: Execution) -> tuple[int, int, int]:
-    """Failed ones first, then those that have run longest, then the rest."""
-    order = {"bad": 0, "running": 1, "good": 2}[lines.mark(run)]
-    return order, run.started_us or 0, run.stream_id
-
-
-def verdicts(session: Session, runs: Sequence[Execution]) -> dict[Key, str]:
-    """Return how each ended run compares with its stream's past, in words.
-
-    The past is fetched where it is not known yet. Where it is too short: empty.
+    Examples
+    --------
+    >>> from domo_magic.model.execution import Execution
+    >>> started(Execution(25775, 2, {"currentState": "ACTIVE"}, "Sales Orders", "mycompany"))
+    '25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2'
     """
-    from domo_magic.analysis.baseline import compare, sentence
-    from domo_magic.model.frame import frame
+    if run.execution_id is None:
+        return _joined(f"{run.stream_id} started, execution unknown", run.name, run.instance)
+    state = f"{run.run} {state_of(run, 'started')}"
+    return _joined(state, run.name, run.instance, f"follow: %domo_wait {run.run}")
 
-    runs = [run for run in runs if run.execution_id is not None]
-    wanted = {(run.stream_id, run.execution_id) for run in runs if run.finished}
-    if not wanted:
-        return {}
-    streams = sorted({stream for stream, _ in wanted})
-    each(lambda stream_id: session.learn(stream_id, hurry=True), streams, parallel=THREADS)
-    known: dict[Key, Execution] = {}
-    for stream_id in streams:
-        past = session.past.get(stream_id, ())
-        known |= {(stream_id, run.execution_id): run.known_as(instance=session.instance) for run in past}
-    known |= {(run.stream_id, run.execution_id): run for run in runs}
-    table: Any = compare(frame(known.values()))
-    for run in runs:
-        if run.finished:
-            session.ended(run)
-    said = {"usual": "usual", "no baseline": "", "failed": "", "cancelled": ""}
-    return {
-        key: said[row.verdict] if row.verdict in said else sentence(row)
-        for row in table.itertuples()
-        if (key := (int(row.streamId), int(row.executionId))) in wanted
-    }
+
+def adopted(run: Execution, elapsed: float | None) -> str:
+    """Return what is said of a run that was there already.
+
+    Examples
+    --------
+    >>> from domo_magic.model.execution import Execution
+    >>> adopted(Execution(25775, 2, {"currentState": "ACTIVE"}), 192.0)
+    '25775/2 has been running for 3 min 12 s: adopted; no new run was started'
+    """
+    since = "was there already" if elapsed is None else f"has been running for {duration_text(elapsed)}"
+    return f"{run.run} {since}: adopted; no new run was started"
+
+
+def running(run: Execution, elapsed: float | None, outlook: str | None = None) -> str:
+    """Return the line of a run that is waited for.
+
+    Parameters
+    ----------
+    run : Execution
+        As it was last seen.
+    elapsed : float or None
+        Seconds since it began.
+    outlook : str or None
+        What is expected of it, or why nothing is known.
+
+    Examples
+    --------
+    >>> from domo_magic.model.execution import Execution
+    >>> running(Execution(25775, 2, {"currentState": "ACTIVE", "currentPhase": "INIT"}), 8.0)
+    '25775/2 ACTIVE · phase INIT · 8.0 s'
+    """
+    phase = phase_of(run)
+    return _joined(
+        f"{run.run} {state_of(run, 'started' if run.fields else 'not seen yet')}",
+        run.name,
+        f"phase {phase}" if phase else None,
+        None if elapsed is None else duration_text(elapsed),
+        count_text(run.rows) if run.rows else None,
+        outlook,
+    )
+
+
+def phase_of(run: Execution) -> str:
+    """Return the phase that a run is in, as Domo calls it, or nothing.
+
+    Source: ``currentPhase`` is a text, ``latestPhase`` an object with ``phaseType`` (working clients).
+    """
+    current, latest = run.fields.get("currentPhase"), run.fields.get("latestPhase")
+    phase = current if isinstance(current, str) else None
+    if phase is None and isinstance(latest, dict):
+        phase = latest.get("phaseType")
+    return cut(phase, 40) if isinstance(phase, str) else ""
+
+
+def left_running(run: Execution, elapsed: float | None) -> str:
+    """Return the last line of a run that is unfinished and waited for no longer."""
+    return running(run, elapsed, f"no longer followed: %domo_wait {run.run}")
+
+
+def expected(elapsed: float | None, usual: float | None, left: float | None) -> str | None:
+    """Return what is expected of a run that has lasted `elapsed` seconds, where anything is.
+
+    Examples
+    --------
+    >>> expected(42.0, 192.0, 150.0)
+    'usually 3 min 12 s, about 2 min 30 s left'
+    """
+    if usual is None or elapsed is None:
+        return None
+    as_rule = (
+        f"usually {duration_text(usual)}" if elapsed <= usual else f"over the usual {duration_text(usual)}"
+    )
+    if left is not None and left >= 1:
+        return f"{as_rule}, about {duration_text(left)} left"
+    return as_rule
+
+
+def ended(run: Execution, verdict: str) -> str:
+    """Return the line of a run that has ended.
+
+    Parameters
+    ----------
+    run : Execution
+        As it was last seen.
+    verdict : str
+        How it compares (``usual``, ``slow: 3.1 times the usual 1 min 2 s``); empty where it is not known.
+
+    Examples
+    --------
+    >>> from domo_magic.model.execution import Execution
+    >>> fields = {"currentState": "SUCCESS", "startedAt": 100, "endedAt": 292, "rowsInserted": 283429}
+    >>> ended(Execution(25775, 2, fields, "Sales Orders"), "usual")
+    '25775/2 SUCCESS · Sales Orders · 3 min 12 s · 283,429 rows · usual'
+    """
+    return _joined(
+        f"{run.run} {state_of(run, 'ended')}",
+        run.name,
+        None if run.duration is None else duration_text(run.duration),
+        None if run.rows is None else count_text(run.rows),
+        verdict if run.succeeded else errors_of(run),
+    )
+
+
+def mark(run: Execution) -> str:
+    """Return ``good``, ``bad`` or ``running``."""
+    if not run.finished:
+        return "running"
+    return "good" if run.succeeded else "bad"
+
+
+def total(counts: dict[str, int]) -> str:
+    """Return one line for many runs.
+
+    Examples
+    --------
+    >>> total({"SUCCESS": 11, "ERROR": 1, "": 988})
+    '12 of 1,000 ended: 11 SUCCESS, 1 ERROR · 988 unfinished'
+    """
+    ended_ones = {state: count for state, count in counts.items() if state}
+    unfinished = counts.get("", 0)
+    done = sum(ended_ones.values())
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(ended_ones.items(), key=_most_first))
+    text = f"{done:,} of {done + unfinished:,} ended"
+    return _joined(
+        f"{text}: {states}" if states else text, f"{unfinished:,} unfinished" if unfinished else None
+    )
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _joined(*parts: str | None) -> str:
+    return " · ".join(cut(part, _LONGEST_TEXT) for part in parts if part)

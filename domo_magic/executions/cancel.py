@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domo_magic.errors import ApiError, DomoError, TargetError
-from domo_magic.executions import recent
+from domo_magic.executions import listing
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.formatting import cut, duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
@@ -38,7 +38,7 @@ def unfinished(session: Session, stream_id: int, *, every: bool) -> list[Executi
     DomoError
         Domo does not say.
     """
-    runs = recent.newest(session, stream_id, RECENT)
+    runs = listing.newest(session, stream_id, RECENT)
     going = [session.joined(run) for run in runs if not run.finished]
     if not going:
         return [session.joined(run) for run in runs[:1]]
@@ -63,10 +63,8 @@ def _starter(run: Execution) -> str:
     return f", started by {cut(str(user), 40)}" if user is not None else ", started by its schedule"
 
 
-def abort(
-    session: Session, runs: Sequence[Execution], ended: Callable[[Execution], None]
-) -> tuple[list[Execution], list[DomoError | None]]:
-    """Ask Domo to abort these runs; one that has already ended is told to `ended`, and is no error.
+def abort(session: Session, runs: Sequence[Execution]) -> tuple[list[Execution], list[DomoError | None]]:
+    """Have Domo abort these runs; one that has already ended is left alone, and is no error.
 
     Returns
     -------
@@ -79,9 +77,6 @@ def abort(
     seen = [run for run, error in found if error is None]
     session.history.saw(session.instance, seen)
     session.history.cancelled(session.instance, [run for run in seen if not run.finished])
-    for run in seen:
-        if run.finished:
-            ended(run)
     return [run for run, _ in found], [error for _, error in found]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.analysis import baseline as pure
 from domo_magic.analysis.normalize import refuse_others
 from domo_magic.errors import DomoError, NotFound, TargetError
-from domo_magic.executions import listing, recent, targets, times
+from domo_magic.executions import listing, targets
 from domo_magic.executions.outcome import interruptible, result
 from domo_magic.executions.resolve import targets_of
 from domo_magic.executions.session import current_session
@@ -102,7 +102,7 @@ def compare_runs(
     given = runs if targets.holds_runs(runs) else None
     wanted = None if runs is None else _named_in(given) if given is not None else _understood(runs)
     session = current_session(instance)
-    since_us = 0 if since is None else int(times.since(since, session.clock.time()) * 1e6)
+    since_us = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
     with interruptible(list):
         keys = _recorded(session) if wanted is None else targets_of(session, wanted, repeats=True)
         plans = _plans(keys, against, limit, since_us, optional=given is not None)
@@ -201,7 +201,7 @@ def _listed(session: Session, wanted: _Wanted, up_to: int | None) -> list[Execut
     records = pagination.back_to(session.client, wanted.stream_id, wanted.enough, count, up_to=up_to)
     runs = [Execution.from_json(record, wanted.stream_id) for record in records]
     if wanted.newest:
-        runs += recent.late(session, wanted.stream_id, {run.execution_id or 0 for run in runs})
+        runs += listing.late(session, wanted.stream_id, {run.execution_id or 0 for run in runs})
     return runs
 
 

@@ -6,16 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse
-from domo_magic.executions import recent
+from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound
+from domo_magic.executions import targets
+from domo_magic.executions.outcome import result
 from domo_magic.executions.reconcile import settle
 from domo_magic.http import pagination
+from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import Execution, whole
+from domo_magic.model.execution import SUCCESS, Execution, whole
+from domo_magic.model.frame import frame, table
+from domo_magic.model.frame import newest_first as newest_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    import pandas as pd
+
+    from domo_magic.errors import Warn
     from domo_magic.executions.session import Session
     from domo_magic.model.frame import Known
 
@@ -25,6 +32,13 @@ if TYPE_CHECKING:
 Requests = Mapping[int | None, tuple[str | None, int | None]]
 _NOT_OURS = (None, None)
 _SEARCH_PAGE = 50
+# States that a stream may well not have: that there is none is the result, not a mistake.
+_OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
+# Of so many runs the states and labels are looked at, and so many of them named.
+_LOOKED_AT = 100
+_NAMED = 10
+# Of the runs recorded here the newest, among which those are that a list may lack.
+_RECORDED = 50
 #: What makes way for what is recorded here: Domo cannot be asked just now.
 _UNREACHABLE = (ConnectionFailed, InvalidResponse)
 
@@ -76,6 +90,60 @@ def began(run: Execution) -> int:
 def newest_first(runs: Sequence[Execution]) -> list[Execution]:
     """Return the runs, newest first."""
     return sorted(runs, key=lambda run: (began(run), run.execution_id or 0), reverse=True)
+
+
+def newest(session: Session, stream_id: int, count: int) -> list[Execution]:
+    """Return a stream's newest runs, newest first, at least `count` where there are as many.
+
+    Raises
+    ------
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not list them.
+    """
+    runs = pagination.newest(session.client, stream_id, count)
+    listed = {run.execution_id or 0 for run in runs}
+    return sorted(
+        [*late(session, stream_id, listed), *runs], key=lambda run: run.execution_id or 0, reverse=True
+    )
+
+
+def late(session: Session, stream_id: int, listed: Collection[int]) -> list[Execution]:
+    """Return the runs recorded here that a list, from its oldest on, should have and has not.
+
+    They are asked about, and recorded as they are seen; of those that have ended only the latest.
+    """
+    recorded = [
+        run
+        for run in session.history.runs(session.instance, [stream_id], limit=_RECORDED)
+        if (run.execution_id or 0) > min(listed, default=0)
+        and run.execution_id not in listed
+        and (not run.finished or _new(session, run))
+    ]
+    return looked_at(session, recorded)
+
+
+def looked_at(session: Session, runs: Sequence[Execution]) -> list[Execution]:
+    """Ask about runs, record what is seen, and return those that are there; as known where Domo is silent."""
+    found = each(lambda run: _as_seen(session, run), runs, parallel=THREADS)
+    there = [run for run in found if run is not None]
+    session.history.saw(session.instance, there)
+    return there
+
+
+def _new(session: Session, run: Execution) -> bool:
+    """Whether a run was started here so lately that a list may lack it."""
+    return session.clock.time() - (run.requested_at or 0) / 1000 < session.timeouts.start_window
+
+
+def _as_seen(session: Session, run: Execution) -> Execution | None:
+    """Return the run as Domo has it now; None where Domo has it no more."""
+    try:
+        return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0, repeat=False))
+    except NotFound:
+        # One just started may not be there yet; a Domo that was made anew, as a sandbox, never has it.
+        return run if not run.finished and _new(session, run) else None
+    except DomoError:
+        return run
 
 
 def recorded(
@@ -159,8 +227,8 @@ def listed(
     unfinished = session.history.runs(session.instance, [stream_id], finished=False)
     _record_ends(session, unfinished, records)
     opened = [run for run in unfinished if run.execution_id is None]
-    late = recent.late(session, stream_id, {whole(record.get("executionId")) or 0 for record in records})
-    missing = _as_listed([*opened, *(session.joined(run) for run in late)])
+    unlisted = late(session, stream_id, {whole(record.get("executionId")) or 0 for record in records})
+    missing = _as_listed([*opened, *(session.joined(run) for run in unlisted)])
     records, known = [*missing[0], *records], [*missing[1], *known]
     if not wanted.everything:
         runs = [run for run in map(_run, records, known) if wanted.fits(run)]
@@ -176,7 +244,7 @@ def _record_ends(session: Session, unfinished: Sequence[Execution], records: Seq
         for record in records
         if (key := whole(record.get("executionId"))) in recorded and Execution(0, key, record).finished
     ]
-    recent.looked_at(session, ended)  # whose whole response is kept: a list may leave out what went wrong
+    looked_at(session, ended)  # whose whole response is kept: a list may leave out what went wrong
 
 
 def _run(record: Record, known: Known) -> Execution:
@@ -216,6 +284,82 @@ def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool
         return fitting >= wanted.limit or oldest < wanted.since_us
 
     return enough
+
+
+def frame_of(
+    session: Session, ids: Sequence[int] | None, wanted: Wanted, *, refresh: bool, warn: Warn
+) -> pd.DataFrame:
+    """Return the frame of the runs of streams, or (None) of those recorded here, newest first.
+
+    Where a limit cuts what began `since` or what several streams have, that is said; so are the states or
+    labels that there are, where the one that was wanted is not among them.
+
+    Raises
+    ------
+    DomoError
+        Domo refuses; of several streams, ``.rows`` has the runs of the others.
+    """
+    # One more than is shown tells whether there are more.
+    cuts = wanted.since_us or (ids is not None and len(ids) > 1)
+    more = replace(wanted, limit=wanted.limit + 1) if cuts else wanted
+    found = _listed(session, ids, more, refresh=refresh, warn=warn)
+    if found.empty and not (wanted.label is None and (wanted.state or SUCCESS).upper() in _OFTEN):
+        there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
+        _tell(wanted, _listed(session, ids, there, refresh=refresh, warn=warn), warn)
+    if len(found) > wanted.limit:
+        warn(f"the newest {wanted.limit:,} runs are shown, and there are more; to see them: --limit N")
+        found = newest_rows(found, wanted.limit)
+    return found
+
+
+def _listed(
+    session: Session, ids: Sequence[int] | None, wanted: Wanted, *, refresh: bool, warn: Warn
+) -> pd.DataFrame:
+    if ids is None:
+        return frame(recorded(session, wanted, refresh=refresh, warn=warn))
+    with no_collecting():  # thousands of records, which are gone when the frame is made
+        return _of_streams(session, ids, wanted, refresh=refresh, warn=warn)
+
+
+def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
+    """Say which states or labels there are where the one that was asked for is not among them."""
+    for what, asked, column in (("state", wanted.state, "currentState"), ("label", wanted.label, "label")):
+        known = sorted(there[column].dropna().unique())
+        if asked is None or there.empty or asked.upper() in _OFTEN or asked in known:
+            continue
+        names = ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+        warn(
+            f"no run with the {what} {targets.shown(asked)}; the newest {len(there)} have: {names or 'none'}"
+        )
+
+
+def _of_streams(
+    session: Session, ids: Sequence[int], wanted: Wanted, *, refresh: bool, warn: Warn
+) -> pd.DataFrame:
+    def ask(stream_id: int) -> Listed | DomoError:
+        try:
+            return listed(session, stream_id, wanted, refresh=refresh, warn=warn)
+        except DomoError as error:
+            return error
+
+    # The pages of one stream come side by side; of several streams, the streams do.
+    responses = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
+    lists = [response for response in responses if not isinstance(response, DomoError)]
+    fields = [record for records, _ in lists for record in records]
+    known = [facts for _, facts_of in lists for facts in facts_of]
+    if len(lists) < len(ids):
+        runs = runs_of((fields, known), wanted.limit)
+        failed = [
+            (stream, response)
+            for stream, response in zip(ids, responses, strict=True)
+            if isinstance(response, DomoError)
+        ]
+        warn.now()
+        result(
+            [*runs, *(session.known(Execution(stream)) for stream, _ in failed)],
+            [*([None] * len(runs)), *(error for _, error in failed)],
+        )
+    return newest_rows(table(fields, known), wanted.limit)
 
 
 #: The columns of found streams with their kinds.

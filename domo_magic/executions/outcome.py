@@ -1,22 +1,22 @@
-"""Waiting for runs: lines that move, an end or an error for each, and what an interrupt leaves."""
+"""Waiting for runs: an end or an error for each, how each compares, and what an interrupt leaves."""
 
 from __future__ import annotations
 
+import copy
+import queue
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from domo_magic.display.output import screen
-from domo_magic.display.progress import verdicts
-from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout
-from domo_magic.executions.background import background
-from domo_magic.executions.follower import Follower
-from domo_magic.executions.reconcile import settle
-from domo_magic.executions.resolve import newest_run, targets_of
+from domo_magic.analysis.baseline import compare, reason
+from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout, RunUnusual, warn
+from domo_magic.executions.poller import Listener
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import Execution, errors_of, state_of
-from domo_magic.model.formatting import duration_text
+from domo_magic.model.execution import Execution, causes_of, errors_of, state_of
+from domo_magic.model.formatting import cut, duration_text
 from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
@@ -24,85 +24,279 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.display.progress import Board
+    from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
-    from domo_magic.executions.targets import Target
 
 OnFailure = Literal["raise", "return"]
-_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long runs are waited for, and what does not count as a good end.
+
+    Attributes
+    ----------
+    timeout : float or None
+        The most seconds.
+    on_failure, on_unusual : {"raise", "return"}
+        What a run does that ended without success, or whose verdict is not ``usual``.
+    """
+
+    timeout: float | None = None
+    on_failure: OnFailure = "raise"
+    on_unusual: OnFailure = "return"
+
+
+_Error = TypeVar("_Error", bound=DomoError)
 #: Runs that a message names.
 _NAMED = 20
+# How often an interrupt gets through on Windows, where a wait without an end takes none.
+_LOOK_UP = 0.2
+_ROWS = "its rows: --on-failure return, or `except domo_magic.RunFailed as error: error.rows`"
+
+
+class Progress(Listener, Protocol):
+    """Who is told about runs, and what else there is to say."""
+
+    def started(self, run: Execution) -> None:
+        """Show a run that has just been started."""
+
+    def adopted(self, run: Execution) -> None:
+        """Show a run that was there already, in place of a new one."""
+
+    def waited_for(self, run: Execution) -> None:
+        """Show a run that was there before."""
+
+    def uncertain(self, stream_id: int, why: str) -> None:
+        """Say that a start is being reconciled."""
+
+    def let_go(self) -> None:
+        """Take note that the user interrupted, or that nothing is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a run compares with what is usual for its stream.
+
+    Attributes
+    ----------
+    verdict : str
+        As `domo_magic.compare` has it: ``usual``, ``slow``, ...
+    says : str
+        The same for a line: ``slow: 3.1 times the usual 1 min 2 s``.
+    """
+
+    verdict: str
+    says: str
+
+    @property
+    def unusual(self) -> bool:
+        """Whether there is something to look at although the run succeeded."""
+        return self.verdict not in {"usual", "no baseline"}
+
+
+class _Relay:
+    """Brings what the poller's thread tells to the thread that waits, and keeps what was seen last."""
+
+    def __init__(self, listener: Listener, runs: Sequence[Execution]) -> None:
+        self._listener = listener
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.latest = {(run.stream_id, run.execution_id): run for run in runs}
+        self.problems: dict[Key, DomoError] = {}
+
+    def seen(self, run: Execution) -> None:
+        self.latest[run.stream_id, run.execution_id] = run
+        self._calls.put(partial(self._listener.seen, run))
+
+    def lost(self, run: Execution, error: DomoError) -> None:
+        self.problems[run.stream_id, run.execution_id] = error
+        self._calls.put(partial(self._listener.lost, run, error))
+
+    def delayed(self, run: Execution, error: DomoError, since: float) -> None:
+        self._calls.put(partial(self._listener.delayed, run, error, since))
+
+    def say(self, kind: str, text: str) -> None:
+        self._calls.put(partial(self._listener.say, kind, text))
+
+    def tick(self) -> None:
+        self._calls.put(self._listener.tick)
+
+    def over(self) -> None:
+        self._calls.put(None)
+
+    def deliver(self) -> None:
+        """Call the listener on this thread until nothing more will come."""
+        while True:
+            try:
+                call = self._calls.get(timeout=_LOOK_UP)
+            except queue.Empty:
+                continue
+            if call is None:
+                return
+            call()
 
 
 def follow(
     session: Session,
     runs: Sequence[Execution],
     errors: Sequence[DomoError | None],
-    board: Board,
-    patience: float | None,
-    on_failure: OnFailure,
-    **hints: bool,
+    progress: Progress,
+    waiting: Waiting,
+    *,
+    aborted: bool = False,
+    stale: bool = False,
 ) -> pd.DataFrame:
-    """Wait for the runs that are unfinished, and return or raise; hints are for `Follower.add`."""
-    latest = {(run.stream_id, run.execution_id): run for run in runs}
-    behind = background(session)
+    """Wait for the runs that are unfinished, and return their rows or raise.
 
-    def seen(run: Execution) -> None:
-        latest[run.stream_id, run.execution_id] = run
-        behind.tell(run)
-        board.seen(run)
+    Parameters
+    ----------
+    session : Session
+        The instance.
+    runs, errors : sequence
+        The runs in the order given, and what is wrong with each already.
+    progress : Progress
+        Who is told, on the calling thread.
+    waiting : Waiting
+        How long, and what raises.
+    aborted, stale : bool
+        As for `Poller.watch`.
+
+    Raises
+    ------
+    DomoError
+        The first in the order given, naming every run that failed.
+    RunInterrupted
+        The user interrupted; the runs go on.
+    """
+    relay = _Relay(progress, runs)
+    wanted = [
+        run for run, error in zip(runs, errors, strict=True) if run.execution_id is not None and error is None
+    ]
 
     def now_known() -> list[Execution]:
-        return [latest[run.stream_id, run.execution_id] for run in runs]
+        return [relay.latest[run.stream_id, run.execution_id] for run in runs]
 
-    follower = Follower(session, seen, board.tick, lost=board.lost)
-    with interruptible(now_known, lambda: board.finish({})):
-        for run, error in zip(runs, errors, strict=True):
-            if run.execution_id is not None and error is None:
-                follower.add(run, **hints)
-        follower.follow(threading.Event(), patience)
-    board.finish(verdicts(session, [run for run in board.shown() if run.execution_id is not None]))
+    with interruptible(now_known, progress.let_go):
+        watch = session.poller.watch(wanted, relay, timeout=waiting.timeout, aborted=aborted, stale=stale)
+        try:
+            relay.deliver()
+        finally:
+            session.poller.leave(watch)
+        progress.over()
     found = [
-        error
-        or follower.problems.get((run.stream_id, run.execution_id))
-        or _shortcoming(run, patience, on_failure)
+        error or relay.problems.get((run.stream_id, run.execution_id)) or _shortcoming(run, waiting)
         for run, error in zip(now_known(), errors, strict=True)
     ]
+    if waiting.on_unusual == "raise":
+        found = _with_unusual(session, now_known(), found)
     first = next((error for error in found if error is not None), None)
-    if isinstance(first, RunFailed):
-        run = now_known()[found.index(first)]
-        first.hint = f"look at it in Domo: {session.page(run.stream_id)}"  # worth a request for the one shown
+    if isinstance(first, RunFailed):  # worth a request for the one shown
+        page = session.page(now_known()[found.index(first)].stream_id)
+        found[found.index(first)] = _reworded(first, hint=f"look at it in Domo: {page}\n{first.hint}")
     return result(now_known(), found)
 
 
-def _shortcoming(run: Execution, patience: float | None, on_failure: OnFailure) -> DomoError | None:
+def _shortcoming(run: Execution, waiting: Waiting) -> DomoError | None:
     if run.execution_id is None:
         return None
     if not run.finished:
-        after = "" if patience is None else f" after {duration_text(patience)}"
-        state = f": {state_of(run)}" if run.state else ""
-        return RunTimeout(f"run {run.run} had not ended{after}{state}; it goes on at Domo")
-    if run.succeeded or on_failure == "return":
+        after = "" if waiting.timeout is None else f" after {duration_text(waiting.timeout)}"
+        state = f" ({state_of(run)})" if run.state else ""
+        return RunTimeout(f"timed out{after} waiting for {run.run}{state}; the run continues in Domo")
+    if run.succeeded or waiting.on_failure == "return":
         return None
-    said = errors_of(run)
-    return RunFailed(f"run {run.run} ended in {state_of(run, '?')}" + (f": {said}" if said else ""))
+    cause = causes_of(run) or errors_of(run)
+    ended = f"run {_called(run)} ended in {state_of(run, '?')}"
+    return RunFailed(f"{ended}{f': {cause}' if cause else ''}{_retried(run)}", _ROWS)
+
+
+def _called(run: Execution) -> str:
+    return f"{run.run} ({cut(run.name, 60)})" if run.name else run.run
+
+
+def _retried(run: Execution) -> str:
+    """Say as which run Domo tries again by itself, which it does for scheduled runs."""
+    retry = run.fields.get("retryExecution")
+    number = retry.get("executionId") if isinstance(retry, dict) else retry
+    known = isinstance(number, int) and not isinstance(number, bool) and number > 0
+    return f"; Domo tries again as {run.stream_id}/{number}" if known else ""
+
+
+def _with_unusual(
+    session: Session, runs: Sequence[Execution], errors: Sequence[DomoError | None]
+) -> list[DomoError | None]:
+    """Return the errors with one more for each run that succeeded and is not usual."""
+    ended = [run for run, error in zip(runs, errors, strict=True) if error is None and run.succeeded]
+    judged = judge(session, ended)
+    if silent := [run.run for run in ended if (run.stream_id, run.execution_id) not in judged]:
+        warn(f"whether {', '.join(silent[:_NAMED])} was usual is not known", sent=True)
+    return [
+        _unusual(run, judged.get((run.stream_id, run.execution_id))) if error is None else error
+        for run, error in zip(runs, errors, strict=True)
+    ]
+
+
+def _unusual(run: Execution, judged: Judgement | None) -> RunUnusual | None:
+    if judged is None or not judged.unusual or not run.succeeded:
+        return None
+    return RunUnusual(f"run {_called(run)} is {judged.says}", f"to compare it: %domo_compare {run.run}")
+
+
+def judge(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
+    """Return how each ended run compares with its stream's past, which is fetched where it is not known.
+
+    A run is missing where its stream's past cannot be had.
+    """
+    ended = [run for run in runs if run.finished and run.execution_id is not None]
+    wanted = {(run.stream_id, run.execution_id): run for run in ended}
+    if not wanted:
+        return {}
+    streams = sorted({stream for stream, _ in wanted})
+    each(lambda stream_id: session.learn(stream_id, hurry=True), streams, parallel=THREADS)
+    known: dict[Key, Execution] = {}
+    for stream_id in streams:
+        past = session.past.get(stream_id, ())
+        known |= {(stream_id, run.execution_id): run.known_as(instance=session.instance) for run in past}
+    table: Any = compare(frame((known | wanted).values()))
+    for run in wanted.values():
+        session.ended(run)
+    return {
+        key: Judgement(row.verdict, reason(row))
+        for row in table.itertuples()
+        if (key := (int(row.streamId), int(row.executionId))) in wanted
+    }
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:
-    """Return the rows, or raise the first error, naming every stream that failed."""
+    """Return the rows, or raise the first error, naming every stream that failed.
+
+    Raises
+    ------
+    DomoError
+        Of the first error's type, with the rows of all runs.
+    """
     failed = [(run, error) for run, error in zip(runs, errors, strict=True) if error is not None]
     if not failed:
         return frame(runs)
     _, first = failed[0]
+    summary, hint = first.summary, first.hint
     if len(failed) > 1:
         others = ", ".join(f"{run.run} ({type(error).__name__})" for run, error in failed[1:])
-        first.summary = f"{first.summary}; {len(failed)} of {len(runs)} failed, also {others}"
+        summary = f"{summary}; {len(failed)} of {len(runs)} failed, also {others}"
     elif len(runs) > 1:
-        first.summary = f"{first.summary}; 1 of {len(runs)} failed, .rows has them all"
+        summary = f"{summary}; 1 of {len(runs)} failed, .rows has them all"
     if isinstance(first, RunTimeout):
         going = _named([run for run, error in failed if isinstance(error, RunTimeout)])
-        first.hint = f"%domo_wait {going} waits again, %domo_cancel {going} cancels"
-    raise first.about(runs)
+        hint = f"to wait again: %domo_wait {going}; to cancel: %domo_cancel {going}"
+    raise _reworded(first, summary, hint).about(runs) from first.__cause__
+
+
+def _reworded(error: _Error, summary: str | None = None, hint: str | None = None) -> _Error:
+    """Return the same error in other words: one that was raised is not changed."""
+    other = copy.copy(error)
+    other.summary = error.summary if summary is None else summary
+    other.hint = error.hint if hint is None else hint
+    return other
 
 
 @contextmanager
@@ -130,55 +324,16 @@ def interruptible(
 
 
 def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
+    summary = "interrupted; runs already started continue in Domo"
     going = [run for run in runs if not run.finished]
     if not going:
-        return RunInterrupted(
-            "interrupted; what was started goes on at Domo",
-            "%domo_runs shows what was started here, %domo_wait waits for it",
-        )
+        return RunInterrupted(summary, "what was started here: %domo_runs; to wait for it: %domo_wait")
     named = _named(going)
     more = f" (and {len(going) - _NAMED:,} more: .rows has all)" if len(going) > _NAMED else ""
     return RunInterrupted(
-        "waiting was interrupted; what was started goes on at Domo",
-        f"%domo_wait {named} waits again, %domo_cancel {named} cancels{more}",
+        summary, f"to wait again: %domo_wait {named}; to cancel: %domo_cancel {named}{more}"
     )
 
 
 def _named(runs: Sequence[Execution]) -> str:
     return " ".join(run.run for run in runs[:_NAMED])
-
-
-def runs_started_here(session: Session) -> tuple[list[Execution], list[DomoError | None]]:
-    """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
-    settle(session)
-    recent: list[Execution] = []
-    older: list[Execution] = []
-    day_ago = session.clock.time() - _DAY
-    for known in session.history.unfinished(session.instance):
-        (recent if (known.requested_at or 0) / 1000 >= day_ago else older).append(known)
-    if older:
-        names = " ".join(known.run for known in older)
-        screen().say(("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}"))
-    if not recent:
-        screen().say(("good", "no unfinished runs that were started here in the last 24 h"))
-    return list(reversed(recent)), [None] * len(recent)
-
-
-def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:
-    """Ask for every run that is meant; what cannot be had becomes its error."""
-
-    def ask(key: tuple[int, int | None]) -> tuple[Execution, DomoError | None]:
-        stream_id, execution_id = key
-        try:
-            if execution_id is not None:
-                # Followed at once, in which an error does not end the wait.
-                return session.joined(Execution(stream_id, execution_id)), None
-            settle(session, stream_id)
-            return newest_run(session, stream_id), None
-        except DomoError as error:
-            return session.known(Execution(stream_id, execution_id)), error
-
-    responses = each(ask, list(dict.fromkeys(targets_of(session, wanted))), parallel=THREADS)
-    once = {(run.stream_id, run.execution_id): (run, error) for run, error in responses}
-    session.history.saw(session.instance, [run for run, error in once.values() if run.fields])
-    return [run for run, _ in once.values()], [error for _, error in once.values()]

@@ -1,4 +1,4 @@
-"""From what a user wrote to the ids of streams, asking Domo about DataSets."""
+"""From what a user wrote to streams and runs; Domo is asked about DataSets and newest runs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from domo_magic.errors import ConfigurationError, DomoError, TargetError
-from domo_magic.executions import recent
+from domo_magic.executions import listing
+from domo_magic.executions.reconcile import settle
 from domo_magic.executions.targets import refuse_twice, shown
 from domo_magic.http.address import address
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import whole
+from domo_magic.model.execution import Execution, whole
 from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from domo_magic.executions.outcome import Progress
+    from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
-    from domo_magic.model.execution import Execution
+
+_DAY = 86_400.0
 
 
 def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
@@ -129,10 +133,46 @@ def newest_run(session: Session, stream_id: int) -> Execution:
     DomoError
         Domo could not be asked.
     """
-    runs = recent.newest(session, stream_id, 1)
+    runs = listing.newest(session, stream_id, 1)
     if not runs:
         raise TargetError(f"stream {stream_id} has never run", f"to start it: %domo_run {stream_id}")
     run = runs[0]
     if run.finished and not run.succeeded:  # a list may leave out what went wrong
         run = session.client.get_execution(stream_id, run.execution_id or 0)
     return session.joined(run)
+
+
+def runs_started_here(session: Session, progress: Progress) -> tuple[list[Execution], list[DomoError | None]]:
+    """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
+    settle(session)
+    recent: list[Execution] = []
+    older: list[Execution] = []
+    day_ago = session.clock.time() - _DAY
+    for known in session.history.unfinished(session.instance):
+        (recent if (known.requested_at or 0) / 1000 >= day_ago else older).append(known)
+    if older:
+        names = " ".join(known.run for known in older)
+        progress.say("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}")
+    if not recent:
+        progress.say("good", "no unfinished runs that were started here in the last 24 h")
+    return list(reversed(recent)), [None] * len(recent)
+
+
+def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:
+    """Return every run that is meant, requested from Domo; what cannot be had becomes its error."""
+
+    def fetch(key: Key) -> tuple[Execution, DomoError | None]:
+        stream_id, execution_id = key
+        try:
+            if execution_id is not None:
+                # Polled at once, in which an error does not end the wait.
+                return session.joined(Execution(stream_id, execution_id)), None
+            settle(session, stream_id)
+            return newest_run(session, stream_id), None
+        except DomoError as error:
+            return session.known(Execution(stream_id, execution_id)), error
+
+    found = each(fetch, list(dict.fromkeys(targets_of(session, wanted))), parallel=THREADS)
+    once = {(run.stream_id, run.execution_id): (run, error) for run, error in found}
+    session.history.saw(session.instance, [run for run, error in once.values() if run.fields])
+    return [run for run, _ in once.values()], [error for _, error in once.values()]

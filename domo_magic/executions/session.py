@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domo_magic.errors import DomoError
+from domo_magic.executions.poller import Poller
 from domo_magic.history.store import FILE, History
 from domo_magic.http.address import address
 from domo_magic.http.client import Client
 from domo_magic.http.credentials import resolve
 from domo_magic.http.transport import Transport
+from domo_magic.model.formatting import cut
 from domo_magic.model.timeouts import SystemClock, Timeouts
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Session:
         As rows show it.
     past : dict
         ``{stream_id: successful runs}``, a few fields each, newest first, of streams that were followed.
+    poller : Poller
+        Polls its runs, for everybody who wants to see them.
     user : str or None
         Who this token belongs to, by the ``startedBy`` of its responses.
     """
@@ -63,6 +67,12 @@ class Session:
     user: str | None = None
     past: dict[int, list[Execution]] = field(default_factory=dict)
     _names: dict[int, str | None] = field(default_factory=dict)
+    _transports: dict[int, str] = field(default_factory=dict)
+
+    poller: Poller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.poller = Poller(self)
 
     def known(
         self, execution: Execution, label: str | None = None, requested_at: int | None = None
@@ -120,24 +130,36 @@ class Session:
             self.past[run.stream_id] = [run, *older][:_PAST]
 
     def page(self, stream_id: int) -> str:
-        """Return the address of the DataSet's page in Domo, asked for where it is not known."""
+        """Return the address of the DataSet's page in Domo, requested where it is not known."""
+        if self.history.stream(self.instance, stream_id)[0] is None:
+            self.describe(stream_id)
         dataset, _ = self.history.stream(self.instance, stream_id)
-        if dataset is None:
-            dataset = self._ask_dataset(stream_id)
         url = self.login.address.url
         return f"{url}/datasources/{dataset}/details/history" if dataset else url
 
-    def _ask_dataset(self, stream_id: int) -> str | None:
+    def describe(self, stream_id: int) -> None:
+        """Request a stream once, and keep its name, its DataSet and its transport; soon or not at all."""
+        self._transports.setdefault(stream_id, "")
         try:
             deadline = self.clock.monotonic() + self.timeouts.aside
-            source = self.client.get_stream(stream_id, deadline=deadline).get("dataSource")
+            stream = self.client.get_stream(stream_id, deadline=deadline)
         except DomoError:
-            return None
+            return
+        transport, source = stream.get("transport"), stream.get("dataSource")
+        if isinstance(transport, dict):
+            self.transported(stream_id, transport.get("type"))
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
-        if not isinstance(dataset, str) or not re.fullmatch(r"[\w-]{1,64}", dataset):
-            return None
-        self.remember(stream_id, dataset, name if isinstance(name, str) else None)
-        return dataset
+        if isinstance(dataset, str) and re.fullmatch(r"[\w-]{1,64}", dataset):
+            self.remember(stream_id, dataset, name if isinstance(name, str) else None)
+
+    def transport(self, stream_id: int) -> str | None:
+        """Return what feeds a stream (``CONNECTOR``, ``UPLOAD``, ...), as far as it is known; else None."""
+        return self._transports.get(stream_id)
+
+    def transported(self, stream_id: int, transport: object) -> None:
+        """Keep what feeds a stream, where Domo says it."""
+        if isinstance(transport, str) and transport:
+            self._transports[stream_id] = cut(transport, 40).upper()
 
 
 def open_session(

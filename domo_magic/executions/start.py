@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from domo_magic.errors import AlreadyRunning, DomoError, TriggerOutcomeUnknown
-from domo_magic.executions import recent
+from domo_magic.executions import listing
 from domo_magic.executions.reconcile import look, settle
 from domo_magic.http.client import Uncertain
 from domo_magic.model.concurrency import each
 from domo_magic.model.execution import Execution, state_of
+from domo_magic.model.formatting import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
     from domo_magic.history.records import Intent
 
 IfRunning = Literal["start", "adopt", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unless:
+    """When a stream is not started after all; by default it always is, and nothing is requested before.
+
+    Attributes
+    ----------
+    if_running : {"start", "adopt", "error"}
+        What to do where a run is unfinished.
+    fresh : float or None
+        A run that succeeded within so many seconds is returned in place of a new one.
+    """
+
+    if_running: IfRunning = "start"
+    fresh: float | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether the stream's runs have to be requested first."""
+        return self.if_running != "start" or self.fresh is not None
+
+
 _RECENT = 100
 _LOOK_FIRST = "do not start it again before looking: %domo_runs shows the stream's runs"
 _HOUR_US = 3_600_000_000
@@ -40,7 +64,7 @@ class Outcome:
     error : DomoError or None
         Why it is not as it should be.
     adopted : bool
-        Whether a run that was there already was taken up.
+        Whether a run that was there already takes the place of a new one.
     warning : str
         What the user must know although a run has started; mostly empty.
     """
@@ -56,7 +80,7 @@ def start_streams(
     streams: Sequence[int],
     *,
     label: str | None = None,
-    if_running: IfRunning = "start",
+    unless: Unless = Unless(),
     max_parallel: int = 16,
     arrived: Callable[[Outcome], None] = lambda _outcome: None,
     uncertain: Callable[[int, str], None] = lambda _stream, _why: None,
@@ -71,8 +95,8 @@ def start_streams(
         Stream ids, none twice.
     label : str, optional
         Kept in the history.
-    if_running : {"start", "adopt", "error"}
-        What to do where a stream has an unfinished run; ``"start"`` does not even look.
+    unless : Unless
+        When a run that is there already takes the place of a new one.
     max_parallel : int
         Starts under way at the same time.
     arrived : callable, optional
@@ -87,10 +111,8 @@ def start_streams(
     """
     stop = threading.Event()
     present: dict[int, Outcome] = {}
-    if if_running != "start":
-        found = each(
-            lambda stream_id: _present(session, stream_id, if_running), streams, parallel=max_parallel
-        )
+    if unless.looks:
+        found = each(lambda stream_id: _present(session, stream_id, unless), streams, parallel=max_parallel)
         present = {stream_id: outcome for stream_id, outcome in zip(streams, found, strict=True) if outcome}
         for outcome in present.values():
             arrived(outcome)
@@ -100,7 +122,7 @@ def start_streams(
 
     def one(intent: Intent) -> Outcome:
         begun.add(intent.id)  # before it looks at `stop`: either it stops, or it counts as begun
-        mine = intent if if_running == "start" else _given_way(session, intent, if_running, stop)
+        mine = _given_way(session, intent, unless, stop) if unless.looks else intent
         return mine if isinstance(mine, Outcome) else _start_one(session, mine, stop, uncertain)
 
     try:
@@ -181,9 +203,7 @@ def _nameless(session: Session, intent: Intent, stop: threading.Event, execution
     return Outcome(session.known(execution, intent.label, intent.requested_at), warning=warning)
 
 
-def _given_way(
-    session: Session, intent: Intent, if_running: IfRunning, stop: threading.Event
-) -> Intent | Outcome:
+def _given_way(session: Session, intent: Intent, unless: Unless, stop: threading.Event) -> Intent | Outcome:
     """Return the intent to be sent, or, where another kernel is starting the stream just now, its run."""
     since = _oldest_under_way(session)
     passed: set[int] = set()
@@ -195,7 +215,7 @@ def _given_way(
         while _under_way(session, ahead) and not session.clock.wait(stop, session.timeouts.look_pause):
             settle(session, intent.stream_id)  # of a kernel that was killed, nobody else does
             ahead = session.history.ahead(session.instance, intent, since)
-        if present := _present(session, intent.stream_id, if_running):
+        if present := _present(session, intent.stream_id, unless):
             return present
         # Whoever waited beside us begins anew, too: of these, one goes first.
         passed |= ahead.keys()
@@ -214,30 +234,57 @@ def _oldest_under_way(session: Session) -> int:
     return int((session.clock.time() - timeouts.start_budget - timeouts.response - timeouts.look) * 1000)
 
 
-def _present(session: Session, stream_id: int, if_running: IfRunning) -> Outcome | None:
-    """Return the unfinished run that a stream already has, taken up or refused."""
+def _present(session: Session, stream_id: int, unless: Unless) -> Outcome | None:
+    """Return the run that takes the place of a new one: fresh, adopted, or refused."""
     try:
         settle(session, stream_id)
-        runs = recent.newest(session, stream_id, _RECENT)
+        runs = listing.newest(session, stream_id, _RECENT)
     except DomoError as error:
         return Outcome(session.known(Execution(stream_id)), error)
-    newest = next((run for run in runs if not run.finished), None)
-    if newest is None:
+    now = session.clock.time() + session.client.skew
+    unfinished = next((run for run in runs if not run.finished), None)
+    if unfinished is not None and unless.if_running != "start":
+        return _unfinished(session, unfinished, runs, unless.if_running, int(now * 1e6))
+    succeeded = [run for run in runs if run.succeeded and run.ended_us is not None]
+    newest = max(succeeded, key=lambda run: run.ended_us or 0, default=None)
+    if unless.fresh is None or newest is None or (newest.ended_us or 0) / 1e6 < now - unless.fresh:
         return None
+    session.history.saw(session.instance, [newest])
+    return Outcome(session.joined(newest), adopted=True)
+
+
+def _unfinished(
+    session: Session, newest: Execution, runs: Sequence[Execution], if_running: IfRunning, now_us: int
+) -> Outcome:
+    """Adopt the unfinished run of a stream, or refuse to start another."""
     run = session.joined(newest)
     cancel, state = f"to cancel it: %domo_cancel {run.run}", state_of(run)
     if if_running == "error":
-        what = f"stream {stream_id} already has an unfinished run, {run.run} {state}; none was started"
-        return Outcome(run, AlreadyRunning(what, f"to wait for it: %domo_wait {run.run}; {cancel}"))
-    if _stuck(run, runs, int(session.clock.time() * 1e6 + session.client.skew * 1e6)):
-        what = f"run {run.run} looks stuck: {state} for far longer than usual; none was started"
-        return Outcome(run, AlreadyRunning(what, cancel))
+        summary = f"stream {run.stream_id} already has an unfinished run, {run.run} {state}; none was started"
+        return Outcome(run, AlreadyRunning(summary, f"to wait for it: %domo_wait {run.run}; {cancel}"))
+    if stuck(run, runs, now_us):
+        age = duration_text((now_us - (run.started_us or now_us)) / 1e6)
+        summary = f"run {run.run} looks stuck: {state} for {age}; none was started"
+        return Outcome(run, AlreadyRunning(summary, cancel))
     session.history.saw(session.instance, [run])
     return Outcome(run, adopted=True)
 
 
-def _stuck(run: Execution, runs: Sequence[Execution], now_us: int) -> bool:
-    if run.started_us is None:
+def stuck(run: Execution, runs: Sequence[Execution], now_us: int) -> bool:
+    """Return True if an unfinished run looks stuck.
+
+    It has lasted over 24 hours, or over one hour and three times the longest of the last 20.
+
+    Parameters
+    ----------
+    run : Execution
+        The run.
+    runs : sequence of Execution
+        Those of its stream, newest first.
+    now_us : int
+        Epoch microseconds by Domo's clock.
+    """
+    if run.finished or run.started_us is None:
         return False
     age = now_us - run.started_us
     durations = [known.duration for known in runs if known.duration is not None][:20]

@@ -1,10 +1,11 @@
-"""What people write for a stream or a run: words and Python values to targets. Pure."""
+"""What users write for a stream, a run or a time: words and Python values to targets and seconds. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import KeysView, ValuesView
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ _COLUMNS = frozenset(
 _COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
 _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
 
@@ -215,6 +217,8 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
             raise TargetError(
                 f"the frame has {many} {name}", "give a frame from domo_magic, or a list of ids"
             )
+    if meant == "streams" and holds_runs(table):  # each stream once, however many of its runs there are
+        table = table.drop_duplicates([name for name in ("streamId", "instance") if name in names])
     streams = [_item(stream, meant) for stream in table["streamId"]]
     if names.count("instance") == 1:
         instances = [value if isinstance(value, str) else None for value in table["instance"]]
@@ -298,3 +302,56 @@ def _address(text: str) -> Target:
 def shown(text: str) -> str:
     """Return `text` as an error shows it: quoted, on one line, cut after 60 characters."""
     return repr(text if len(text) <= 60 else text[:59] + "…")
+
+
+def seconds(value: object, option: str = "timeout") -> float:
+    """Understand a length of time: ``90``, ``90s``, ``10m``, ``2h``, ``7d``, or a number of seconds.
+
+    Raises
+    ------
+    TargetError
+        It is none of these, or negative.
+
+    Examples
+    --------
+    >>> seconds("10m")
+    600.0
+    """
+    text = str(value).strip()
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
+    if isinstance(value, bool) or match is None:
+        raise TargetError(f"{option} {shown(text)} is no length of time", "write 90, 90s, 10m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def since(value: object, now: float) -> float:
+    """Understand the beginning of a listing: a length of time before `now`, or a date.
+
+    Parameters
+    ----------
+    value : object
+        As for `seconds`, or an ISO 8601 date or time as text, `datetime.datetime` or `pandas.Timestamp`;
+        without a zone it is local time.
+    now : float
+        Epoch seconds.
+
+    Returns
+    -------
+    float
+        Epoch seconds.
+
+    Raises
+    ------
+    TargetError
+        It is neither.
+    """
+    text = str(value).strip()
+    try:
+        return max(0.0, now - seconds(value, "since"))
+    except TargetError:
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(text)
+            return moment.timestamp()
+        except (ValueError, OverflowError, OSError):
+            pass
+    raise TargetError(f"since {shown(text)} is no time", "write 90m, 24h, 7d or a date as 2026-01-31")

@@ -20,6 +20,9 @@ SUCCESS = "SUCCESS"
 #: States known to be final (no official list exists; ``endedAt`` ends a run of any state).
 FINAL_STATES = frozenset({SUCCESS, "ERROR", "FAILED", "INVALID", "ABORTED", "CANCELLED", "CANCELED"})
 
+#: The transport of a stream that a connector feeds; any other has upload sessions in place of runs.
+CONNECTOR = "CONNECTOR"
+
 #: From here on a number is epoch milliseconds, below it seconds.
 MILLISECONDS_FROM = 1e11
 #: Microseconds between 1970 and the years 1 and 9999, outside which a time is no time.
@@ -312,6 +315,33 @@ def errors_of(run: Execution) -> str:
     errors = run.fields.get("errors")
     items = errors if isinstance(errors, list) else [errors]
     return cut("; ".join(filter(None, map(_words, items))), _LONGEST_TEXT)
+
+
+def causes_of(run: Execution) -> str:
+    """Return why a run failed with the code and the parameters that Domo gives, on one line; else nothing.
+
+    Source: the shape of an item of ``errors`` is known from the clients of others.
+
+    Examples
+    --------
+    >>> item = {"message": "login refused", "code": 402, "parameters": {"account": "erp"}}
+    >>> causes_of(Execution(25777, 3, {"errors": [item]}))
+    'login refused (code 402, account: erp)'
+    """
+    errors = run.fields.get("errors")
+    items = errors if isinstance(errors, list) else []
+    return cut("; ".join(filter(None, map(_cause, items))), 2 * _LONGEST_TEXT)
+
+
+def _cause(item: object) -> str:
+    text = _words(item)
+    if not isinstance(item, dict) or not text:
+        return text
+    parameters = item.get("parameters")
+    facts = [] if item.get("code") is None else [f"code {cut(str(item['code']), 20)}"]
+    if isinstance(parameters, dict):
+        facts += [f"{cut(str(name), 40)}: {cut(str(value), 80)}" for name, value in parameters.items()]
+    return f"{text} ({', '.join(facts[:6])})" if facts else text
 
 
 def _words(item: object) -> str:

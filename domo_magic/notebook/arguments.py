@@ -23,7 +23,7 @@ _EXPRESSION = re.compile(r"([^\W\d]\w*)[.\[(][^/]*")
 _LISTING = ("domo_runs", "domo_compare")
 
 IF_RUNNING = ("start", "adopt", "error")
-ON_FAILURE = ("raise", "return")
+RAISE_OR_RETURN = ("raise", "return")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,13 +70,15 @@ def _run(made: argparse.ArgumentParser) -> None:
     waiting.add_argument("--no-wait", action="store_false", dest="wait", default=None)
     waiting.add_argument("--bg", action="store_true")
     made.add_argument("--if-running", choices=IF_RUNNING)
+    made.add_argument("--fresh")
     made.add_argument("--label")
     _wait(made)
 
 
 def _wait(made: argparse.ArgumentParser) -> None:
     made.add_argument("--timeout")
-    made.add_argument("--on-failure", choices=ON_FAILURE)
+    for option in ("--on-failure", "--on-unusual"):
+        made.add_argument(option, choices=RAISE_OR_RETURN)
 
 
 def _cancel(made: argparse.ArgumentParser) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from inspect import getdoc
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from IPython.core.magic import line_magic, magics_class, needs_local_scope
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
+from traitlets import Any as AnyTrait
 
-from domo_magic.errors import TargetError
+from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.executions import targets
 from domo_magic.notebook import arguments
-from domo_magic.notebook.lines import LineMagics
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Mapping
 
     import pandas as pd
@@ -18,15 +21,29 @@ if TYPE_CHECKING:
 
     from domo_magic.widget.panel import Panel
 
+_T = TypeVar("_T")
+
 
 @magics_class
-class DomoMagics(LineMagics):
+class DomoMagics(Magics):
     """Run Domo connectors from a notebook.
 
     Examples
     --------
     ``%config DomoMagics.wait = True`` makes every ``%domo_run`` wait.
     """
+
+    # Any, and checked where they are used: a bad value of a typed trait is only logged.
+    wait = AnyTrait(default_value=False, help="whether %domo_run waits: True or False").tag(config=True)
+    timeout = AnyTrait(
+        default_value=None, help="how long waiting lasts at most: 90, 10m, 2h; None: no limit"
+    ).tag(config=True)
+    if_running = AnyTrait(
+        default_value="start", help="what %domo_run does with an unfinished run: start, adopt or error"
+    ).tag(config=True)
+    on_failure = AnyTrait(default_value="raise", help="what a failed run does: raise or return").tag(
+        config=True
+    )
 
     @needs_local_scope
     @line_magic
@@ -66,36 +83,40 @@ class DomoMagics(LineMagics):
         --bg                 return at once; the line follows the run
         --timeout T          how long to wait at most: 90, 90s, 10m, 2h
         --if-running WHAT    where a run is unfinished: start another one, adopt it, or error
+        --fresh T            a stream that succeeded within T is not started again, its run is returned
         --label TEXT         a name for these runs, kept in the history
         --on-failure WHAT    whether a failed run raises, or returns its row: raise, return
+        --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
         asked = self._parsed("domo_run", line)
         if asked is None:
             return None
-        from domo_magic import api, orders
+        from domo_magic import api
+        from domo_magic.executions.start import Unless
 
         wait = self._setting("wait", asked.wait, (True, False)) and not asked.bg
-        streams = self._targets(asked, "streams", local_ns)
+        streams: Any = self._frame(asked, local_ns)
+        if streams is None:
+            streams = self._targets(asked, "streams", local_ns)
         if streams is None:
             raise TargetError(
                 "%domo_run: no stream was named", "write its id (25775); to find it: %domo_streams sales"
             )
+        if asked.bg and asked.timeout is not None:
+            raise TargetError("timeout has no effect with --bg, where nothing waits", "leave one of them out")
         if_running = self._setting("if_running", asked.if_running, arguments.IF_RUNNING)
-        if asked.bg:
-            if asked.timeout is not None:
-                raise TargetError(
-                    "a timeout limits waiting, and with --bg nothing waits", "leave one of them out"
-                )
-            rows = orders.run_in_background(streams, orders.Order(if_running, asked.label), asked.instance)
-            return self._shown("domo_run", line, rows)
-        rows = api.run(
+        if asked.fresh is not None and asked.if_running is None and if_running == "start":
+            if_running = "adopt"
+        rows = api.run_unless(
             streams,
+            Unless(if_running, None if asked.fresh is None else targets.seconds(asked.fresh, "fresh")),
             wait=wait,
+            background=asked.bg,
             timeout=self._timeout(asked) if wait else asked.timeout,
-            if_running=if_running,
             label=asked.label,
-            on_failure=self._setting("on_failure", asked.on_failure, arguments.ON_FAILURE),
+            on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
+            on_unusual=asked.on_unusual or "return",
             instance=asked.instance,
         )
         return self._shown("domo_run", line, rows)
@@ -112,6 +133,7 @@ class DomoMagics(LineMagics):
 
         --timeout T          how long to wait at most: 90, 90s, 10m, 2h
         --on-failure WHAT    whether a failed run raises, or returns its row: raise, return
+        --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
         asked = self._parsed("domo_wait", line)
@@ -122,7 +144,8 @@ class DomoMagics(LineMagics):
         rows = api.wait(
             self._targets(asked, "runs", local_ns),
             timeout=self._timeout(asked),
-            on_failure=self._setting("on_failure", asked.on_failure, arguments.ON_FAILURE),
+            on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
+            on_unusual=asked.on_unusual or "return",
             instance=asked.instance,
         )
         return self._shown("domo_wait", line, rows)
@@ -170,9 +193,9 @@ class DomoMagics(LineMagics):
         asked = self._parsed("domo_runs", line)
         if asked is None:
             return None
-        from domo_magic import reading
+        from domo_magic import api
 
-        rows = reading.runs(
+        rows = api.runs(
             self._targets(asked, "streams", local_ns),
             limit=asked.limit or 100,
             since=asked.since,
@@ -202,10 +225,10 @@ class DomoMagics(LineMagics):
         asked = self._parsed("domo_compare", line)
         if asked is None:
             return None
-        from domo_magic import reading
+        from domo_magic import api
 
         meant: Any = self._frame(asked, local_ns)
-        rows = reading.compare(
+        rows = api.compare(
             self._targets(asked, "runs", local_ns) if meant is None else meant,
             limit=asked.limit or 20,
             since=asked.since,
@@ -229,9 +252,9 @@ class DomoMagics(LineMagics):
         asked = self._parsed("domo_streams", line)
         if asked is None:
             return None
-        from domo_magic import reading
+        from domo_magic import api
 
-        rows = reading.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
+        rows = api.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
         return self._shown("domo_streams", line, rows)
 
     @needs_local_scope
@@ -248,11 +271,67 @@ class DomoMagics(LineMagics):
         asked = self._parsed("domo_panel", line)
         if asked is None:
             return None
-        from domo_magic.panels import panel
+        from domo_magic.widget.panel import panel
 
         streams = self._targets(asked, "streams", local_ns)
         made = panel(*([] if streams is None else [streams]), instance=asked.instance)
         return self._shown("domo_panel", line, made)
+
+    # What all of them do with their line
+
+    def _parsed(self, magic: str, line: str) -> Namespace | None:
+        """Understand the line; None when it asked for help, which is printed."""
+        asked = arguments.parse(magic, line, self._ipython.user_ns)
+        if asked.help:
+            print(getdoc(getattr(type(self), magic)))  # noqa: T201
+            return None
+        return asked
+
+    def _targets(self, asked: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:
+        if not asked.words:
+            return None
+        variables = {**self._ipython.user_ns, **(local_ns or {})}
+        return arguments.parse_words(asked, variables, meant)
+
+    def _frame(self, asked: Namespace, local_ns: Mapping[str, Any] | None) -> Any:
+        """Return the frame of runs that the line names, or None where it names something else."""
+        if len(asked.words) != 1:
+            return None
+        value = {**self._ipython.user_ns, **(local_ns or {})}.get(asked.words[0])
+        return value if targets.holds_runs(value) else None
+
+    def _setting(self, name: str, asked: Any, allowed: tuple[Any, ...]) -> Any:
+        """Return what the line says, else the setting, which is checked here."""
+        if asked is not None:
+            return asked
+        value = getattr(self, name)
+        if not any(value is good or (isinstance(good, str) and value == good) for good in allowed):
+            words = ", ".join(str(good) for good in allowed)
+            raise ConfigurationError(
+                f"the setting DomoMagics.{name} is {value!r}", f"%config DomoMagics.{name} = one of: {words}"
+            )
+        return value
+
+    def _timeout(self, asked: Namespace) -> Any:
+        if asked.timeout is not None or self.timeout is None:
+            return asked.timeout
+        try:
+            return targets.seconds(self.timeout)
+        except TargetError:
+            raise ConfigurationError(
+                f"the setting DomoMagics.timeout is {self.timeout!r}", "%config DomoMagics.timeout = '10m'"
+            ) from None
+
+    @property
+    def _ipython(self) -> Any:
+        return self.shell
+
+    def _shown(self, magic: str, line: str, result: _T) -> _T | None:
+        """Return the result, or nothing where a semicolon ends the cell and it is not assigned."""
+        if not arguments.silent(line):
+            return result
+        cell = self._ipython.history_manager.input_hist_raw[-1].strip()
+        return None if cell.rpartition("\n")[2].lstrip().startswith((f"%{magic}", magic)) else result
 
 
 def load(shell: InteractiveShell) -> None:

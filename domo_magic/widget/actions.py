@@ -209,8 +209,12 @@ def cancel(state: PanelState, going: Sequence[Execution]) -> None:
         As `session.cancel`.
     """
     session = state.connected()
-    over: list[str] = []
-    seen, errors = abort(session, going, lambda run: over.append(f"{run.run} had already ended"))
+    seen, errors = abort(session, going)
+    over = [
+        f"{run.run} had already ended"
+        for run, error in zip(seen, errors, strict=True)
+        if error is None and run.finished
+    ]
     state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
     state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
     if problem := next(filter(None, errors), None):

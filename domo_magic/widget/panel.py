@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from domo_magic.display.output import in_kernel
+from domo_magic.executions import targets
 from domo_magic.model.frame import frame
 from domo_magic.widget import actions, tables
 from domo_magic.widget.drawing import Face
 from domo_magic.widget.painter import Painter
 from domo_magic.widget.parts import Parts, everything_in
 from domo_magic.widget.saving import Saved
+from domo_magic.widget.state import PanelState
 from domo_magic.widget.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
 
     from domo_magic.errors import DomoError
     from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import Confirmation, PanelState
+    from domo_magic.widget.state import Confirmation
 
 # Between two comparisons of unfinished runs with what is usual.
 _JUDGE_S = 5.0
@@ -257,3 +259,43 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         for part in everything_in(self):
             part.close()
         super().close()
+
+
+def panel(*streams: Any, instance: str | None = None) -> Panel:
+    """Make the panel: run, follow and compare with buttons.
+
+    Parameters
+    ----------
+    *streams : int, str, list, Series, DataFrame, ...
+        Stream ids, DataSet ids or addresses of DataSets' pages, whose runs it shows; none: the runs
+        recorded here.
+    instance : str, optional
+        Another instance than the one last connected. The panel stays with it.
+
+    Returns
+    -------
+    Panel
+        An ``ipywidgets.VBox``, which a notebook shows. ``runs``, ``selected`` and ``last`` are frames of
+        runs, ``error`` is the last `DomoError` or None, ``join()`` waits for what was clicked.
+
+    Raises
+    ------
+    TargetError
+        A target cannot be understood.
+
+    Examples
+    --------
+    >>> buttons = panel(25775)
+    >>> buttons.run_button.click()
+    >>> buttons.join()
+    >>> buttons.last
+    """
+    wanted: tuple[targets.Target, ...] = ()
+    if streams:
+        wanted = targets.checked(_flat(streams), "streams")
+    return Panel(PanelState(wanted, instance))
+
+
+def _flat(streams: tuple[Any, ...]) -> Iterator[targets.Target]:
+    for stream in streams:
+        yield from targets.understood(stream, "streams")

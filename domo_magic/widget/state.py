@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domo_magic.errors import ConfigurationError, DomoError
-from domo_magic.executions.background import background
 from domo_magic.executions.listing import newest_first
 from domo_magic.executions.session import current_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from domo_magic.executions.poller import Watch
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
     from domo_magic.model.execution import Execution
@@ -104,6 +104,7 @@ class PanelState:
         self._clicked = False
         self._closed = False
         self._made_ms = time.time() * 1000
+        self._watches: list[Watch] = []
 
     # Where
 
@@ -130,10 +131,10 @@ class PanelState:
                     self._session = found
         return self._session
 
-    def _tick(self) -> bool:
+    def tick(self) -> None:
+        """Draw the time that has passed."""
         if not self._closed:
             self.ticked()
-        return not self._closed
 
     # Clicks
 
@@ -207,8 +208,9 @@ class PanelState:
         """Let go of everything; the runs go on."""
         with self._lock:
             self._closed = True
-        if self._session is not None:
-            background(self._session).leave(self.saw)
+            watches, self._watches = self._watches, []
+        for watch in watches:
+            self.connected().poller.leave(watch)
 
     # Runs
 
@@ -237,13 +239,15 @@ class PanelState:
     def follow(self, runs: Sequence[Execution], *, aborted: bool = False) -> None:
         """Show runs, and follow those that are unfinished and do not look stuck."""
         session = self.connected()
-        behind = background(session)
+        followed = []
         for run in runs:
             self.saw(run)
             age = 0.0 if run.started_us is None else session.clock.time() - run.started_us / 1e6
-            with self._lock:
-                if run.execution_id and not run.finished and age < _FOLLOWED_S and not self._closed:
-                    behind.watch(run, self.saw, self.lose, self._tick, aborted=aborted)
+            if run.execution_id and not run.finished and age < _FOLLOWED_S:
+                followed.append(run)
+        with self._lock:
+            if followed and not self._closed:
+                self._watches.append(session.poller.watch(followed, _Eyes(self), aborted=aborted))
 
     def take_confirmation(self) -> Confirmation | None:
         """Return what waits to be confirmed, once."""
@@ -275,3 +279,17 @@ class PanelState:
             if any(self.judgements.get(key) != words for key, words in judgements.items()):
                 self.judgements |= judgements
                 self.drawn += 1
+
+
+class _Eyes:
+    """What a panel's state takes from the poller."""
+
+    def __init__(self, state: PanelState) -> None:
+        self.seen, self.lost = state.saw, state.lose
+        self.tick = self.over = state.tick
+
+    def delayed(self, run: Execution, error: DomoError, since: float) -> None:
+        """Take note of nothing: the next response tells."""
+
+    def say(self, kind: str, text: str) -> None:
+        """Take note of nothing."""

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domo_magic.display.lines import mark
+from domo_magic.display.progress import mark
 from domo_magic.errors import TargetError
 from domo_magic.executions import targets
-from domo_magic.executions.follower import durations
+from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import usual
 from domo_magic.executions.session import SANDBOX
 from domo_magic.model.formatting import cut, duration_text
@@ -69,7 +69,7 @@ class View:
             state=run.state or "unknown",
             mark="unknown" if run.execution_id is None else mark(run),
             started_us=run.started_us,
-            lasted=run.duration if run.finished else _elapsed(session, run),
+            lasted=run.duration if run.finished else elapsed_of(session, run),
             usual=usually,
             rows=run.rows,
             verdict=verdict,
@@ -132,12 +132,6 @@ class View:
     def code(self, text: str, label: str) -> str:
         """Return the magics that do the same as HTML."""
         return f"<pre class=domo-code tabindex=0>{html.escape(magics(self._state, text, label))}</pre>"
-
-
-def _elapsed(session: Session, run: Execution) -> float | None:
-    if run.started_us is None:
-        return None
-    return max(0.0, session.clock.time() + session.client.skew - run.started_us / 1e6)
 
 
 def magics(state: PanelState, text: str, label: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domo_magic.display import lines
+from domo_magic.display import progress as lines
 from domo_magic.model.execution import Execution, errors_of
 
 ENDED = {"startedAt": 100, "endedAt": 292, "rowsInserted": 283_429}
@@ -29,7 +29,7 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_a_run_without_an_id_says_so() -> None:
     """A start whose run is not known offers nothing to follow."""
     assert lines.started(Execution(25775, instance="mycompany")) == (
-        "25775 started, which run is not known · mycompany"
+        "25775 started, execution unknown · mycompany"
     )
 
 
@@ -53,37 +53,39 @@ def test_a_running_run_says_how_long_it_takes(
     elapsed: float | None, usual: float | None, left: float | None, expected: str
 ) -> None:
     """Elapsed, usual and remaining time are there as far as they are known."""
-    assert lines.running(run(currentState="ACTIVE"), elapsed, usual, left) == expected
+    outlook = lines.expected(elapsed, usual, left)
+    assert lines.running(run(currentState="ACTIVE"), elapsed, outlook) == expected
 
 
 def test_a_running_run_says_its_rows() -> None:
     """Rows so far are counted when there are any."""
-    assert lines.running(run(currentState="ACTIVE", rowsInserted=1234), 5.0, None, None).endswith(
-        "1,234 rows"
-    )
-    assert "rows" not in lines.running(run(currentState="ACTIVE", rowsInserted=0), 5.0, None, None)
+    assert lines.running(run(currentState="ACTIVE", rowsInserted=1234), 5.0).endswith("1,234 rows")
+    assert "rows" not in lines.running(run(currentState="ACTIVE", rowsInserted=0), 5.0)
 
 
 @pytest.mark.parametrize(
     "verdict, expected",
     [
-        ("usual", "25775/2 SUCCESS · 3 min 12 s · 283,429 rows · usual"),
-        ("", "25775/2 SUCCESS · 3 min 12 s · 283,429 rows"),
+        ("usual", "25775/2 SUCCESS · Sales Orders · 3 min 12 s · 283,429 rows · usual"),
+        ("", "25775/2 SUCCESS · Sales Orders · 3 min 12 s · 283,429 rows"),
         (
-            "3 min 12 s, 3.1 times the usual 1 min 02 s",
-            "25775/2 SUCCESS · 3 min 12 s, 3.1 times the usual 1 min 02 s",
+            "slow: 3.1 times the usual 1 min",
+            "25775/2 SUCCESS · Sales Orders · 3 min 12 s · 283,429 rows · slow: 3.1 times the usual 1 min",
         ),
     ],
 )
 def test_a_success_says_how_it_compares(verdict: str, expected: str) -> None:
-    """An ended run has duration and rows, and the verdict; a sentence stands for all three."""
+    """An ended run has name, duration and rows, then the verdict."""
     assert lines.ended(run(currentState="SUCCESS", **ENDED), verdict) == expected
 
 
 def test_a_failure_says_why() -> None:
     """A failed run has Domo's own words in place of a verdict."""
     failed = run(currentState="ERROR", errors=[{"message": "login refused"}], **ENDED)
-    assert lines.ended(failed, "usual") == "25775/2 ERROR · 3 min 12 s · 283,429 rows · login refused"
+    assert (
+        lines.ended(failed, "usual")
+        == "25775/2 ERROR · Sales Orders · 3 min 12 s · 283,429 rows · login refused"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,9 +128,23 @@ def test_long_errors_are_cut() -> None:
 def test_nothing_that_a_terminal_obeys_gets_through() -> None:
     """Control characters in a name or a state are spaces."""
     hostile = Execution(25775, 2, {"currentState": "ACT\x1b[2JIVE"}, "Sales\r\nOrders\x07", "mycompany")
-    for line in (lines.started(hostile), lines.running(hostile, 1.0, None, None), lines.ended(hostile, "")):
+    for line in (lines.started(hostile), lines.running(hostile, 1.0), lines.ended(hostile, "")):
         assert line.isprintable()
         assert line.startswith("25775/2 ACT [2JIVE")
+
+
+@pytest.mark.parametrize(
+    "phases, shown",
+    [
+        ({"currentPhase": "INIT"}, "phase INIT"),
+        ({"latestPhase": {"phaseType": "INDEX"}}, "phase INDEX"),
+        ({"currentPhase": 7, "latestPhase": ["x"]}, None),
+    ],
+)
+def test_the_phase_is_shown_where_domo_tells_it(phases: dict[str, object], shown: str | None) -> None:
+    """A text, or an object with a phaseType; anything else is nothing."""
+    line = lines.running(run(currentState="ACTIVE", **phases), 8.0)
+    assert line == " · ".join(filter(None, ["25775/2 ACTIVE", "Sales Orders", shown, "8.0 s"]))
 
 
 def test_a_run_has_a_mark() -> None:

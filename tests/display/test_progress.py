@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domo_magic.display import progress
-from domo_magic.display.progress import MOST_LINES, Board, elapsed_of, verdicts
+from domo_magic.display.progress import MOST_LINES, Board
+from domo_magic.errors import ConnectionFailed
+from domo_magic.executions.outcome import Judgement, judge
+from domo_magic.executions.poller import elapsed_of
 from domo_magic.model.execution import Execution
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def test_a_run_that_is_not_waited_for_is_one_line(session: Any, screen: Screen) 
     board = Board(session, screen, moving=False)
     board.started(active())
     board.tick()
-    board.finish({})
+    board.over()
     assert screen.said == [
         ("running", "25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2")
     ]
@@ -148,10 +150,13 @@ def test_where_nothing_moves_there_are_first_and_last(session: Any) -> None:
         board.seen(active())
         board.tick()
     board.seen(ended())
-    board.finish({(25775, 2): "usual"})
+    session.past[25775] = past_of(10)
+    board.over()
     assert len(screen.said) == 1
     assert screen.drawn == []
-    assert screen.last == [("good", "25775/2 SUCCESS · 5.0 s · 1,000 rows · usual")]
+    ((kind, text),) = screen.last
+    assert kind == "unusual"
+    assert text.startswith("25775/2 SUCCESS · Sales Orders · 5.0 s · 1,000 rows · fast: ")
 
 
 def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(session: Any, screen: Screen) -> None:
@@ -161,7 +166,7 @@ def test_a_run_that_is_waited_for_is_drawn_at_once_and_then_moves(session: Any, 
     assert screen.now == ["25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2"]
     session.clock.now = 42
     board.seen(active(rowsInserted=500))
-    assert board.tick()
+    board.tick()
     assert screen.now == ["25775/2 ACTIVE · Sales Orders · 42 s · 500 rows"]
     assert screen.said == []
 
@@ -196,10 +201,10 @@ def test_time_that_passes_is_drawn_only_while_something_runs(session: Any, scree
     board.started(active())
     board.seen(ended())
     session.clock.now += 1
-    assert not board.tick()
+    board.tick()
     drawn = len(screen.drawn)
     session.clock.now += 1
-    assert not board.tick()
+    board.tick()
     assert (drawn, len(screen.drawn)) == (2, 2)
 
 
@@ -233,7 +238,7 @@ def test_the_total_has_the_mark_of_the_worst(
     assert screen.drawn[-1][-1][0] == "running"
     for run in runs:
         board.seen(run)
-    board.finish({})
+    board.over()
     assert screen.last[-1][0] == mark
 
 
@@ -258,14 +263,14 @@ def test_looking_is_said_in_words_where_nothing_moves(session: Any, moving: bool
 def test_a_start_whose_run_is_not_known_is_said(session: Any, screen: Screen) -> None:
     """It cannot be followed, so it does not move."""
     Board(session, screen, moving=True).started(active(execution=None))
-    assert screen.said == [("running", "25775 started, which run is not known · Sales Orders · mycompany")]
+    assert screen.said == [("running", "25775 started, execution unknown · Sales Orders · mycompany")]
 
 
 def test_nothing_that_was_shown_leaves_nothing(session: Any, screen: Screen) -> None:
     """A board without runs draws no empty output."""
     board = Board(session, screen, moving=True)
-    assert not board.tick()
-    board.finish({})
+    board.tick()
+    board.over()
     assert (screen.drawn, screen.last) == ([], [])
 
 
@@ -276,41 +281,38 @@ def test_elapsed_is_by_the_servers_clock_and_never_negative(session: Any) -> Non
     assert elapsed_of(session, Execution(1, 1, {"startedAt": None})) is None
 
 
-class Background:
-    """Stands for the background that follows runs."""
-
-    def __init__(self) -> None:
-        self.ticks: list[Any] = []
-        self.watched: dict[str, Any] = {}
-
-    def watch(self, run: Execution, seen: Any, _lost: Any, tick: Any) -> None:
-        """Remember who wants to see the run, and to be told the time."""
-        self.watched[run.run] = seen
-        self.ticks.append(tick)
+def test_what_is_left_running_says_how_to_follow_it(session: Any, screen: Screen) -> None:
+    """After a timeout or an interrupt no line looks alive."""
+    for let_go in (Board.over, Board.let_go):
+        board = Board(session, screen, moving=True)
+        board.seen(active(since=60))
+        let_go(board)
+        expected = "25775/2 ACTIVE · Sales Orders · 1 min 00 s · no longer followed: %domo_wait 25775/2"
+        assert screen.last == [("unknown", expected)]
 
 
-@pytest.mark.parametrize(
-    "news",
-    [
-        [ended()],
-        [active(), ended(), ended()],
-        [active(currentState="PARTYING", endedAt=NOW + 5), active(currentState="PARTYING", endedAt=NOW + 5)],
-    ],
-    ids=["final", "seen again", "a state nobody knows"],
-)
-def test_in_the_background_the_last_line_comes_with_the_end(
-    session: Any, screen: Screen, news: list[Execution], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When every run has ended, in whatever state, the line is drawn for good."""
-    behind = Background()
-    monkeypatch.setattr(progress, "background", lambda _session: behind)
+def test_an_outage_is_said_in_the_line_until_it_is_over(session: Any, screen: Screen) -> None:
+    """The line says since when nothing is known, and forgets it with the next look."""
     board = Board(session, screen, moving=True)
-    board.keep_up([active(), Execution(371)])
-    assert list(behind.watched) == ["25775/2"]
-    for run in news:
-        assert screen.last == [] or run.final
-        behind.watched["25775/2"](run)
-    assert [text.startswith(f"25775/2 {news[-1].state} · 5.0 s") for _, text in screen.last] == [True]
+    board.seen(active())
+    board.delayed(active(), ConnectionFailed("mycompany.domo.com could not be reached"), NOW)
+    board.tick()
+    ((kind, text),) = screen.drawn[-1]
+    assert kind == "unknown"
+    assert "no response from Domo since" in text
+    assert text.endswith("mycompany.domo.com could not be reached")
+    session.clock.now += 1
+    board.seen(active())
+    board.tick()
+    assert "no response" not in screen.now[0]
+
+
+def test_a_cancelled_run_is_not_red_where_that_was_wanted(session: Any, screen: Screen) -> None:
+    """A cancel that did what it was told has a mark of its own."""
+    board = Board(session, screen, moving=True, aborting=True)
+    board.seen(ended(state="ABORTED"))
+    board.over()
+    assert [kind for kind, _ in screen.last] == ["stopped"]
 
 
 def past_of(count: int) -> list[Execution]:
@@ -333,10 +335,11 @@ def past_of(count: int) -> list[Execution]:
 def test_an_end_is_compared_with_what_was_fetched(session: Any) -> None:
     """Usual, or a sentence about what is not; nothing where too little is known."""
     key = (25775, 99)
-    assert verdicts(session, [active(execution=99)]) == {}
-    assert verdicts(session, [ended(execution=99, lasted=101)]) == {key: ""}
+    assert judge(session, [active(execution=99)]) == {}
+    assert judge(session, [ended(execution=99, lasted=101)]) == {key: Judgement("no baseline", "no baseline")}
     session.past[25775] = past_of(10)
-    assert verdicts(session, [ended(execution=99, lasted=101)]) == {key: "usual"}
-    slow = verdicts(session, [ended(execution=99, lasted=500)])[key]
-    assert "5.0 times the usual 1 min 41 s" in slow
-    assert verdicts(session, [ended(execution=99, state="ERROR")]) == {key: ""}
+    assert judge(session, [ended(execution=99, lasted=101)]) == {key: Judgement("usual", "usual")}
+    slow = judge(session, [ended(execution=99, lasted=500)])[key]
+    assert slow.unusual
+    assert "5.0 times the usual 1 min 41 s" in slow.says
+    assert judge(session, [ended(execution=99, state="ERROR")])[key].verdict == "failed"

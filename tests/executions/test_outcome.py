@@ -67,7 +67,7 @@ def test_the_first_failure_in_order_names_all_that_failed(
     with pytest.raises(RunFailed) as caught:
         domo_api.run(streams, wait=True)
     error = caught.value
-    assert f"run {streams[1]}/1 ended in ERROR: login refused" in str(error)
+    assert f"run {streams[1]}/1 (DataSet {streams[1]}) ended in ERROR: login refused" in str(error)
     assert f"3 of 4 failed, also 999999 (NotFound), {streams[3]}/1 (RunFailed)" in str(error)
     assert error.rows.streamId.tolist() == streams
     assert error.rows.currentState.fillna("").tolist() == ["SUCCESS", "ERROR", "", "ERROR"]
@@ -88,7 +88,7 @@ def test_failures_can_be_returned_but_a_timeout_raises(
     broken, long = still_sandbox.world.add_stream(habit=BROKEN), still_sandbox.world.add_stream(5000)
     assert domo_api.run(broken, wait=True, on_failure="return").currentState.tolist() == ["ERROR"]
     with pytest.raises(
-        RunTimeout, match=rf"run {long}/1 had not ended after 1 min 30 s: ACTIVE.*\n.*%domo_wait"
+        RunTimeout, match=rf"timed out after 1 min 30 s waiting for {long}/1 \(ACTIVE\).*\n.*%domo_wait"
     ):
         domo_api.run([broken, long], wait=True, on_failure="return", timeout="90s")
     with pytest.raises(NotFound):
@@ -174,7 +174,7 @@ def test_an_interrupt_names_both_commands_and_puts_the_handler_back() -> None:
         assert signal.getsignal(signal.SIGINT) is own
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "%domo_wait 1/2 5/6 waits again, %domo_cancel 1/2 5/6 cancels" in str(caught.value)
+    assert "to wait again: %domo_wait 1/2 5/6; to cancel: %domo_cancel 1/2 5/6" in str(caught.value)
     assert isinstance(caught.value, KeyboardInterrupt)
     assert not isinstance(caught.value, Exception)
     assert caught.value.rows.executionId.tolist() == [2, 4, 6]
@@ -190,7 +190,7 @@ def test_an_interrupt_of_very_many_is_short() -> None:
 
 def test_an_interrupt_before_anything_is_known_says_where_to_look() -> None:
     """Where no run is known yet, no command without a target is named."""
-    assert "%domo_runs shows what was started here" in str(outcome._interrupted([]))
+    assert "what was started here: %domo_runs" in str(outcome._interrupted([]))
 
 
 def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_session: Session) -> None:
@@ -213,7 +213,7 @@ def test_what_a_server_says_moves_no_cursor(still_sandbox: Sandbox, still_sessio
         domo_api.run(25775, wait=True)
     text = str(caught.value)
     assert len(text) < 500
-    assert text.count("\n") == 1
+    assert text.count("\n") == 2
     assert all(letter.isprintable() for letter in text.replace("\n", ""))
 
 
@@ -280,7 +280,7 @@ def test_adopting_says_that_none_was_started(
     clock.now += 42
     caplog.clear()
     domo_api.run(stream, if_running="adopt")
-    assert f"{stream}/1 has been running for 42 s; it is taken up, none was started" in caplog.text
+    assert f"{stream}/1 has been running for 42 s: adopted; no new run was started" in caplog.text
 
 
 def test_several_unfinished_runs_are_in_the_rows(still_sandbox: Sandbox, still_session: Session) -> None:

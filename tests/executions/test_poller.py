@@ -1,4 +1,4 @@
-"""Following runs to their end: what is seen, what is asked, and what goes wrong meanwhile."""
+"""Polling runs to their end: what is seen, what is requested, and what goes wrong meanwhile."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from support import LONG, Looks
 
 from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
-from domo_magic.executions.follower import Follower
+from domo_magic.executions.poller import NAME
 from domo_magic.model.execution import Execution
 from domo_magic.sandbox import faults
 from domo_magic.sandbox.simulation import Habit
@@ -41,15 +42,13 @@ def started(session: Session, sandbox: Sandbox, stream_id: int) -> Execution:
 
 
 def followed(
-    session: Session, *runs: Execution, patience: float | None = None
-) -> tuple[list[Execution], Follower]:
-    """Follow the runs; return every look at one, and who followed."""
-    seen: list[Execution] = []
-    follower = Follower(session, seen.append)
-    for run in runs:
-        follower.add(run)
-    follower.follow(threading.Event(), patience)
-    return seen, follower
+    session: Session, *runs: Execution, timeout: float | None = None, aborted: bool = False
+) -> Looks:
+    """Poll the runs to their end, and return what was told about them."""
+    looks = Looks()
+    session.poller.watch(runs, looks, timeout=timeout, aborted=aborted)
+    assert looks.ended.wait(LONG)
+    return looks
 
 
 def looks(asked: list[tuple[float, str]]) -> list[tuple[float, str]]:
@@ -61,9 +60,10 @@ def test_every_state_is_recorded_with_its_time(still_sandbox: Sandbox, still_ses
     """A run is followed through its states to the end, and the history has each with the time it was seen."""
     stream = still_sandbox.world.add_stream(habit=Habit(seconds=40, queued=20))
     run = started(still_session, still_sandbox, stream)
-    seen, follower = followed(still_session, run)
+    told = followed(still_session, run)
+    seen = told.runs
     assert list(dict.fromkeys(each.state for each in seen)) == ["QUEUED", "ACTIVE", "SUCCESS"]
-    assert not follower.problems
+    assert not told.problems
     changes = still_session.history._database.read("SELECT state, seen_at FROM change ORDER BY rowid", ())
     assert [state for state, _ in changes] == ["QUEUED", "ACTIVE", "SUCCESS"]
     times = [seen_at for _, seen_at in changes]
@@ -78,11 +78,11 @@ def test_a_run_is_asked_for_seldom_and_its_end_noticed_soon(
     """A run of five minutes with a usual past costs fewer than 35 requests; its end is seen within 10 s."""
     stream = still_sandbox.world.add_stream(habit=Habit(seconds=300, spread=0.05), past=20)
     run = started(still_session, still_sandbox, stream)
-    seen, _ = followed(still_session, run)
+    seen = followed(still_session, run).runs
     assert seen[-1].succeeded
     assert clock.now - (seen[-1].ended_us or 0) / 1e6 < 10
     assert len(looks(asked)) < 35
-    assert len(asked) - len(looks(asked)) == 1, "the past is asked for once"
+    assert len(asked) - len(looks(asked)) == 2, "the past and the stream are requested once"
 
 
 def test_the_past_is_asked_for_once(
@@ -98,7 +98,7 @@ def test_the_past_is_asked_for_once(
     still_session.history.saw(still_session.instance, past)
     followed(still_session, started(still_session, still_sandbox, stream))
     followed(still_session, started(still_session, still_sandbox, stream))
-    assert len(looks(asked)) == len(asked) - 1
+    assert len(looks(asked)) == len(asked) - 2
 
 
 def test_runs_of_one_stream_share_their_requests(
@@ -110,7 +110,7 @@ def test_runs_of_one_stream_share_their_requests(
     alone = len(looks(asked))
     asked.clear()
     runs = [started(still_session, still_sandbox, stream) for _ in range(5)]
-    seen, _ = followed(still_session, *runs)
+    seen = followed(still_session, *runs).runs
     assert {each.run for each in seen if each.succeeded} == {run.run for run in runs}
     assert len(looks(asked)) <= alone + 1
 
@@ -135,57 +135,66 @@ def test_an_error_while_asking_does_not_end_the_wait(
     """Four bad responses in a row only delay what is known."""
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(30))
     still_sandbox.order(fault, method="GET", path="/executions/", times=4)
-    seen, follower = followed(still_session, run)
+    told = followed(still_session, run)
+    seen = told.runs
     assert seen[-1].succeeded
-    assert not follower.problems
+    assert not told.problems
 
 
-def test_asking_in_vain_ends_after_a_budget_of_its_own(
+def test_an_outage_ends_no_wait_and_is_told(
     still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
-    """Where every response is bad for five minutes the run is given up, with the last error."""
+    """Half an hour of bad responses is waited through; the listener learns since when."""
+    run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
+    began = clock.now
+
+    def outage(request: Request) -> Fault | None:
+        return faults.status(500) if 1 <= clock.now - began <= 1800 else None
+
+    still_sandbox.decide = outage
+    told = followed(still_session, run)
+    assert told.runs[-1].succeeded
+    assert not told.problems
+    error, since = told.delays[-1]
+    assert isinstance(error, ApiError)
+    assert since == pytest.approx(began + 1, abs=10)
+
+
+def test_an_outage_ends_with_the_timeout(
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
+) -> None:
+    """With a timeout an outage is waited through until then, not less and not more."""
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
     still_sandbox.order(faults.status(500), method="GET", times=10_000)
     began = clock.now
-    _, follower = followed(still_session, run)
-    assert isinstance(follower.problems[run.stream_id, run.execution_id], ApiError)
-    assert 300 <= clock.now - began <= 365
-    assert not follower.busy
+    told = followed(still_session, run, timeout=7200.0)
+    assert gone()
+    assert 7200 <= clock.now - began <= 7205
+    assert not told.problems
 
 
-def test_one_answer_renews_the_budget(
-    still_sandbox: Sandbox, still_session: Session, clock: JumpClock
-) -> None:
-    """The budget counts from the last good response: 4 minutes of errors, twice, are no end."""
-    run = started(still_session, still_sandbox, still_sandbox.world.add_stream(900))
-    began = clock.now
-
-    def weather(request: Request) -> Fault | None:
-        minute = (clock.now - began) / 60
-        return faults.status(500) if 2 <= minute <= 6 or 8 <= minute <= 12 else None
-
-    still_sandbox.decide = weather
-    seen, follower = followed(still_session, run)
-    assert seen[-1].succeeded
-    assert not follower.problems
+@pytest.mark.parametrize("status", [401, 403])
+def test_one_refusal_is_no_end(still_sandbox: Sandbox, still_session: Session, status: int) -> None:
+    """A captive portal between two good responses is requested again."""
+    run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
+    still_sandbox.order(faults.status(status), method="GET", path=f"/{run.stream_id}/executions/")
+    assert followed(still_session, run).runs[-1].succeeded
 
 
-def test_a_refusal_ends_the_wait_at_once(
-    still_sandbox: Sandbox, still_session: Session, asked: list[tuple[float, str]]
-) -> None:
-    """An expired token is told after one question, and other streams go on."""
+def test_a_lasting_refusal_ends_the_wait_soon(still_sandbox: Sandbox, still_session: Session) -> None:
+    """An expired token is told after three requests, and other streams go on."""
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
     other = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
-    still_sandbox.order(faults.status(401), method="GET", path=f"/{run.stream_id}/executions/")
-    seen, follower = followed(still_session, run, other)
-    problem = follower.problems.pop((run.stream_id, run.execution_id))
+    still_sandbox.order(faults.status(401), method="GET", path=f"/{run.stream_id}/executions/", times=99)
+    told = followed(still_session, run, other)
+    problem = told.problems.pop((run.stream_id, run.execution_id))
     assert isinstance(problem, AuthenticationError)
-    assert not follower.problems
-    assert seen[-1].run == other.run
-    assert seen[-1].succeeded
-    assert sum(f"/{run.stream_id}/executions/" in path for _, path in looks(asked)) == 0, (
-        "the fault came first"
-    )
+    assert not told.problems
+    assert (told.runs[-1].run, told.runs[-1].succeeded) == (other.run, True)
+    requests = [
+        request for request in still_sandbox.requests if f"/{run.stream_id}/executions/" in request.path
+    ]
+    assert len(requests) == 3
 
 
 @pytest.mark.parametrize("times, found", [(3, True), (10_000, False)])
@@ -196,10 +205,10 @@ def test_a_run_that_is_not_listed_yet_is_waited_for(
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(60))
     still_sandbox.order(faults.status(404), method="GET", path="/executions/", times=times)
     began = clock.now
-    _, follower = followed(still_session, run)
-    assert bool(follower.problems) is not found
+    told = followed(still_session, run)
+    assert bool(told.problems) is not found
     if not found:
-        assert isinstance(follower.problems[run.stream_id, run.execution_id], NotFound)
+        assert isinstance(told.problems[run.stream_id, run.execution_id], NotFound)
         assert 20 <= clock.now - began <= 60
 
 
@@ -230,7 +239,7 @@ def test_a_state_that_nobody_knows_is_followed_on(still_sandbox: Sandbox, still_
     run = started(still_session, still_sandbox, stream)
     body = b'{"streamId": %d, "executionId": 1, "currentState": "DREAMING", "endedAt": null}' % stream
     still_sandbox.order(faults.response(body), method="GET", path="/executions/1", times=2)
-    seen, _ = followed(still_session, run)
+    seen = followed(still_session, run).runs
     states = [each.state for each in seen]
     assert "DREAMING" in states
     assert states[-1] == "SUCCESS"
@@ -248,32 +257,22 @@ def test_an_end_without_a_final_state_is_asked_for_once_more(
         still_sandbox.order(
             faults.response((shape % (stream, state)).encode()), method="GET", path="/executions/1"
         )
-    seen, _ = followed(still_session, run)
+    seen = followed(still_session, run).runs
     assert [each.state for each in seen[-2:]] == ["ACTIVE", final]
     assert seen[-1].finished
 
 
-@pytest.mark.parametrize("patience", [0.0, 7.5, 90.0])
-def test_patience_is_kept_to_the_moment(
-    still_sandbox: Sandbox, still_session: Session, clock: JumpClock, patience: float
+@pytest.mark.parametrize("timeout", [0.0, 7.5, 90.0])
+def test_a_timeout_is_kept_to_the_moment(
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock, timeout: float
 ) -> None:
-    """Following lets go when the patience is over, neither before nor after."""
+    """Polling for a listener ends when its time is over, neither before nor after."""
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10_000))
-    follower = Follower(still_session, lambda _: None)
-    follower.add(run)
     began = clock.now
-    assert not follower.follow(threading.Event(), patience)
-    assert clock.now - began == pytest.approx(patience, abs=1e-6)
-
-
-def test_who_is_told_to_stop_stops(still_sandbox: Sandbox, still_session: Session) -> None:
-    """A stop lets go at once and leaves what is followed."""
-    follower = Follower(still_session, lambda _: None)
-    follower.add(started(still_session, still_sandbox, still_sandbox.world.add_stream(10_000)))
-    stop = threading.Event()
-    stop.set()
-    assert not follower.follow(stop)
-    assert follower.busy
+    told = followed(still_session, run, timeout=timeout)
+    assert gone()
+    assert clock.now - began == pytest.approx(timeout, abs=1e-6)
+    assert not told.runs[-1].finished
 
 
 def test_a_bug_on_a_thread_reaches_the_person(
@@ -282,8 +281,8 @@ def test_a_bug_on_a_thread_reaches_the_person(
     """What breaks while asking is told, and nobody waits for ever."""
     run = started(still_session, still_sandbox, still_sandbox.world.add_stream(10))
     monkeypatch.setattr(still_session.client, "get_execution", lambda *_, **__: 1 / 0)
-    _, follower = followed(still_session, run)
-    problem = follower.problems[run.stream_id, run.execution_id]
+    told = followed(still_session, run)
+    problem = told.problems[run.stream_id, run.execution_id]
     assert type(problem) is DomoError
     assert "division by zero" in str(problem)
 
@@ -296,7 +295,7 @@ def test_a_failed_run_of_several_is_asked_for_itself(
         habit=Habit(seconds=60, endings=(("ERROR", 1.0),), failure="no rows")
     )
     runs = [started(still_session, still_sandbox, stream) for _ in range(2)]
-    seen, _ = followed(still_session, *runs)
+    seen = followed(still_session, *runs).runs
     assert {each.run for each in seen if each.state == "ERROR"} == {run.run for run in runs}
     for run in runs:
         assert any(path.endswith(f"/executions/{run.execution_id}") for _, path in asked)
@@ -308,13 +307,9 @@ def test_a_vanished_run_does_not_end_the_others(
     """A run that Domo does not have is a problem of its own; its siblings are followed to their end."""
     stream = still_sandbox.world.add_stream(30)
     real = Execution.from_json(still_sandbox.world.start(stream), stream)
-    seen: list[Execution] = []
-    follower = Follower(still_session, seen.append)
-    follower.add(real)
-    follower.add(Execution(stream, 999))
-    assert follower.follow(threading.Event())
-    assert list(follower.problems) == [(stream, 999)]
-    assert seen[-1].succeeded
+    told = followed(still_session, real, Execution(stream, 999))
+    assert list(told.problems) == [(stream, 999)]
+    assert told.runs[-1].succeeded
 
 
 def test_an_aborted_run_is_asked_for_soon_however_old_it_is(
@@ -322,9 +317,102 @@ def test_an_aborted_run_is_asked_for_soon_however_old_it_is(
 ) -> None:
     """A run of several days that was aborted is looked at again within seconds."""
     stuck = Execution.from_json(still_sandbox.world.execution(25779, 186), 25779)
-    follower = Follower(still_session, lambda _run: None)
-    follower.add(stuck, aborted=True)
     still_sandbox.world.abort(25779, 186)
     began = clock.monotonic()
-    assert follower.follow(threading.Event())
+    assert followed(still_session, stuck, aborted=True).runs[-1].finished
     assert clock.monotonic() - began < 3
+
+
+# One thread for all
+
+
+def workers() -> list[threading.Thread]:
+    """Return the pollers' threads that live."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def gone() -> bool:
+    """Wait until no poller's thread is left."""
+    for thread in workers():
+        thread.join(LONG)
+    return not workers()
+
+
+def test_everything_shares_one_thread_that_ends_and_begins_again(sandbox: Sandbox, session: Session) -> None:
+    """However many listeners there are, one daemon thread polls; it ends with the last run."""
+    for _ in range(2):
+        listeners = [Looks(), Looks()]
+        runs = [started(session, sandbox, sandbox.world.add_stream(0.3)) for _ in range(3)]
+        for listener in listeners:
+            session.poller.watch(runs, listener)
+        (thread,) = workers()
+        assert thread.daemon
+        assert gone()
+        for listener in listeners:
+            assert {run.run for run in listener.runs if run.succeeded} == {run.run for run in runs}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_listeners_bug_is_not_the_others_end(
+    sandbox: Sandbox, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a listener raises is shown as a thread's error, and everyone else sees the end."""
+    shown: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
+
+    class Broken(Looks):
+        def seen(self, run: Execution) -> None:
+            raise ZeroDivisionError
+
+        def tick(self) -> None:
+            raise ZeroDivisionError
+
+    run, looks = started(session, sandbox, sandbox.world.add_stream(0.1)), Looks()
+    session.poller.watch([run], Broken())
+    session.poller.watch([run], looks)
+    assert gone()
+    assert looks.runs[-1].state == "SUCCESS"
+    assert set(shown) == {ZeroDivisionError}
+
+
+def test_what_nobody_watches_any_more_is_not_polled(sandbox: Sandbox, session: Session) -> None:
+    """The last listener who leaves ends the polling, not the run; another one's run goes to its end."""
+    slow, quick = (started(session, sandbox, sandbox.world.add_stream(seconds)) for seconds in (600.0, 0.3))
+    first, second, third = Looks(), Looks(), Looks()
+    watch = session.poller.watch([slow, quick], first)
+    session.poller.watch([quick], second)
+    session.poller.leave(watch)
+    assert gone()
+    assert {run.run for run in second.runs} == {quick.run}
+    assert second.runs[-1].state == "SUCCESS"
+    assert sandbox.world.execution(slow.stream_id, 1)["currentState"] == "ACTIVE"
+    session.poller.watch([slow], third)
+    sandbox.world.abort(slow.stream_id, 1)
+    assert gone()
+    assert third.runs[-1].run == slow.run
+    assert third.runs[-1].finished
+
+
+def test_one_of_a_streams_runs_can_be_left(sandbox: Sandbox, session: Session) -> None:
+    """The other run of the stream is polled on, and nothing more is told of the one that was left."""
+    one = started(session, sandbox, sandbox.world.add_stream(600.0))
+    other = started(session, sandbox, one.stream_id)
+    left, kept = Looks(), Looks()
+    watch = session.poller.watch([one], left)
+    session.poller.leave(watch)
+    session.poller.watch([other], kept)
+    for run in (one, other):
+        sandbox.world.abort(run.stream_id, run.execution_id or 0)
+    assert gone()
+    assert not [run for run in left.runs if run.finished]
+    assert {run.run for run in kept.runs} == {other.run}
+    assert kept.runs[-1].finished
+
+
+def test_a_name_is_learned_while_waiting(still_sandbox: Sandbox, still_session: Session) -> None:
+    """Whoever waits learns the name by one request beside the others."""
+    stream = still_sandbox.world.add_stream(10, name="Sales Orders")
+    run = started(still_session, still_sandbox, stream)
+    assert run.name is None
+    assert followed(still_session, run).runs[-1].name == "Sales Orders"
+    assert sum(f"/streams/{stream}?" in request.path for request in still_sandbox.requests) == 1

@@ -13,7 +13,7 @@ import pytest
 import domo_magic
 from domo_magic.errors import AlreadyRunning, TargetError
 from domo_magic.executions import start
-from domo_magic.executions.start import start_streams
+from domo_magic.executions.start import Unless, start_streams
 from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_adopting_waits_for_a_start_that_may_still_be_under_way(
         return wait(event, seconds)
 
     monkeypatch.setattr(still_session.clock, "wait", meanwhile)
-    (outcome,) = start_streams(still_session, [stream], if_running="adopt")
+    (outcome,) = start_streams(still_session, [stream], unless=Unless("adopt"))
     assert (outcome.adopted, outcome.execution.run, posts(still_sandbox)) == (True, f"{stream}/1", 0)
 
 
@@ -236,7 +236,7 @@ def test_two_kernels_that_waited_beside_a_dead_one_start_once(
     monkeypatch.setattr(
         still_session.clock, "wait", lambda event, seconds: _passes(still_session.clock, event, seconds)
     )
-    (outcome,) = start_streams(still_session, [stream], if_running="adopt")
+    (outcome,) = start_streams(still_session, [stream], unless=Unless("adopt"))
     assert (outcome.adopted, outcome.execution.run) == (True, f"{stream}/1")
     assert posts(still_sandbox) == 1
 

@@ -22,7 +22,7 @@ from domo_magic.errors import (
 )
 from domo_magic.executions import reconcile
 from domo_magic.executions.session import open_session
-from domo_magic.executions.start import start_streams
+from domo_magic.executions.start import Unless, start_streams
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.timeouts import Timeouts
@@ -61,7 +61,7 @@ def lists(sandbox: Sandbox) -> int:
 
 def start(session: Session, stream_id: int, *, if_running: IfRunning = "start") -> Outcome:
     """Start one run."""
-    return start_streams(session, [stream_id], if_running=if_running)[0]
+    return start_streams(session, [stream_id], unless=Unless(if_running))[0]
 
 
 def open_intents(session: Session) -> int:

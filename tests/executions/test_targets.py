@@ -12,8 +12,7 @@ import pytest
 
 import domo_magic
 from domo_magic.errors import TargetError
-from domo_magic.executions.targets import Target, parse, refuse_twice, shown, understood
-from domo_magic.executions.times import seconds, since
+from domo_magic.executions.targets import Target, parse, refuse_twice, seconds, shown, since, understood
 
 DATASET = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
 PAGE = f"https://mycompany.domo.com/datasources/{DATASET}/details/overview"

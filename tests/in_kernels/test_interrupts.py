@@ -62,7 +62,7 @@ def test_an_interrupt_lets_go_at_once_and_names_both_commands(
     name, text = outcome.error
     assert name == "RunInterrupted"
     run = f"100001/{number}"
-    assert text.splitlines()[1] == f"%domo_wait {run} waits again, %domo_cancel {run} cancels"
+    assert text.splitlines()[1] == f"to wait again: %domo_wait {run}; to cancel: %domo_cancel {run}"
     assert "went on" not in outcome.printed
     assert outcome.answered <= AT_ONCE
     assert kernel.run(HANDLER).result == handler
@@ -76,7 +76,7 @@ def test_an_interrupt_while_waiting_again(kernel: Kernel, domo_server: Sandbox) 
     domo_server.world.start(100_002)
     outcome = interrupted(kernel, "%domo_wait 100002/1")
     assert outcome.error is not None
-    assert "%domo_wait 100002/1 waits again, %domo_cancel 100002/1 cancels" in outcome.error[1]
+    assert "to wait again: %domo_wait 100002/1; to cancel: %domo_cancel 100002/1" in outcome.error[1]
     assert outcome.answered <= AT_ONCE
 
 
@@ -157,6 +157,6 @@ def test_an_interrupt_in_a_terminal(domo_server: Sandbox, tmp_path: Path) -> Non
     text = said.decode(errors="replace")
     assert "RunInterrupted" in text
     run = f"100003/{domo_server.world.count(100_003)}"
-    assert f"%domo_wait {run} waits again" in text
+    assert f"to wait again: %domo_wait {run}" in text
     assert "Traceback" not in text
     assert f"{run} ACTIVE" in text.partition("RunInterrupted")[0].splitlines()[-2], "the line stays"

@@ -48,7 +48,7 @@ FAILING = {
     "%domo_connect http://mycompany.domo.com": ("ConfigurationError", "without https"),
     "%domo_run 404404": ("NotFound", "stream 404404 was not found"),
     "%domo_run 901 --wait": ("RunFailed", "ended in ERROR"),
-    "%domo_run 902 --wait --timeout 0.2": ("RunTimeout", "%domo_wait 902/1 waits again"),
+    "%domo_run 902 --wait --timeout 0.2": ("RunTimeout", "to wait again: %domo_wait 902/1"),
     "%domo_run 902 --if-running error": ("AlreadyRunning", "%domo_wait 902/1"),
     "%domo_run 903": ("TriggerOutcomeUnknown", "%domo_runs 903"),
     "%domo_run 904": ("AuthenticationError", "Access Tokens"),

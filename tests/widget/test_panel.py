@@ -14,7 +14,7 @@ from comm.base_comm import BaseComm
 
 import domo_magic
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.executions.background import background
+from domo_magic.executions import poller
 from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.sandbox import faults
 from domo_magic.widget.state import NAME
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from domo_magic.sandbox import Sandbox
 
 PATIENCE = 20.0
-THREADS = (NAME, "domo_magic background")
+THREADS = (NAME, poller.NAME)
 Make = Any
 
 
@@ -464,7 +464,7 @@ def test_a_closed_panel_that_is_collected_asks_for_no_lock(session: Session, mak
     """The collector may come on the very thread that holds the background's lock."""
     panel = loaded(make(25775))
     panel.close()
-    with background(session)._lock:  # not one that the same thread may take twice
+    with session.poller._lock:  # not one that the same thread may take twice
         panel.__del__()
 
 
