@@ -52,7 +52,7 @@ _Error = TypeVar("_Error", bound=DomoError)
 _NAMED = 20
 # How often an interrupt gets through on Windows, where a wait without an end takes none.
 _LOOK_UP = 0.2
-_ROWS = "its rows: --on-failure return, or `except domo_magic.RunFailed as error: error.rows`"
+_ROWS = "its rows: --on-failure return, or except domo_magic.RunFailed as error: error.rows"
 
 
 class Progress(Listener, Protocol):
@@ -192,7 +192,7 @@ def follow(
     first = next((error for error in found if error is not None), None)
     if isinstance(first, RunFailed):  # worth a request for the one shown
         page = session.page(now_known()[found.index(first)].stream_id)
-        found[found.index(first)] = _reworded(first, hint=f"look at it in Domo: {page}\n{first.hint}")
+        found[found.index(first)] = _reworded(first, hint=f"look at it in Domo: {page}; {first.hint}")
     return result(now_known(), found)
 
 

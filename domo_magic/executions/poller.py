@@ -308,7 +308,8 @@ class Poller:
         stream.failing_since = now if stream.failing_since is None else stream.failing_since
         stream.failures += 1
         failing = now - stream.failing_since
-        if _hopeless(error, stream.failures, failing, timeouts.look):
+        too_long = self._session.client.retry_after > timeouts.asking_budget
+        if too_long or _hopeless(error, stream.failures, failing, timeouts.look):
             self._give_up(stream_id, stream, error)
             return
         pause = min(timeouts.ask_longest, timeouts.ask_shortest * 2.0 ** min(stream.failures, 10))

@@ -59,7 +59,7 @@ class Timeouts:
     ask_shortest, ask_longest : float
         Between two questions whether a run has ended.
     asking_budget : float
-        How long asking may fail without a single response before waiting gives up.
+        The longest ``Retry-After`` that waiting bears.
     abort : float
         How long the end of a run that was aborted is waited for.
     aside : float
