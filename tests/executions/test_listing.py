@@ -120,7 +120,7 @@ def test_options_that_are_no_words_are_refused(sandbox: Sandbox, session: Sessio
         lambda: domo_magic.run(25775, on_failure=array),
         lambda: domo_magic.compare(25775, baseline=array),
     ):
-        with pytest.raises(domo_magic.TargetError, match="invalid|not known"):
+        with pytest.raises(domo_magic.TargetError, match=r"invalid|not known"):
             call()
     assert sandbox.requests == []
 
