@@ -32,7 +32,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # what is forked has one thread
 import pandas as pd  # noqa: F401  loaded once, not in every client
 import requests  # noqa: F401
 
-from domo_magic import api, reading
+from domo_magic import api
 from domo_magic.errors import DomoError
 from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.history.store import FILE
@@ -169,7 +169,7 @@ def client(ledger: Ledger, url: str, token: str, seed: int) -> None:
     habit = draw.choice(["go on", "look", "again"])
     with suppress(DomoError):
         if habit == "look":
-            reading.runs()
+            api.runs()
         elif habit == "again" and ledger.under_way:
             api.run(ledger.again(ledger.under_way), if_running="adopt")
     while ledger.position < len(ledger.plan):
@@ -185,7 +185,7 @@ def client(ledger: Ledger, url: str, token: str, seed: int) -> None:
 def look(url: str, token: str) -> None:
     """Look once in good weather, as ``%domo_runs`` does."""
     connect(url, token)
-    reading.runs()
+    api.runs()
 
 
 def spawn(target: Callable[..., None], *arguments: Any) -> Any:
