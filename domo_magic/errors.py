@@ -121,9 +121,12 @@ class ConnectionFailed(DomoError):
     ----------
     sent : bool
         Whether the request may have reached Domo.
+    refused : bool
+        Whether nobody listened, which passes while a server is started again.
     """
 
     sent: bool = True
+    refused: bool = False
 
 
 class TriggerOutcomeUnknown(DomoError):

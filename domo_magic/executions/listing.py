@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound
+from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound, warn
 from domo_magic.executions import targets
 from domo_magic.executions.outcome import result
 from domo_magic.executions.reconcile import settle
@@ -39,6 +39,8 @@ _LOOKED_AT = 100
 _NAMED = 10
 # Of the runs recorded here the newest, among which those are that a list may lack.
 _RECORDED = 50
+# So many pages, and one for each stream wanted, are read before a search is given up.
+_SEARCH_PAGES = 20
 #: What makes way for what is recorded here: Domo cannot be asked just now.
 _UNREACHABLE = (ConnectionFailed, InvalidResponse)
 
@@ -389,17 +391,22 @@ def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
     """
     found: list[tuple[object, ...]] = []
     known: set[str] = set()
-    offset = 0
-    while len(found) < limit:
+    questions = 0
+    for offset in range(0, _SEARCH_PAGE * (_SEARCH_PAGES + limit), _SEARCH_PAGE):
         listed = session.client.search_datasets(text, _SEARCH_PAGE, offset)
-        items = [item for item in listed if str(item.get("id")) not in known]
-        found += [
-            row for row in each(lambda item: _stream_row(session, item), items, parallel=THREADS) if row
-        ]
-        known |= {str(item.get("id")) for item in items}
-        offset += _SEARCH_PAGE
-        if len(listed) < _SEARCH_PAGE or not items:  # the last page, or the same one again
+        items = {str(item.get("id")): item for item in listed if str(item.get("id")) not in known}
+        questions += sum("streamId" not in item for item in items.values())
+        if questions > _SEARCH_PAGE * _SEARCH_PAGES + limit:  # so much is not asked for one by one
+            rows = [_stream_row(session, item) for item in items.values() if "streamId" in item]
+        else:
+            rows = each(lambda item: _stream_row(session, item), list(items.values()), parallel=THREADS)
+        found += [row for row in rows if row]
+        known |= items.keys()
+        # The last page, or the same one again.
+        if len(found) >= limit or len(listed) < _SEARCH_PAGE or not items:
             break
+    else:
+        warn(f"the search ended after {len(known):,} DataSets; a longer part of the name finds more")
     found = found[:limit]
     session.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
     columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)

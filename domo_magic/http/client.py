@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
-from domo_magic.http.response import because, kind_of_body, mistaken, refusal, said, senseless, title
+from domo_magic.http.response import (
+    because,
+    kind_of_body,
+    mistaken,
+    oversized,
+    refusal,
+    said,
+    senseless,
+    title,
+)
 from domo_magic.http.retry import REPEATS, RetryPolicy
 from domo_magic.http.transport import Lost
 from domo_magic.model.execution import Execution, item_texts, parse_json, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from threading import Event
 
     from domo_magic.errors import RateLimited
@@ -23,6 +33,12 @@ if TYPE_CHECKING:
 
 #: The largest page of executions that is asked for (the public API's limit).
 PAGE = 500
+# A Domo that passes over `limit` may send more than was asked for, but not what fills the memory.
+_LONGEST_PAGE = 4 * PAGE
+#: Names of fields in one list; Domo documents 29.
+MOST_FIELDS = 1000
+# Bytes; parsed, a body takes ten times as much, so larger ones are parsed one after the other.
+_LARGE = 1 << 20
 _STREAMS = "/api/data/v1/streams"
 _DATASETS = "/api/data/v3/datasources"
 _NOTHING_TO_STOP_FOR = threading.Event()
@@ -54,6 +70,7 @@ class Client:
         self._retry = RetryPolicy(login.address.host, timeouts, clock)
         #: Seconds that Domo's clock is ahead of ours, by its last response.
         self.skew = 0.0
+        self._parsing = threading.Lock()
 
     @property
     def retry_after(self) -> float:
@@ -71,7 +88,7 @@ class Client:
     def create_execution(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
         """Start a run: exactly one POST that may have arrived.
 
-        Sent again only when it is certain that nothing was started: it never left, or a 429.
+        Sent again only where nothing was started: the connection was refused, or a 429.
 
         Parameters
         ----------
@@ -104,6 +121,8 @@ class Client:
                 if lost.sent:
                     raise Uncertain(*_unknown(stream_id, lost.summary)) from lost
                 lost.hint = f"nothing was started; {lost.hint}"
+                if not lost.refused:  # certificates, proxies and names do not come right by themselves
+                    raise
                 problem: DomoError = lost
                 pause = self._retry.backoff(attempt)
             else:
@@ -133,7 +152,7 @@ class Client:
         except InvalidResponse as error:
             why = f"Domo returned {response.status}, but with {kind_of_body(response)} in place of the run"
             raise Uncertain(*_unknown(stream_id, why)) from error
-        if _of_another_stream(value, stream_id):
+        if not _of_stream(value, stream_id):
             why = f"Domo returned {response.status}, but with an execution of another stream"
             raise Uncertain(*_unknown(stream_id, why))
         return execution
@@ -141,10 +160,12 @@ class Client:
     def get_execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
         """Ask for one run, with its error details."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
-        what = f"run {stream_id}/{execution_id}"
-        response, value = self._ask("GET", path, what, dict, repeat=repeat)
-        if _of_another_stream(value, stream_id) or whole(value.get("executionId")) != execution_id:
-            raise mistaken(what)
+
+        def fits(value: dict[str, Any]) -> bool:
+            return _of_stream(value, stream_id) and whole(value.get("executionId")) == execution_id
+
+        subject = f"run {stream_id}/{execution_id}"
+        response, value = self._ask("GET", path, subject, dict, fits=fits, repeat=repeat)
         return Execution.from_json(value, stream_id, response.text)
 
     def list_executions(
@@ -176,56 +197,83 @@ class Client:
         self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
     ) -> tuple[Response, list[Any]]:
         path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        what = f"stream {stream_id}"
-        response, value = self._ask("GET", path, what, list, repeat=repeat, deadline=deadline)
-        if any(_of_another_stream(item, stream_id) for item in value):
-            raise mistaken(what)
-        return response, value
+        return self._executions(path, stream_id, repeat=repeat, deadline=deadline)
+
+    def _executions(
+        self, path: str, stream_id: int, *, repeat: bool, deadline: float | None
+    ) -> tuple[Response, list[Any]]:
+        def fits(value: list[Any]) -> bool:
+            if len(value) > _LONGEST_PAGE or count_fields(value) > MOST_FIELDS:
+                value.clear()  # else the error's frames would keep it
+                raise oversized(f"stream {stream_id}")
+            return all(_of_stream(item, stream_id) for item in value)
+
+        return self._ask(
+            "GET", path, f"stream {stream_id}", list, fits=fits, repeat=repeat, deadline=deadline
+        )
 
     def latest_execution_id(self, stream_id: int, *, deadline: float | None = None) -> int:
-        """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say."""
+        """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say.
+
+        Nobody documented this call: whatever it gives, the list itself has the last word.
+        """
         path = f"{_STREAMS}/state/{stream_id}"
+
+        def once() -> tuple[Response, list[Any]]:
+            return self._ask("GET", path, f"stream {stream_id}", list, repeat=False, deadline=deadline)
+
         try:
-            _, value = self._ask("GET", path, f"stream {stream_id}", list, deadline=deadline)
-        except InvalidResponse:
-            return 0
-        except ApiError as error:
-            if error.status in {401, 403, 429} or error.status >= 500:
+            _, value = once() if deadline is not None else self._retry.repeat(once, repeats=1)
+        except DomoError:
+            if self.retry_after:
                 raise
-            return 0  # nobody documented this call; the list itself will tell
-        return (whole(value[0].get("executionId")) or 0) if value and isinstance(value[0], dict) else 0
+            return 0
+        newest = value[0] if value and isinstance(value[0], dict) else {}
+        return (whole(newest.get("executionId")) or 0) if _of_stream(newest, stream_id) else 0
 
     def execution_history(
         self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
     ) -> list[Execution]:
         """Ask for a stream's past in one request: few fields, newest first."""
         path = f"{_STREAMS}/{stream_id}/history/aggregate"
-        _, value = self._ask("GET", path, f"stream {stream_id}", list, repeat=repeat, deadline=deadline)
-        if any(_of_another_stream(item, stream_id) for item in value):
-            raise mistaken(f"stream {stream_id}")
+        _, value = self._executions(path, stream_id, repeat=repeat, deadline=deadline)
         runs = [Execution.from_json(item, stream_id) for item in value]
         return [run for run in runs if run.execution_id is not None]
 
     def get_stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
         """Ask for a stream: its DataSet, provider, schedule, and last executions; with a deadline once."""
         path = f"{_STREAMS}/{stream_id}?fields=all"
-        return self._ask("GET", path, f"stream {stream_id}", dict, deadline=deadline)[1]
+
+        def fits(value: dict[str, Any]) -> bool:
+            return whole(value.get("id")) in {None, stream_id}
+
+        return self._ask("GET", path, f"stream {stream_id}", dict, fits=fits, deadline=deadline)[1]
 
     def get_dataset(self, dataset_id: str) -> Mapping[str, Any]:
         """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
-        return self._ask("GET", f"{_DATASETS}/{dataset_id}", f"DataSet {dataset_id}", dict)[1]
+        path = f"{_DATASETS}/{dataset_id}"
+        return self._ask(
+            "GET", path, f"DataSet {dataset_id}", dict, fits=lambda value: _of_dataset(value, dataset_id)
+        )[1]
 
     def find_stream(self, dataset_id: str) -> int | None:
         """Search for the stream that feeds a DataSet; None: no connector feeds it."""
         path = f"{_STREAMS}/search?q=dataSource.id:{dataset_id}"
-        _, value = self._ask("GET", path, f"DataSet {dataset_id}", list)
-        return whole(value[0].get("id")) if value and isinstance(value[0], dict) else None
+
+        def fits(value: list[Any]) -> bool:
+            return all(
+                isinstance(item, dict) and _of_dataset(item.get("dataSource"), dataset_id)
+                for item in value[:1]
+            )
+
+        _, value = self._ask("GET", path, f"DataSet {dataset_id}", list, fits=fits)
+        return whole(value[0].get("id")) if value else None
 
     def search_datasets(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Search for DataSets whose name contains `text`; everything where it is empty."""
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
-            return _data_sources(*self._ask("GET", path, "the list of DataSets", dict))
+            return _data_sources(*self._ask("GET", path, "the list of DataSets", dict), limit)
         body = {
             "entities": ["DATASET"],
             "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
@@ -235,7 +283,7 @@ class Client:
             "offset": offset,
         }
         path = "/api/data/ui/v3/datasources/search"
-        return _data_sources(*self._ask("POST", path, "the search", dict, body))
+        return _data_sources(*self._ask("POST", path, "the search", dict, body), limit)
 
     def abort_execution(self, stream_id: int, execution_id: int) -> None:
         """Ask Domo to abort a run; its state tells later whether it was."""
@@ -245,28 +293,39 @@ class Client:
         # Aborting twice aborts once, so a lost response may be asked for again.
         self._retry.repeat(lambda: self._good(self._send("PUT", path, body), what))
 
-    def _ask(
+    def _ask(  # noqa: PLR0913  what to send, and what fits as the response
         self,
         method: str,
         path: str,
-        what: str,
+        subject: str,
         shape: type[_T],
         body: object = None,
         *,
+        fits: Callable[[_T], bool] = lambda _value: True,
         repeat: bool = True,
         deadline: float | None = None,
     ) -> tuple[Response, _T]:
+        """Ask until there is a response to this very question: `fits` tells another's apart."""
+
         def once() -> tuple[Response, _T]:
-            response = self._good(self._send(method, path, body, deadline), what)
-            try:
-                value = None if response.flaw else parse_json(response.body)
-            except InvalidResponse as error:
-                raise senseless(response, what) from error
-            if not isinstance(value, shape):
-                raise senseless(response, what)
+            response = self._good(self._send(method, path, body, deadline), subject)
+            with self._turn(response):
+                value = _parsed(response, subject, shape)
+                if not fits(value):
+                    raise mistaken(subject)
             return response, value
 
         return self._retry.repeat(once) if repeat and deadline is None else once()
+
+    @contextmanager
+    def _turn(self, response: Response) -> Iterator[None]:
+        """Let large bodies be parsed one after the other; in a forked process nobody may give a turn."""
+        turn = len(response.body) > _LARGE and self._parsing.acquire(timeout=self._timeouts.aside)
+        try:
+            yield
+        finally:
+            if turn:
+                self._parsing.release()
 
     def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Response:
         within = None if deadline is None else deadline - self._clock.monotonic()
@@ -294,21 +353,42 @@ class Client:
         return refusal(response, what, self._login.address.host, self._login.source)
 
 
-def _data_sources(response: Response, value: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _parsed(response: Response, subject: str, shape: type[_T]) -> _T:
+    try:
+        value = None if response.flaw else parse_json(response.body)
+    except InvalidResponse as error:
+        raise senseless(response, subject) from error
+    if not isinstance(value, shape):
+        raise senseless(response, subject)
+    return value
+
+
+def _data_sources(response: Response, value: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
     found = value.get("dataSources") or []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found[:limit]):
         raise senseless(response, "the list of DataSets")
-    return found
+    return found[:limit]
 
 
-def _of_another_stream(value: object, stream_id: int) -> bool:
-    """Return True if an execution names another stream than the one that was asked about.
+def _of_stream(value: object, stream_id: int) -> bool:
+    """Return False if an execution names another stream than the one that was asked about.
 
     A balancer or a proxy can hand out the response to somebody else's request: nothing in HTTP ties a
     response to its request but the order on the connection.
     """
     named = whole(value.get("streamId")) if isinstance(value, dict) else None
-    return named is not None and named > 0 and named != stream_id
+    return named is None or named <= 0 or named == stream_id
+
+
+def _of_dataset(value: object, dataset_id: str) -> bool:
+    """Return False if a DataSet names itself as another than the one that was asked about."""
+    named = value.get("id") if isinstance(value, dict) else None
+    return not isinstance(named, str) or named.lower() == dataset_id.lower()
+
+
+def count_fields(records: Sequence[object]) -> int:
+    """Return how many different fields records have."""
+    return len(set().union(*(record for record in records if isinstance(record, dict))))
 
 
 def _unknown(stream_id: int, why: str) -> tuple[str, str]:

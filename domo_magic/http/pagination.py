@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from domo_magic.errors import InvalidResponse, NotFound
-from domo_magic.http.client import PAGE
+from domo_magic.errors import NotFound
+from domo_magic.http.client import MOST_FIELDS, PAGE, count_fields
+from domo_magic.http.response import oversized
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import whole
 
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
     from domo_magic.model.execution import Execution
 
     Record = Mapping[str, Any]
+    #: Gives the executions from an offset on, as many as a limit, by their ids in the list's order.
+    Page = Callable[[int, int], dict[int, "_Item"]]
 
+_Item = TypeVar("_Item")
 # Runs that appear between two questions, or that the newest id does not count yet.
 _OVERLAP = 10
+# Lists of up to so many runs, in up to so many pages, are read whole where their order is not known.
+_WHOLE, _PAGES = 10_000, 100
 # More than one every 15 minutes for five years: a server that passes over `offset` lists for ever.
 _MOST = 200_000
 
@@ -37,11 +43,15 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     ConnectionFailed, ApiError, InvalidResponse
         As for every question to Domo.
     """
+
+    def page(offset: int, limit: int) -> dict[int, Execution]:
+        return _by_id(client.list_executions(stream_id, limit, offset, deadline=deadline, texts=True))
+
     last = client.latest_execution_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
-    found = _by_id(client.list_executions(stream_id, count + _OVERLAP, offset, deadline=deadline, texts=True))
+    found = page(offset, count + _OVERLAP)
     if not (_holds_newest(found, last) and (offset == 0 or len(found) >= min(count, last))):
-        found |= everything(client, stream_id, deadline=deadline, texts=True)
+        found |= _whole_list(page, stream_id, lambda some: len(some) >= count)
     return [found[execution_id] for execution_id in sorted(found, reverse=True)]
 
 
@@ -95,18 +105,37 @@ def back_to(
     while end > 0:
         offsets = [max(0, end - size * (page + 1)) for page in range(pages) if end - size * page > 0]
         more = _side_by_side(client, stream_id, offsets, end)
+        if len(found) > _MOST:
+            raise oversized(f"stream {stream_id}")
         nothing_new = more.keys() <= found.keys()  # ids go on from much earlier, or offsets are passed over
         found |= more
         end, size, pages = offsets[-1], PAGE, THREADS
         if nothing_new or not (_holds_newest(found, last) if up_to is None else _ends_with(found, up_to)):
             break  # another order than known, ids with gaps, or not the newest id
         if enough(list(found.values())) or (end <= 0 and (up_to is None or min(found) <= 1)):
-            return _newest_first(found)
-    return _newest_first({key: run.fields for key, run in everything(client, stream_id).items()})
+            return _newest_first(found, stream_id)
+
+    def page(offset: int, limit: int) -> dict[int, Record]:
+        records = client.list_records(stream_id, limit, offset)
+        return {key: record for record in records if (key := _id(record)) is not None}
+
+    def will_do(some: dict[int, Record]) -> bool:
+        return (up_to is None or up_to in some) and enough(list(some.values()))
+
+    found = _whole_list(page, stream_id, will_do)
+    return _newest_first(found, stream_id)
 
 
-def _newest_first(found: dict[int, Record]) -> list[Record]:
-    return [found[execution_id] for execution_id in sorted(found, reverse=True)]
+def _id(record: Record) -> int | None:
+    execution_id = whole(record.get("executionId"))
+    return execution_id if execution_id and execution_id > 0 else None
+
+
+def _newest_first(found: dict[int, Record], stream_id: int) -> list[Record]:
+    records = [found[execution_id] for execution_id in sorted(found, reverse=True)]
+    if count_fields(records) > MOST_FIELDS:
+        raise oversized(f"stream {stream_id}")
+    return records
 
 
 def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: int) -> dict[int, Record]:
@@ -114,7 +143,7 @@ def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: i
     windows = list(zip(offsets, [end, *offsets], strict=False))
     found: dict[int, Record] = {}
     for page in each(lambda window: _window(client, stream_id, *window, end), windows, parallel=THREADS):
-        found |= {key: record for record in page if (key := whole(record.get("executionId"))) is not None}
+        found |= {key: record for record in page if (key := _id(record)) is not None}
     return found
 
 
@@ -134,25 +163,45 @@ def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -
     return found
 
 
-def everything(
-    client: Client, stream_id: int, *, deadline: float | None = None, texts: bool = False
-) -> dict[int, Execution]:
-    """Return all executions of a stream by their id."""
-    found: dict[int, Execution] = {}
-    offset = 0
-    while True:
-        page = _by_id(client.list_executions(stream_id, PAGE, offset, deadline=deadline, texts=texts))
+def _whole_list(
+    page: Page[_Item], stream_id: int, enough: Callable[[dict[int, _Item]], bool]
+) -> dict[int, _Item]:
+    """Return all executions of a list of unknown order; of a long one those at its end that are `enough`."""
+    found: dict[int, _Item] = {}
+    offset = pages = step = 0
+    while pages < _PAGES and len(found) < _WHOLE:
+        pages += 1
+        more = page(offset, PAGE)
         # A short page is not the last where Domo gives fewer at a time than it was asked for.
-        if page.keys() <= found.keys():
+        if more.keys() <= found.keys():
             return found
-        found |= page
-        if len(found) > _MOST:
-            raise InvalidResponse(
-                f"unexpected response from Domo for stream {stream_id}: its list of executions does not end",
-                "a proxy may be in between; try again in a while",
-            )
+        found |= more
+        if len(found) > 1 and list(found) == sorted(found, reverse=True) and enough(found):
+            return found
         # Runs that appear while paging shift what is newest first: pages overlap a little.
-        offset += len(page) - min(_OVERLAP, len(page) // 2)
+        step = len(more) - min(_OVERLAP, len(more) // 2)
+        offset += step
+    if list(found) != sorted(found):
+        raise oversized(f"stream {stream_id}")
+    end = _length(page, offset, stream_id)
+    found = {}
+    while end > 0 and not enough(found):
+        end = max(0, end - step)
+        found |= page(end, PAGE)
+    return found
+
+
+def _length(page: Page[_Item], low: int, stream_id: int) -> int:
+    """Return how long a list is that has more than `low` items, by looking at single ones."""
+    high = 2 * low
+    while page(high, 1):
+        low, high = high, 2 * high
+        if low > _MOST:
+            raise oversized(f"stream {stream_id}")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if page(middle, 1) else (low, middle)
+    return high
 
 
 def _by_id(page: list[Execution]) -> dict[int, Execution]:

@@ -128,8 +128,16 @@ def senseless(response: Response, what: str) -> InvalidResponse:
 def mistaken(what: str) -> InvalidResponse:
     """Return the error for a response that belongs to another request."""
     return InvalidResponse(
-        f"unexpected response from Domo for {what}: it describes another execution",
+        f"unexpected response from Domo for {what}: it belongs to another request",
         "a proxy or balancer may have mixed up responses; try again in a while",
+    )
+
+
+def oversized(subject: str) -> InvalidResponse:
+    """Return the error for a list that holds far more than was asked for, or does not end."""
+    return InvalidResponse(
+        f"unexpected response from Domo for {subject}: a list far longer than was asked for",
+        "a proxy may be in between; try again in a while",
     )
 
 

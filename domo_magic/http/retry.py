@@ -67,7 +67,7 @@ class RetryPolicy:
         what = f"{self._host} wants not to be asked for another {self.retry_after:.0f} s"
         return RateLimited(what, "try again after that", status=429)
 
-    def repeat(self, once: Callable[[], _T]) -> _T:
+    def repeat(self, once: Callable[[], _T], repeats: int = REPEATS) -> _T:
         """Ask a question, and again while what goes wrong may pass.
 
         Raises
@@ -86,7 +86,7 @@ class RetryPolicy:
             except (ConnectionFailed, InvalidResponse, ApiError) as error:
                 passing = not isinstance(error, ApiError) or error.status == 429 or error.status >= 500
                 pause = max(self.backoff(attempt), self.retry_after)
-                if not passing or attempt >= REPEATS or self._clock.monotonic() + pause > deadline:
+                if not passing or attempt >= repeats or self._clock.monotonic() + pause > deadline:
                     raise
             self._clock.wait(_NEVER, pause)
             attempt += 1

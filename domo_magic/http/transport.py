@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
-from requests import exceptions as broken
 
 from domo_magic.errors import ConnectionFailed
-from domo_magic.http import connection
+from domo_magic.http import connection, failure
 from domo_magic.http.redaction import Redactor
 from domo_magic.http.response import Response, plain
 
@@ -26,37 +24,6 @@ LARGEST = 8 * 1024 * 1024
 #: Connections kept open at the same time.
 CONNECTIONS = 16
 _PIECE = 65_536
-
-
-#: What every error of `requests` and `urllib3` means in our words, most specific first.
-_MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
-    (broken.ProxyError, "the proxy refused"),
-    (broken.SSLError, "the secure connection failed; its certificate or protocol was not accepted"),
-    (broken.ConnectTimeout, "no connection within {connect:g} s"),
-    (broken.ReadTimeout, "no response within {response:g} s"),
-    (broken.Timeout, "no response in time"),
-    (broken.InvalidProxyURL, "the proxy's address in the environment is no address"),
-    (broken.InvalidURL, "the address is not valid"),
-    (broken.ChunkedEncodingError, "the response was cut off"),
-    (broken.ContentDecodingError, "the response's compression is broken"),
-    (broken.ConnectionError, "the connection was closed"),
-    (broken.RequestException, "the request failed"),
-    (urllib3.exceptions.ReadTimeoutError, "the response did not arrive whole within {response:g} s"),
-    (urllib3.exceptions.DecodeError, "the response's compression is broken"),
-    (urllib3.exceptions.HTTPError, "the response was cut off"),
-    (TimeoutError, "the response did not arrive whole within {response:g} s"),
-    (OSError, "the connection failed"),
-    (ValueError, "the response is not HTTP"),
-)
-#: What proves that no byte of the request was sent.
-_BEFORE_SENDING = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.SSLError,
-    urllib3.exceptions.ProxyError,
-)
-_UNSENDABLE = (broken.InvalidURL, broken.MissingSchema, broken.InvalidSchema, broken.InvalidHeader)
 
 
 #: No whole response came; a user sees the promised name.
@@ -116,9 +83,7 @@ class Transport:
             "GET", self._address.url, headers, auth=_Auth(login.token)
         ).prepare()
         self._session = _session()
-        self._parents: _Session | None = None
         self._process = os.getpid()
-        self._lock = threading.Lock()
         self._environment: dict[str, Any] | None = None
 
     def send(self, method: str, path: str, body: object = None, *, within: float | None = None) -> Response:
@@ -143,31 +108,33 @@ class Transport:
         ConnectionFailed
             As `Lost`: no response came; ``sent`` tells whether the request may have arrived.
         """
-        if self._process != os.getpid():
-            self._forked()
+        got = self._attempt(method, path, body, within)
+        if isinstance(got, Response):
+            return got
+        # Raised here, where no frame below holds the request, and the token with it.
+        raise got[0] from got[1]
+
+    def _attempt(
+        self, method: str, path: str, body: object, within: float | None
+    ) -> Response | tuple[Lost, Exception]:
+        if self._process != os.getpid():  # two processes would read each other's responses
+            self._session, self._process = _session(), os.getpid()
         connection.begin()
         connect, patience = self._timeouts.connect, self._timeouts.response
         if within is not None:
             connect, patience = min(connect, within), min(patience, within)
-        options = {**self._options(), "timeout": (connect, patience)}
         try:
+            options = {**self._options(), "timeout": (connect, patience)}
             with self._session.send(self._prepare(method, path, body), **options) as raw:
                 text, flaw = self._read(raw, patience)
                 headers = {name: self._redactor.text(value) for name, value in raw.headers.items()}
                 return Response(raw.status_code, headers, self._redactor.body(text), flaw)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            lost = self._lost(error), self._harmless(error)
-        # Raised out here, it does not carry along what carries the request, and the token with it.
-        raise lost[0] from lost[1]
+        except Exception as error:  # noqa: BLE001  whatever stands in below us raises what it likes
+            return self._lost(error), self._harmless(error)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._session.close()
-
-    def _forked(self) -> None:
-        """Leave the parent's connections to it: two processes would read each other's responses."""
-        self._lock = threading.Lock()
-        self._parents, self._session, self._process = self._session, _session(), os.getpid()
 
     def _prepare(self, method: str, path: str, body: object) -> requests.PreparedRequest:
         # Made of one that was prepared once, which costs as much as all the rest of a request.
@@ -181,21 +148,21 @@ class Transport:
 
     def _options(self) -> dict[str, Any]:
         """Return proxies and certificates from the environment, read once: they cost 0.3 ms."""
-        with self._lock:
-            if self._environment is None:
-                if self._address.url.startswith("http://"):
-                    # Only loopback is reached without https, and a proxy would see the token.
-                    self._environment = {"proxies": {}, "verify": True, "cert": None}
-                else:
-                    self._environment = dict(
-                        self._session.merge_environment_settings(
-                            self._address.url, {}, stream=True, verify=True, cert=None
-                        )
+        if self._environment is None:
+            if self._address.url.startswith("http://"):
+                # Only loopback is reached without https, and a proxy would see the token.
+                self._environment = {"proxies": {}, "verify": True, "cert": None}
+            else:
+                self._environment = dict(
+                    self._session.merge_environment_settings(
+                        self._address.url, {}, stream=True, verify=True, cert=None
                     )
+                )
         return {**self._environment, "stream": True, "allow_redirects": False}
 
     def _read(self, raw: requests.Response, patience: float) -> tuple[bytes, str]:
-        read = getattr(raw.raw, "read1", None) or raw.raw.read
+        # A stand-in's response, such as vcrpy's, reads in one way only.
+        read = raw.raw.read1 if isinstance(raw.raw, urllib3.HTTPResponse) else raw.raw.read
         deadline = self._clock.monotonic() + patience
         pieces: list[bytes] = []
         size = 0
@@ -211,58 +178,28 @@ class Transport:
             return b"".join(pieces), f"is not whole: {self._meaning(error)}"
         return b"".join(pieces), ""
 
-    def _meaning(self, error: BaseException) -> str:
-        meaning = _unconnected(error) or next(words for kind, words in _MEANINGS if isinstance(error, kind))
-        return meaning.format(connect=self._timeouts.connect, response=self._timeouts.response)
+    def _meaning(self, error: BaseException, *, sent: bool | None = None) -> str:
+        proxies = (self._environment or {}).get("proxies", {})
+        return plain(self._redactor.text(failure.meaning(error, self._timeouts, proxies, sent=sent)))
 
     def _lost(self, error: Exception) -> Lost:
         sent = connection.sent()
-        if sent is None and type(error) is OSError:
-            # Before any connection that is requests' own: certificates that cannot be read.
-            lost = Lost(
-                f"{self._address.host} could not be reached: {plain(str(error))}",
-                "look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE in the environment",
-            )
-            lost.sent = False
-            return lost
-        lost = Lost(f"{self._address.host} could not be reached: {self._meaning(error)}", _advice(error))
-        lost.sent = not _proves_unsent(error) if sent is None else sent
+        proxies = (self._environment or {}).get("proxies", {})
+        lost = Lost(
+            f"{self._address.host} could not be reached: {self._meaning(error, sent=sent)}",
+            failure.hint(error, proxies),
+        )
+        self._environment = None  # which may be put right before the next request
+        lost.sent = not failure.proves_unsent(error) if sent is None else sent
+        lost.refused = failure.refused(error)
         return lost
 
-    def _harmless(self, error: BaseException) -> BaseException:
+    def _harmless(self, error: BaseException) -> Exception:
         """Return an error's words and its causes' alone: they carry requests, and may repeat the token."""
         words = []
         below: BaseException | None = error
         while below is not None:
-            words.append(f"{type(below).__name__}: {self._redactor.text(str(below))}")
+            text = failure.without_password(self._redactor.text(str(below)))
+            words.append(f"{type(below).__name__}: {text}")
             below = below.__cause__ or below.__context__
         return requests.RequestException(", from ".join(words))
-
-
-def _proves_unsent(error: BaseException) -> bool:
-    if isinstance(error, (requests.ConnectTimeout, *_UNSENDABLE)):
-        return True
-    return isinstance(_reason(error), _BEFORE_SENDING)
-
-
-def _reason(error: BaseException) -> object:
-    return getattr(error.args[0], "reason", None) if error.args else None
-
-
-def _unconnected(error: BaseException) -> str:
-    """Return why there was not even a connection, or nothing."""
-    reason = _reason(error)
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return "no host of that name was found"
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        refused = isinstance(reason.__cause__, ConnectionRefusedError)
-        return "the connection was refused" if refused else "no connection could be made"
-    return ""
-
-
-def _advice(error: Exception) -> str:
-    if isinstance(error, broken.SSLError):
-        return "behind a company's proxy, point REQUESTS_CA_BUNDLE at the company's certificates"
-    if isinstance(error, broken.ProxyError | broken.InvalidProxyURL):
-        return "look at HTTPS_PROXY and NO_PROXY in the environment"
-    return "check the network and the instance's name, then try again"

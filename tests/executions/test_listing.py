@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -253,3 +254,31 @@ def test_a_dataset_with_no_stream_of_a_possible_id_is_not_started(
     with pytest.raises(domo_magic.TargetError, match="not fed by a connector"):
         domo_magic.run(dataset)
     assert not any(request.method == "POST" for request in still_sandbox.requests)
+
+
+def test_a_search_asks_no_more_than_the_streams_wanted_are_worth(
+    still_sandbox: Sandbox, still_session: Session
+) -> None:
+    """A search that gives fifty thousand DataSets, or always new ones, and no stream ends, and says so."""
+    given = itertools.count()
+
+    def decide(request: Request) -> Fault | None:
+        if "/search?q=" in request.path:
+            return faults.response(b"[]")
+        found = [{"id": f"x{next(given)}", "name": "n"} for _ in range(50)]
+        return faults.response(json.dumps({"dataSources": found}).encode())
+
+    still_sandbox.decide = decide
+    with pytest.warns(DomoWarning) as said:
+        assert domo_magic.streams("x").shape == (0, 7)
+    assert any("the search ended after 3,500 DataSets" in str(warning.message) for warning in said)
+    assert len(still_sandbox.requests) < 1200
+
+    everything = [{"id": f"x{number}", "name": "n"} for number in range(50_000)]
+    still_sandbox.decide = lambda request: faults.response(
+        b"[]" if "/search?q=" in request.path else json.dumps({"dataSources": everything}).encode()
+    )
+    before = len(still_sandbox.requests)
+    with pytest.warns(DomoWarning, match="no connector's DataSet"):
+        assert domo_magic.streams("x").shape == (0, 7)
+    assert len(still_sandbox.requests) - before <= 2 + 50

@@ -259,15 +259,22 @@ def test_a_newest_id_that_is_not_said_is_none(still_sandbox: Sandbox, client: Cl
     assert client.latest_execution_id(25775) == 0
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 410])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 500, 503])
 def test_a_newest_id_that_is_not_to_be_had_is_none(
     still_sandbox: Sandbox, client: Client, status: int
 ) -> None:
-    """A Domo without the call is no error; one that refuses the token is."""
-    still_sandbox.order(faults.status(status), method="GET")
+    """A Domo without the call, or that refuses it, is no error: the list itself will tell."""
+    still_sandbox.order(faults.status(status), method="GET", times=9)
     assert client.latest_execution_id(25775) == 0
-    still_sandbox.order(faults.status(401), method="GET")
-    with pytest.raises(AuthenticationError):
+    assert len(still_sandbox.requests) <= 2
+
+
+def test_a_newest_id_is_not_passed_over_while_domo_limits_its_rate(
+    still_sandbox: Sandbox, client: Client
+) -> None:
+    """Told to retry later, the list is not asked for right behind."""
+    still_sandbox.order(faults.status(429, retry_after=99), method="GET")
+    with pytest.raises(RateLimited):
         client.latest_execution_id(25775)
 
 
@@ -342,7 +349,7 @@ def test_an_interrupt_ends_the_rest_before_a_start(
     assert (len(still_sandbox.requests), clock.waits) == (1, [])
 
 
-def test_a_start_that_never_left_is_sent_again(
+def test_a_start_that_was_refused_is_sent_again(
     still_sandbox: Sandbox, client: Client, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no connection was made, the same start goes out when there is one: one POST, one run."""
@@ -359,6 +366,60 @@ def test_a_start_that_never_left_is_sent_again(
     monkeypatch.setattr(below, "create_connection", flaky)
     assert client.create_execution(25775).run == "25775/201"
     assert (len(still_sandbox.requests), len(clock.waits)) == (1, 2)
+
+
+# Whose response it is
+
+
+MIXED_UP: dict[str, tuple[Callable[[Client], object], object]] = {
+    "another stream's execution": (CALLS["execution"], {"streamId": 1, "executionId": 2}),
+    "another execution": (CALLS["execution"], {"streamId": 25775, "executionId": 99}),
+    "no execution": (CALLS["execution"], {}),
+    "another stream's list": (CALLS["executions"], [{"executionId": 1}, {"streamId": 1, "executionId": 2}]),
+    "another stream's history": (CALLS["history"], [{"streamId": 1, "executionId": 2}]),
+    "another stream": (CALLS["stream"], {"id": 1, "dataSource": {"id": ORDERS, "name": "other"}}),
+    "another DataSet": (CALLS["dataset"], {"id": TARGETS, "streamId": 1}),
+    "another DataSet's stream": (CALLS["stream_of"], [{"id": 1, "dataSource": {"id": TARGETS}}]),
+}
+
+
+@pytest.mark.parametrize("call, body", MIXED_UP.values(), ids=MIXED_UP.keys())
+def test_a_response_to_another_request_is_none(
+    still_sandbox: Sandbox,
+    client: Client,
+    clock: JumpClock,
+    call: Callable[[Client], object],
+    body: object,
+) -> None:
+    """It is asked for again like what else may pass, with pauses; at last it is an error, never believed."""
+    mixed_up = faults.response(json.dumps(body).encode())
+    still_sandbox.order(mixed_up, method="GET", times=2)
+    right = call(client)
+    assert (len(still_sandbox.requests), len(clock.waits)) == (3, 2)
+    assert right == call(client)
+    still_sandbox.order(mixed_up, method="GET", times=9)
+    with pytest.raises(InvalidResponse, match="belongs to another request"):
+        call(client)
+    assert len(still_sandbox.requests) == 8
+
+
+def test_another_stream_s_newest_id_is_none(still_sandbox: Sandbox, client: Client) -> None:
+    """An id that is another stream's says nothing of this one's list."""
+    still_sandbox.order(faults.response(b'[{"streamId": 1, "executionId": 9}]'), method="GET")
+    assert client.latest_execution_id(25775) == 0
+
+
+def test_what_names_itself_otherwise_is_still_the_same(still_sandbox: Sandbox, client: Client) -> None:
+    """Identity is told by the ids, however they are written; what says none is believed."""
+    body = b'{"streamId": "25775", "executionId": "2"}'
+    still_sandbox.order(faults.response(body), method="GET")
+    assert client.get_execution(25775, 2).run == "25775/2"
+    still_sandbox.order(
+        faults.response(json.dumps({"id": ORDERS.upper(), "streamId": 7}).encode()), method="GET"
+    )
+    assert client.get_dataset(ORDERS)["streamId"] == 7
+    still_sandbox.order(faults.response(b'{"streamId": 7}'), method="GET")
+    assert client.get_dataset(ORDERS)["streamId"] == 7
 
 
 # Asking again

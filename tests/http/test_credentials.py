@@ -313,14 +313,14 @@ def test_a_token_never_shows_in_the_variables_of_a_traceback() -> None:
     assert SECRET not in told
 
 
-@pytest.mark.parametrize("how", [pickle.dumps, copy.deepcopy, copy.copy], ids=lambda how: how.__name__)
-def test_a_token_is_not_pickled(how: object) -> None:
-    """Nothing carries it out of the process by accident."""
-    for value in (Token(SECRET), Login(address("mycompany"), Token(SECRET), "the test")):
-        if how is copy.copy and isinstance(value, Login):
-            continue  # the copy holds the same token
-        with pytest.raises(TypeError, match="not pickled"):
-            how(value)  # type: ignore[operator]
+@pytest.mark.parametrize("value", [Token(SECRET), Login(address("mycompany"), Token(SECRET), "the test")])
+def test_a_token_is_not_pickled(value: object) -> None:
+    """Nothing carries it out of the process by accident; a copy, as tools for tests make it, hides it too."""
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(value)
+    for again in (copy.copy(value), copy.deepcopy(value)):
+        assert again == value
+        assert SECRET not in repr(again)
 
 
 def test_saving_and_forgetting_are_for_one_instance(keyring: Keyring) -> None:

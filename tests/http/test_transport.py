@@ -819,3 +819,89 @@ def test_certificates_that_cannot_be_read_start_nothing(monkeypatch: pytest.Monk
     assert "/nonexistent/bundle.pem" in str(caught.value)
     assert not caught.value.sent
     one.client.close()
+
+
+# A connection on which more arrived than was asked for
+
+
+def more(wire: Wire, first: bytes) -> Talk:
+    """Answer the first request of a connection with `first`, every later one as it should be."""
+
+    def talk(connection: socket.socket) -> None:
+        wire.hear(connection)
+        connection.sendall(first)
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                wire.hear(connection)
+                connection.sendall(OK)
+
+    return talk
+
+
+SURPLUS = {
+    "in one piece": OK + OK,
+    "beyond what is read at once": OK + b" " * 8192 + OK,
+    "beyond a megabyte": OK + b" " * (1 << 20) + OK,
+    "a byte": OK + b"\n",
+}
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("first", SURPLUS.values(), ids=SURPLUS.keys())
+def test_what_came_behind_a_response_answers_no_request(
+    serve: Callable[..., Wire],
+    sender: Callable[..., Transport],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: bytes,
+    *,
+    secured: bool,
+) -> None:
+    """The connection is not used again, the rest being in the socket, a buffer or the TLS layer."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    wire = serve(OK, context if secured else None)
+    wire._talk = more(wire, first)
+    transport = sender(f"https://127.0.0.1:{wire.port}" if secured else to(wire), timeouts=Timeouts())
+    assert post(transport).body == b"{}"
+    wire._talk = more(wire, OK)
+    assert post(transport).body == b"{}"
+    assert (wire.connections, len(wire.heard)) == (2, 2)
+    assert post(transport).body == b"{}"
+    assert wire.connections == 2
+
+
+# The deadline to connect
+
+
+def test_all_addresses_of_a_name_share_one_deadline(
+    sender: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six addresses behind a firewall that drops cost as much time as one, and nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as filled:
+        place = deaf.getsockname()
+        for _ in range(6):  # connections that wait to be taken, so that no other is answered
+            waiting = filled.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(place)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place)] * 6
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+        transport = sender("https://mycompany.domo.com", timeouts=replace(Timeouts(), connect=0.6))
+        before = time.monotonic()
+        with pytest.raises(Lost, match=r"no connection within 0\.6 s") as caught:
+            post(transport)
+    assert 0.5 < time.monotonic() - before < 2
+    assert not caught.value.sent
+
+
+def test_the_usual_switch_to_debug_requests_prints_no_token(
+    sandbox: Sandbox,
+    sender: Callable[..., Transport],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`http.client` prints the headers it sends, when told to; ours it does not."""
+    monkeypatch.setattr("http.client.HTTPConnection.debuglevel", 1)
+    assert post(sender(sandbox.url, sandbox.token)).status == 201
+    assert sandbox.token not in capsys.readouterr().out
