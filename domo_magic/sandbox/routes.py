@@ -8,18 +8,19 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from domo_magic.sandbox.simulation import JSON, encode
-from domo_magic.sandbox.world import EndedError, UnknownError
+from domo_magic.sandbox.world import EDITABLE, EndedError, UnknownError
 
 if TYPE_CHECKING:
     from domo_magic.sandbox.faults import Request
     from domo_magic.sandbox.world import World
 
 _STREAMS_MOST, _DATASETS_MOST, _PAGE_MOST = 50, 100, 500
-_NUMBER = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,46 @@ class _Call:
         except (ValueError, RecursionError):
             raise RefusedError(400, "The body is not JSON") from None
 
-    def fields(self) -> JSON:
+    def fields(self, **fits: Callable[[object], bool]) -> dict[str, Any]:
+        """Return the body's fields; those that are named must fit where they are there."""
         value = self.json()
         if not isinstance(value, dict):
             raise RefusedError(400, "The body is not a JSON object")
+        for name, fit in fits.items():
+            if name in value and not fit(value[name]):
+                raise RefusedError(400, f"{name} is not valid")
         return value
+
+    def fields_if_any(self, **fits: Callable[[object], bool]) -> dict[str, Any]:
+        return self.fields(**fits) if self.body.strip() else {}
+
+
+def _is_manual(value: object) -> bool:
+    return value == "MANUAL"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value % 1 == 0
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_filters(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) and _is_filter(each) for each in value)
+
+
+def _is_filter(value: JSON) -> bool:
+    return _are_texts([value[name] for name in ("field", "filterType", "query") if name in value])
 
 
 def response(world: World, request: Request) -> Response:
@@ -85,8 +121,12 @@ def response(world: World, request: Request) -> Response:
         return refusal(world, 409, str(ended))
 
 
-def page(world: World, path: str) -> Response:
-    """Respond with what a browser shows of a DataSet: enough for an error's link to lead somewhere."""
+def page(world: World, path: str) -> Response | None:
+    """Respond with what needs no token: the description of the API, and a DataSet's page for a browser."""
+    if path == "/openapi.json":
+        return Response(200, Path(__file__).with_name("openapi.json").read_bytes())
+    if not path.startswith("/datasources/"):
+        return None
     try:
         dataset = world.dataset(path.split("/")[2])
     except UnknownError as unknown:
@@ -108,18 +148,16 @@ def refusal(world: World, status: int, message: str, headers: dict[str, str] | N
 
 def _routed(world: World, request: Request) -> Response:
     path, _, asked = request.path.partition("?")
-    query = {name: values[-1] for name, values in parse_qs(asked).items()}
-    allowed = []
-    for method, pattern, handle in _ROUTES:
-        match = pattern.fullmatch(path)
-        if match and method == request.method:
-            values = tuple(unquote(value) for value in match.groups())
-            return handle(_Call(world, values, query, request.body))
-        if match:
-            allowed.append(method)
-    if allowed:
-        raise RefusedError(405, f"{request.method} is not supported here", Allow=", ".join(allowed))
-    raise RefusedError(404, "No such resource")
+    query = {name: values[-1] for name, values in parse_qs(asked, keep_blank_values=True).items()}
+    match, handlers = next(
+        ((match, handlers) for pattern, handlers in ROUTES if (match := pattern.fullmatch(path))), (None, {})
+    )
+    if match is None:
+        raise RefusedError(404, "No such resource")
+    if request.method not in handlers:
+        raise RefusedError(405, f"{request.method} is not supported here", Allow=", ".join(handlers))
+    values = tuple(unquote(value) for value in match.groups())
+    return handlers[request.method](_Call(world, values, query, request.body))
 
 
 def _ok(value: object) -> Response:
@@ -128,9 +166,7 @@ def _ok(value: object) -> Response:
 
 def _start(call: _Call) -> Response:
     # Other clients send no body, {} or {"action": "MANUAL"}; Domo starts a run on each.
-    body = call.fields() if call.body.strip() else {}
-    if any(body.get(name, "MANUAL") != "MANUAL" for name in ("runType", "action")):
-        raise RefusedError(400, "runType must be MANUAL")
+    call.fields_if_any(runType=_is_manual, action=_is_manual)
     return Response(201, encode(call.world.start(call.id())))
 
 
@@ -139,8 +175,7 @@ def _executions(call: _Call) -> Response:
 
 
 def _execution(call: _Call) -> Response:
-    if call.body.strip():
-        call.fields()  # one client sends a PUT; what it changes is not known
+    call.fields_if_any()  # one client sends a PUT; what it changes is not known
     return _ok(call.world.execution(call.id(0), call.id(1)))
 
 
@@ -150,8 +185,7 @@ def _data(call: _Call) -> Response:
 
 
 def _abort(call: _Call) -> Response:
-    if call.body.strip():
-        call.fields()
+    call.fields_if_any(category=_is_text, message=_is_text)
     return _ok(call.world.abort(call.id(0), call.id(1)))
 
 
@@ -172,7 +206,8 @@ def _stream(call: _Call) -> Response:
 
 
 def _update(call: _Call) -> Response:
-    return _ok(call.world.update(call.id(), call.fields()))
+    changes = call.fields(**dict.fromkeys(EDITABLE, lambda value: value is None or _is_text(value)))
+    return _ok(call.world.update(call.id(), changes))
 
 
 def _streams(call: _Call) -> Response:
@@ -216,17 +251,20 @@ def _datasets_bulk(call: _Call) -> Response:
 
 def _find(call: _Call) -> Response:
     """Search by name; without a filter for it all is found (Domo floods too)."""
-    body = call.fields()
-    count, offset, filters = body.get("count", 50), body.get("offset", 0), body.get("filters", [])
-    if not (isinstance(count, int) and isinstance(offset, int) and isinstance(filters, list)):
-        raise RefusedError(400, "count and offset must be numbers, filters a list")
+    body = call.fields(
+        entities=_are_texts,
+        filters=_are_filters,
+        combineResults=_is_flag,
+        query=_is_text,
+        count=_is_count,
+        offset=_is_count,
+    )
     patterns = [
-        str(entry.get("query"))
-        for entry in filters
-        if isinstance(entry, dict)
-        and (entry.get("field"), entry.get("filterType")) == ("name_sort", "wildcard")
+        entry["query"]
+        for entry in body.get("filters", [])
+        if (entry.get("field"), entry.get("filterType")) == ("name_sort", "wildcard") and "query" in entry
     ]
-    limit, offset = min(max(0, count), _PAGE_MOST), max(0, offset)
+    limit, offset = min(int(body.get("count", 50)), _PAGE_MOST), int(body.get("offset", 0))
     found, total = call.world.datasets(patterns[0] if patterns else "*", limit, offset)
     items = [{name: each[name] for name in each if name != "streamId" or each[name]} for each in found]
     return _page(items, total, limit, offset)
@@ -237,30 +275,28 @@ def _page(found: list[JSON], total: int, limit: int, offset: int) -> Response:
     return _ok({"dataSources": found, "_metaData": about})
 
 
-def _route(method: str, path: str, handle: Callable[[_Call], Response]) -> _Route:
+_Handlers = dict[str, Callable[[_Call], Response]]
+
+
+def _route(path: str, **handlers: Callable[[_Call], Response]) -> tuple[re.Pattern[str], _Handlers]:
     pattern = path.replace("{id}", r"(\d{1,18})").replace("{uuid}", r"([^/]+)")
-    return method, re.compile(f"/api/data/{pattern}", re.ASCII), handle
+    return re.compile(f"/api/data/{pattern}", re.ASCII), handlers
 
 
-_Route = tuple[str, re.Pattern[str], Callable[[_Call], Response]]
-
-_ROUTES: tuple[_Route, ...] = (
-    _route("POST", "v1/streams/{id}/executions", _start),
-    _route("GET", "v1/streams/{id}/executions", _executions),
-    _route("GET", "v1/streams/{id}/executions/{id}", _execution),
-    _route("PUT", "v1/streams/{id}/executions/{id}", _execution),
-    _route("GET", "v1/streams/{id}/executions/{id}/data", _data),
-    _route("PUT", "v1/streams/{id}/executions/{id}/abort", _abort),
-    _route("GET", "v1/streams/{id}/history", _history),
-    _route("GET", "v1/streams/{id}/history/aggregate", _aggregate),
-    _route("GET", "v1/streams/state/{id}", _state),
-    _route("GET", "v1/streams/bulk", _bulk),
-    _route("GET", "v1/streams/search", _search),
-    _route("GET", "v1/streams/{id}", _stream),
-    _route("PUT", "v1/streams/{id}", _update),
-    _route("GET", "v1/streams", _streams),
-    _route("POST", "v3/datasources/bulk", _datasets_bulk),
-    _route("GET", "v3/datasources/{uuid}", _dataset),
-    _route("GET", "v3/datasources", _datasets),
-    _route("POST", "ui/v3/datasources/search", _find),
+ROUTES = (
+    _route("v1/streams/{id}/executions", GET=_executions, POST=_start),
+    _route("v1/streams/{id}/executions/{id}", GET=_execution, PUT=_execution),
+    _route("v1/streams/{id}/executions/{id}/data", GET=_data),
+    _route("v1/streams/{id}/executions/{id}/abort", PUT=_abort),
+    _route("v1/streams/{id}/history", GET=_history),
+    _route("v1/streams/{id}/history/aggregate", GET=_aggregate),
+    _route("v1/streams/state/{id}", GET=_state),
+    _route("v1/streams/bulk", GET=_bulk),
+    _route("v1/streams/search", GET=_search),
+    _route("v1/streams/{id}", GET=_stream, PUT=_update),
+    _route("v1/streams/?", GET=_streams),  # domolibrary ends it with a slash
+    _route("v3/datasources/bulk", POST=_datasets_bulk),
+    _route("v3/datasources/{uuid}", GET=_dataset),
+    _route("v3/datasources", GET=_datasets),
+    _route("ui/v3/datasources/search", POST=_find),
 )

@@ -19,7 +19,7 @@ from domo_magic.sandbox import routes
 from domo_magic.sandbox.faults import Fault, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from domo_magic.sandbox import Sandbox
 
@@ -125,7 +125,11 @@ class Handler(BaseHTTPRequestHandler):
             fault = sandbox.decide(request)
         self._meet(request, token, fault or Fault())
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Serve every method alike; what is not there is refused by the routes."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _body(self) -> bytes | None:
         """Read the request's body; None where its length is not known or unbelievable, which is refused."""
@@ -159,8 +163,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request, token: str) -> routes.Response:
         sandbox = self.server.sandbox
-        if request.method == "GET" and request.path.startswith("/datasources/"):
-            return routes.page(sandbox.world, request.path)  # a browser has no token
+        if request.method == "GET" and (page := routes.page(sandbox.world, request.path)):
+            return page
         if token != sandbox.token:
             return routes.refusal(sandbox.world, 401, "The token is missing or not valid")
         return routes.response(sandbox.world, request)

@@ -33,7 +33,7 @@ _IN_HISTORY = (
     "peakMemoryUsedBytes",
 )
 _IN_STATE = ("streamId", "executionId", "currentState")
-_EDITABLE = ("updateMethod", "scheduleExpression", "advancedScheduleJson", "scheduleState")
+EDITABLE = ("updateMethod", "scheduleExpression", "advancedScheduleJson", "scheduleState")
 
 
 class UnknownError(LookupError):
@@ -196,7 +196,7 @@ class World:
         """Change a stream's schedule or update method, leave the rest, and return it in full."""
         with self._lock:
             room = self._room(stream_id)
-            room.changes |= {name: str(changes[name]) for name in _EDITABLE if changes.get(name)}
+            room.changes |= {name: str(changes[name]) for name in EDITABLE if changes.get(name)}
             return self._stream(room, full=True)
 
     def bulk(self, stream_ids: list[int]) -> list[JSON]:

@@ -267,6 +267,7 @@ def _refusal(domo: Domo) -> None:
 def _streams(domo: Domo) -> None:
     ids = [[each["id"] for each in domo.get(f"v1/streams?limit=30&offset={at}")] for at in (0, 30)]
     assert ids[0] + ids[1] == [25_701, 25_702, 25_703, 25_704, *range(25_775, 25_815)]
+    assert len(domo.get("v1/streams/?limit=500")) == 44
 
 
 @fact("B", "GET /streams/{id}/history is newest first")
