@@ -284,7 +284,11 @@ def _opportunities(stream: Stream) -> Stream:
     )
     usual = replace(habit, endings=(("SUCCESS", 0.75), ("ERROR", 0.25)))
     expired = "invalid_grant: expired access/refresh token. Reconnect the account."
-    spells = (Spell(88, 90, _ending(habit, "INVALID", expired, 1100)), Spell(200, 200, habit))
+    spells = (
+        Spell(88, 90, _ending(habit, "INVALID", expired, 1100)),
+        Spell(200, 200, habit),
+        Spell(201, 202, _ending(habit, "SUCCESS")),  # what failed in the night is run again with success
+    )
     return replace(stream, habit=usual, spells=spells, past=200)
 
 

@@ -226,6 +226,17 @@ def test_a_company_has_forty_connectors_and_their_troubles() -> None:
     assert (before["currentState"], ran["Shipment Tracking"]["currentState"]) == ("ERROR", "SUCCESS")
 
 
+def test_what_failed_is_run_again_with_success() -> None:
+    """A second start of the connectors whose newest execution failed brings the rows."""
+    clock = ManualClock(NOW)
+    world = World(clock, seed=25775)
+    failed = [stream["id"] for stream in world.streams(100) if stream["currentExecutionState"] == "ERROR"]
+    started = {number: int(str(world.start(number)["executionId"])) for number in failed}
+    clock.advance(60)
+    states = [world.execution(number, execution)["currentState"] for number, execution in started.items()]
+    assert states == ["SUCCESS"] * 3
+
+
 def test_only_one_connector_is_overdue() -> None:
     """Every schedule that is active has run when it was due last, but one; none falls on the moment."""
     due = {
