@@ -7,7 +7,6 @@ import re
 import threading
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,20 +176,23 @@ def open_session(
         Whether its history lives in memory and dies with it, and its instance is ``sandbox``.
     """
     timeouts, clock = timeouts or Timeouts(), clock or SystemClock()
-    client = Client(Transport(login, timeouts, clock, version("domo-magic")), login, timeouts, clock)
+    client = Client(Transport(login, timeouts, clock), login, timeouts, clock)
     history = History(None, clock) if sandbox else _history(_home())
     return Session(login, client, history, timeouts, clock, SANDBOX if sandbox else login.address.instance)
 
 
 def _home() -> Path:
-    if home := os.environ.get("DOMO_MAGIC_HOME"):
-        try:
+    """Return the history's folder; where there is none, one that cannot be made, which is warned of."""
+    home = os.environ.get("DOMO_MAGIC_HOME") or ""
+    try:
+        if home:
             return Path(home).expanduser()
-        except RuntimeError:
-            return Path(os.devnull, home)  # nobody's home: no such folder can be made, which is warned of
-    from platformdirs import user_data_path
+        from platformdirs import user_data_path
 
-    return user_data_path("domo_magic", appauthor=False)
+        found = user_data_path("domo_magic", appauthor=False)
+    except RuntimeError:  # of a user that nobody knows
+        return Path(os.devnull, home)
+    return found if found.is_absolute() else Path(os.devnull)
 
 
 @cache
@@ -232,22 +234,25 @@ def current_session(instance: str | None = None) -> Session:
     ConfigurationError
         Nothing is known.
     """
+    if (known := _connected(instance)) is not None:
+        return known
+    login = resolve(instance, None)  # which may take a keyring's time: nobody else waits for it
     with _registry.lock:
-        if instance is None and _registry.last is not None:
-            return _registry.last
-        if isinstance(instance, str) and instance in _registry.known:
-            return _registry.known[instance]
-        if instance is not None:
-            # Whoever is connected stays so, whatever the environment says.
-            where = address(instance)
-            for known in _registry.known.values():
-                if known.login.address == where:
-                    return known
-        login = resolve(instance, None)
         before = _registry.known.get(login.address.instance)
         if before is None or before.login != login:
             before = _registry.known[login.address.instance] = open_session(login)
         return before
+
+
+def _connected(instance: str | None) -> Session | None:
+    """Return the session of an instance; whoever is connected stays so, whatever the environment says."""
+    with _registry.lock:
+        if instance is None:
+            return _registry.last
+        if isinstance(instance, str) and instance in _registry.known:
+            return _registry.known[instance]
+        where = address(instance)
+        return next((known for known in _registry.known.values() if known.login.address == where), None)
 
 
 def latest_session() -> Session | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from domo_magic.errors import warn
@@ -14,10 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    Work = Callable[[sqlite3.Connection], object]
+
 _T = TypeVar("_T")
 
 #: How long another kernel's writing is waited for, in seconds.
 BUSY = 10.0
+# The same for a file that could not be used before, and how much is kept to be written there later.
+_BUSY_AGAIN = 1.0
+_MISSED = 10_000
 
 # Each entry takes the schema one version on; entries are added, never changed.
 _MIGRATIONS = (
@@ -61,7 +68,7 @@ _MIGRATIONS = (
 
 
 class HistoryWarning(UserWarning):
-    """The history cannot be written; what is known of runs lives as long as the kernel."""
+    """The history cannot be written; what is known of runs is in memory until it can be."""
 
 
 class Database:
@@ -78,6 +85,9 @@ class Database:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        # Set while memory stands in for the file: what the file has not got, in order.
+        self._missed: deque[Work] | None = None
+        self._told = False
         self._parents: sqlite3.Connection | None = None
         self._process = os.getpid()
 
@@ -86,17 +96,27 @@ class Database:
             self.close()  # Python 3.13 tells of connections that nobody closed
 
     def write(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
-        """Do `work` in one transaction; `durable`: it is on the disk when this returns."""
+        """Do `work` in one transaction; `durable`: it is on the disk when this returns.
+
+        Where the file cannot be used, memory stands in for it until the next durable write finds it usable:
+        then all that was missed is done again there, so `work` must come to the same twice.
+        """
         self._own()
         with self._lock:
+            if durable:
+                self._return_to_file()
             try:
-                if durable and self._path and self._db and _identity(self._path) != self._file:
-                    self.close()  # the file was removed or replaced: what is written there is lost
-                return _commit(self._opened(), work, durable=durable)
+                return self._done(work, durable=durable)
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
-                result = _commit(self._opened(), work, durable=False)
-        warn(warning, HistoryWarning, sent=not durable)  # durable: before a request leaves
+                result = self._done(work, durable=False)
+        self._tell(warning, sent=not durable)  # durable: before a request leaves
+        return result
+
+    def _done(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool) -> _T:
+        result = _commit(self._opened(), work, durable=durable)
+        if self._missed is not None:
+            self._missed.append(work)
         return result
 
     def read(self, query: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -108,12 +128,18 @@ class Database:
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
                 rows = self._opened().execute(query, arguments).fetchall()
-        warn(warning, HistoryWarning, sent=True)
+        self._tell(warning, sent=True)
         return rows
+
+    def _tell(self, warning: str, *, sent: bool) -> None:
+        """Warn once: a disk that is nearly full is left and returned to again and again."""
+        told, self._told = self._told, True
+        if not told:
+            warn(warning, HistoryWarning, sent=sent)
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
-            self._db = _open_file(self._path) if self._path else _open(":memory:")
+            self._db = _open_file(self._path, BUSY) if self._path else _open(":memory:")
             self._file = _identity(self._path) if self._path else None
         return self._db
 
@@ -121,19 +147,40 @@ class Database:
         """In a forked process leave the parent's lock and handle alone; SQLite allows no sharing."""
         if self._process != os.getpid():
             self._process, self._lock = os.getpid(), threading.RLock()
-            if self._path:
+            if self._path and self._missed is None:
                 self._parents, self._db = self._db, None
 
     def _leave_file(self, error: Exception) -> str:
-        """Go on without the file but with what it holds; return what to say about it."""
-        if self._path is None:
+        """Go on in memory with what the file holds; return what to say about it."""
+        if self._path is None or self._missed is not None:
             raise error
-        path, self._path = self._path, None
-        self._db = _copy(self._db)
+        self._db, self._missed = _copy(self._db), deque(maxlen=_MISSED)
         return (
-            f"the history {path} cannot be used ({error}); until the kernel ends, runs are"
-            " remembered in memory only. Mend or move the file, or set DOMO_MAGIC_HOME to another folder."
+            f"the history {self._path} cannot be used ({error}); every start tries it again, and until then"
+            " runs are remembered in memory. Move the file away, or set DOMO_MAGIC_HOME to another folder."
         )
+
+    def _return_to_file(self) -> None:
+        """Open the file anew where it was left, or was removed or replaced under our feet."""
+        if self._missed is None:
+            if self._path and self._db and _identity(self._path) != self._file:
+                self.close()  # what is written there is lost
+            return
+        try:
+            file = _open_file(self._path, _BUSY_AGAIN)  # type: ignore[arg-type]
+        except (sqlite3.Error, OSError):
+            return
+        try:
+            with _transaction(file):
+                for work in self._missed:
+                    with suppress(sqlite3.IntegrityError):
+                        work(file)
+            file.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
+        except (sqlite3.Error, OSError):
+            file.close()
+            return
+        self.close()
+        self._db, self._missed, self._file = file, None, _identity(self._path)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the file."""
@@ -141,6 +188,11 @@ class Database:
             if self._db is not None:
                 self._db.close()
                 self._db = None
+
+
+def in_memory(db: sqlite3.Connection) -> bool:
+    """Return True if a connection is to no file."""
+    return not db.execute("PRAGMA database_list").fetchone()[2]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -151,11 +203,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _open_file(path: Path) -> sqlite3.Connection:
+def _open_file(path: Path, busy: float) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    path.chmod(0o600)
-    return _open(str(path))
+    with suppress(OSError):  # of a file on another machine, or of Windows', the mode cannot be changed
+        path.chmod(0o600)
+    return _open(str(path), busy)
 
 
 def _copy(file: sqlite3.Connection | None) -> sqlite3.Connection:
@@ -163,7 +216,7 @@ def _copy(file: sqlite3.Connection | None) -> sqlite3.Connection:
     memory = _open(":memory:")
     if file is not None:
         try:
-            file.backup(memory)
+            file.backup(memory, progress=_not_locked)
             whole = memory.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
         except sqlite3.Error:
             whole = False
@@ -171,11 +224,21 @@ def _copy(file: sqlite3.Connection | None) -> sqlite3.Connection:
         if not whole:
             memory.close()
             memory = _open(":memory:")
+    # New rows get ids that no other kernel gives meanwhile in the file, where they are to be written later.
+    newest = memory.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
+    apart = newest + random.randrange(2**40, 2**41)  # noqa: S311  no secret
+    memory.execute("INSERT INTO run (id, instance, stream_id, sorted_at) VALUES (?, '', 0, 0)", (apart,))
     return memory
 
 
-def _open(name: str) -> sqlite3.Connection:
-    db = sqlite3.connect(name, timeout=BUSY, isolation_level=None, check_same_thread=False)
+def _not_locked(status: int, _remaining: int, _total: int) -> None:
+    """End a copy, which would wait for ever, where another process holds the file."""
+    if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        raise sqlite3.OperationalError("database is locked")
+
+
+def _open(name: str, busy: float = 0.0) -> sqlite3.Connection:
+    db = sqlite3.connect(name, timeout=busy, isolation_level=None, check_same_thread=False)
     try:
         _refuse_newer(db)
         try:

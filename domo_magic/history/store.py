@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.history import records
-from domo_magic.history.database import Database
+from domo_magic.history.database import Database, in_memory
 from domo_magic.history.records import Intent
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ class History:
             In the order of `streams`.
         """
         now, label = self._now_ms(), records.storable(label)
+        given: dict[int, int] = {}  # in memory, and kept where this is done again in the file
 
         def work(db: sqlite3.Connection) -> list[Intent]:
             found = []
@@ -55,12 +55,14 @@ class History:
                 ).fetchone()
                 cursor = db.execute(
                     "INSERT INTO run"
-                    " (instance, stream_id, requested_at, known_before, label, sorted_at, outcome)"
-                    " VALUES (?, ?, ?, ?, ?, ?, 'open')",
-                    (instance, stream_id, now, row[0], label, now * 1000),
+                    " (id, instance, stream_id, requested_at, known_before, label, sorted_at, outcome)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
+                    (given.get(stream_id), instance, stream_id, now, row[0], label, now * 1000),
                 )
                 db.execute("INSERT OR IGNORE INTO stream VALUES (?, ?, NULL, NULL)", (instance, stream_id))
                 found.append(Intent(cursor.lastrowid or 0, stream_id, now, row[0], label))
+            if in_memory(db):
+                given.update((intent.stream_id, intent.id) for intent in found)
             return found
 
         return self._database.write(work, durable=True)
@@ -237,14 +239,15 @@ class History:
             "run.instance = ?": instance,
             "sorted_at >= ?": since_us,
             "run.stream_id = ?": one,  # its rows lie in order in an index
-            "run.stream_id IN (SELECT value FROM json_each(?))": json.dumps(list(streams))
-            if len(streams) > 1
-            else None,
             "upper(state) = upper(?)": state,
             "label = ?": label,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
         also = "" if finished is None else f" AND {'' if finished else 'NOT '}finished"  # as its index has it
+        if len(streams) > 1:
+            also += (
+                f" AND run.stream_id IN ({', '.join(map(str, map(int, streams)))})"  # more than parameters
+            )
         return self._database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
             f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}{also}"
@@ -311,7 +314,7 @@ class History:
         rows = [(instance, stream_id, *map(records.storable, texts)) for stream_id, *texts in streams]
         self._database.write(
             lambda db: db.executemany(
-                "INSERT INTO stream VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                "INSERT INTO stream VALUES (?, ?, ?, ?) ON CONFLICT (instance, stream_id) DO UPDATE SET"
                 " dataset_id = coalesce(excluded.dataset_id, dataset_id),"
                 " name = coalesce(excluded.name, name)",
                 rows,

@@ -13,6 +13,7 @@ from domo_magic.errors import ConnectionFailed
 from domo_magic.http import connection, failure
 from domo_magic.http.redaction import Redactor
 from domo_magic.http.response import Response, plain
+from domo_magic.version import VERSION
 
 if TYPE_CHECKING:
     from domo_magic.http.address import Address
@@ -65,11 +66,9 @@ class Transport:
         The deadlines ``connect`` and ``response``.
     clock : Clock
         For the deadline of a body.
-    version : str
-        For the ``User-Agent``.
     """
 
-    def __init__(self, login: Login, timeouts: Timeouts, clock: Clock, version: str) -> None:
+    def __init__(self, login: Login, timeouts: Timeouts, clock: Clock) -> None:
         self._address: Address = login.address
         self._timeouts = timeouts
         self._clock = clock
@@ -77,7 +76,7 @@ class Transport:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": f"domo-magic/{version}",
+            "User-Agent": f"domo-magic/{VERSION}",
         }
         self._prepared = requests.Request(
             "GET", self._address.url, headers, auth=_Auth(login.token)
