@@ -62,6 +62,7 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
     --------
     >>> connect(sandbox=True)  # doctest: +SKIP
     """
+    token = Token(token) if isinstance(token, str) else token  # no frame of ours shows it
     if sandbox:
         if instance is not None or token is not None:
             raise TargetError("the sandbox brings its own address and token", "leave them out")

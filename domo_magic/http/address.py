@@ -68,6 +68,8 @@ def address(text: object) -> Address:
     word = text.strip()
     if not word:
         _refuse(word, "it is empty")
+    if word[0] in "\"'`" or word[-1] in "\"'`":
+        _refuse(word, "it has quotes around it")
     if not word.isascii() or not word.isprintable() or " " in word or "\\" in word:
         _refuse(word, "it has characters that no address has")
     return _full_address(word) if "://" in word else _short_address(word)

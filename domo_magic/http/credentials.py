@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Self
 
-from domo_magic.errors import ConfigurationError
+from domo_magic.errors import ConfigurationError, warn
 from domo_magic.http.address import Address, address
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SERVICE = "domo_magic"
 _ANY_INSTANCE = ("DOMO_DEVELOPER_TOKEN", "DOMO_ACCESS_TOKEN")
+# Seconds for a keyring to respond, and where a user may have to unlock it first.
+_KEYRING, _UNLOCKING = 5.0, 60.0
+_silent = threading.Event()
+# What people paste with a token.
+_NOT_ALONE = {
+    r"""["'`].*|.*["'`]""": "has quotes around it",
+    r"(?i)bearer\b.*": "begins with 'Bearer'",
+    r"(?i)x-domo-developer-token.*": "begins with the header's name",
+    r"(?i)(export |set )?\s*[a-z_]\w*\s*=\s*[^\s=].*": "is written as NAME=value",
+    r"(?s).*[\r\n].*": "has a line break in it",
+    r"(?s).*[^!-~].*": "has characters that no token has (a space, or not ASCII)",
+}
 _WAYS = (
     "%domo_connect mycompany asks for the token; or set DOMO_INSTANCE and DOMO_DEVELOPER_TOKEN; "
     "or %domo_connect --sandbox to try without an account"
@@ -31,6 +42,10 @@ class Token(str):
     """
 
     __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Return the token; of a token it is the same, whose text would be ``<token>``."""
+        return text if isinstance(text, cls) else super().__new__(cls, text)
 
     def __repr__(self) -> str:
         return "<token>"
@@ -76,22 +91,23 @@ def check_token(text: object, source: str) -> Token:
     Raises
     ------
     ConfigurationError
-        It is empty, no text, or has anything but printable ASCII; no character of it is shown.
+        It is empty, not text, has quotes, a name or ``Bearer`` around it, or anything but printable
+        ASCII; no character of it is shown.
     """
-    token = text.strip() if isinstance(text, str) else None
-    if not token:
+    text = Token(text.strip()) if isinstance(text, str) else None  # no frame shows it
+    if not text:
         raise ConfigurationError(
             f"the token from {source} is empty", "make one in Domo: Admin > Authentication > Access Tokens"
         )
-    if not all("!" <= letter <= "~" for letter in token):
-        raise ConfigurationError(
-            f"the token from {source} has characters that no token has (a space, a line break, or not ASCII)",
-            "copy it again from Domo, the token alone",
-        )
-    return Token(token)
+    for pattern, flaw in _NOT_ALONE.items():
+        if re.fullmatch(pattern, text):
+            raise ConfigurationError(
+                f"the token from {source} {flaw}", "give the token alone, copied again from Domo"
+            )
+    return text
 
 
-def resolve(instance: str | None, token: str | None, environ: Mapping[str, str] | None = None) -> Login:
+def resolve(instance: str | None, token: str | None) -> Login:
     """Find the instance and its token: arguments, then the environment, then the keyring.
 
     Raises
@@ -99,31 +115,29 @@ def resolve(instance: str | None, token: str | None, environ: Mapping[str, str] 
     ConfigurationError
         Nothing names an instance, or there is no token that may be sent to it.
     """
-    environ = os.environ if environ is None else environ
-    where = resolve_address(instance, environ)
-    found = find_token(where, token, environ)
+    token = Token(token) if isinstance(token, str) else token
+    where = resolve_address(instance)
+    found = find_token(where, token)
     if found is None:
-        raise ConfigurationError(f"no token for {where.host}", _missing_token(where, environ))
+        raise ConfigurationError(f"no token for {where.host}", _missing_token(where))
     return found
 
 
-def resolve_address(instance: str | None, environ: Mapping[str, str]) -> Address:
+def resolve_address(instance: str | None) -> Address:
     """Find the instance: the argument, ``DOMO_INSTANCE``, ``DOMO_HOST``."""
-    if instance is not None:
-        return address(instance)
-    named = _environment_instance(environ)
+    named = _environment_instance() if instance is None else instance
     if named is None:
         raise ConfigurationError("no Domo instance is known", _WAYS)
     return address(named)
 
 
-def find_token(where: Address, token: str | None, environ: Mapping[str, str]) -> Login | None:
+def find_token(where: Address, token: Token | None = None) -> Login | None:
     """Find a token that may be sent there, or None."""
     if token is not None:
         return Login(where, check_token(token, "the argument"), "the argument")
-    for variable in (own_variable(where), *(_ANY_INSTANCE if _shared_allowed(where, environ) else ())):
-        if environ.get(variable):
-            return Login(where, check_token(environ[variable], variable), variable)
+    for variable in (own_variable(where), *(_ANY_INSTANCE if _shared_allowed(where) else ())):
+        if os.environ.get(variable):
+            return Login(where, check_token(os.environ[variable], variable), variable)
     kept = _from_keyring(where)
     return Login(where, check_token(kept, "the keyring"), "the keyring") if kept else None
 
@@ -139,18 +153,18 @@ def own_variable(where: Address) -> str:
     return f"DOMO_{re.sub('[^A-Z0-9]', '_', where.instance.upper())}_DEVELOPER_TOKEN"
 
 
-def _missing_token(where: Address, environ: Mapping[str, str]) -> str:
-    shared = f" or {_ANY_INSTANCE[0]}" if _shared_allowed(where, environ) else ""
+def _missing_token(where: Address) -> str:
+    shared = f" or {_ANY_INSTANCE[0]}" if _shared_allowed(where) else ""
     ways = f"%domo_connect {where.written} asks for it; or set {own_variable(where)}{shared}"
     return f"{ways}; or %domo_connect --sandbox to try without" if where.trusted else ways
 
 
-def _environment_instance(environ: Mapping[str, str]) -> str | None:
-    return environ.get("DOMO_INSTANCE") or environ.get("DOMO_HOST") or None
+def _environment_instance() -> str | None:
+    return os.environ.get("DOMO_INSTANCE") or os.environ.get("DOMO_HOST") or None
 
 
-def _shared_allowed(where: Address, environ: Mapping[str, str]) -> bool:
-    named = _environment_instance(environ)
+def _shared_allowed(where: Address) -> bool:
+    named = _environment_instance()
     if named is None:
         return where.trusted
     try:
@@ -159,15 +173,40 @@ def _shared_allowed(where: Address, environ: Mapping[str, str]) -> bool:
         return False
 
 
-def _from_keyring(where: Address) -> str | None:
-    try:
-        import keyring
-    except ImportError:
+def _from_keyring(where: Address) -> Token | None:
+    """Return the token that the keyring holds; a broken, locked or silent one holds nothing."""
+    if _silent.is_set():
         return None
     try:
-        kept: str | None = keyring.get_password(_SERVICE, where.instance)
-    except Exception:  # noqa: BLE001  a broken or locked keyring is one that holds nothing
-        return None
+        return _keyring("get_password", where.instance, within=_KEYRING)
+    except TimeoutError:
+        _silent.set()
+        warn(f"the system's keyring did not respond within {_KEYRING:g} s, and is passed over")
+    except Exception:  # noqa: BLE001, S110  every backend has errors of its own
+        pass
+    return None
+
+
+def _keyring(what: str, *args: str, within: float) -> Token | None:
+    """Have the keyring do something, on a thread: some wait for ever for a service that is not there."""
+    done: queue.SimpleQueue[tuple[Token | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            import keyring
+
+            kept = getattr(keyring, what)(_SERVICE, *("".join(each) for each in args))
+            done.put((Token(kept) if isinstance(kept, str) else None, None))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            done.put((None, error))
+
+    threading.Thread(target=work, name="domo_magic keyring", daemon=True).start()
+    try:
+        kept, error = done.get(timeout=within)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
     return kept
 
 
@@ -195,7 +234,7 @@ def save(login: Login) -> None:
     ConfigurationError
         There is no keyring, or it refuses.
     """
-    _keyring_do("set_password", login.address.instance, login.token.reveal())
+    _keyring_do("set_password", login.address.instance, login.token)
 
 
 def forget(where: Address) -> bool:
@@ -215,10 +254,8 @@ def forget(where: Address) -> bool:
 
 def _keyring_do(what: str, *args: str) -> None:
     check_keyring()
-    import keyring
-
     try:
-        getattr(keyring, what)(_SERVICE, *args)
+        _keyring(what, *args, within=_UNLOCKING)
     except Exception as error:  # noqa: BLE001  every backend has errors of its own
         # `from None`: a backend's error may hold what it was to keep.
         raise ConfigurationError(

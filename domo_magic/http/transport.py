@@ -72,7 +72,7 @@ class Transport:
         self._address: Address = login.address
         self._timeouts = timeouts
         self._clock = clock
-        self._redactor = Redactor(login.token.reveal())
+        self._redactor = Redactor(login.token)
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -127,7 +127,9 @@ class Transport:
             with self._session.send(self._prepare(method, path, body), **options) as raw:
                 text, flaw = self._read(raw, patience)
                 headers = {name: self._redactor.text(value) for name, value in raw.headers.items()}
-                return Response(raw.status_code, headers, self._redactor.body(text), flaw)
+                safe = self._redactor.body(text)
+                withheld = "repeats the token, and was withheld" if safe is None else ""
+                return Response(raw.status_code, headers, safe or b"", flaw or withheld)
         except Exception as error:  # noqa: BLE001  whatever stands in below us raises what it likes
             return self._lost(error), self._harmless(error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from typing import TYPE_CHECKING
 
 from domo_magic import api
@@ -10,7 +10,14 @@ from domo_magic.display.output import screen
 from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError
 from domo_magic.executions.session import latest_session
 from domo_magic.http import credentials
-from domo_magic.http.credentials import Login, check_token, find_token, own_variable, resolve_address
+from domo_magic.http.credentials import (
+    Login,
+    Token,
+    check_token,
+    find_token,
+    own_variable,
+    resolve_address,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +48,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         api.connect(sandbox=True)
         return
     try:
-        where = resolve_address(words[0] if words else None, os.environ)
+        where = resolve_address(words[0] if words else None)
     except ConfigurationError:
         if words or save or forget or (connected := latest_session()) is None:
             raise
@@ -52,25 +59,27 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         return
     if save:
         credentials.check_keyring()  # before a user is asked for what could not be kept
-    login = find_token(where, None, os.environ) or _prompt(where)
+    login = find_token(where) or _prompt(where)
     if save:
         _save(login)
     api.use(login)
 
 
 def _prompt(where: Address) -> Login:
-    from getpass import getpass
+    """Ask for the token where typing can be hidden, and nowhere else."""
+    from getpass import GetPassWarning, getpass
 
+    hint = f"set {own_variable(where)} in the environment"
     try:
-        typed = getpass(f"Developer token for {where.host}: ")
-    except (
-        EOFError,
-        RuntimeError,
-    ) as error:  # RuntimeError: nobody is there to be asked (nbconvert, papermill)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GetPassWarning)  # given before anything is typed
+            typed = Token(getpass(f"Developer token for {where.host}: "))
+    except GetPassWarning:
         raise ConfigurationError(
-            f"no token for {where.host}, and nobody to ask for it",
-            f"set {own_variable(where)} in the environment",
-        ) from error
+            f"no token for {where.host}, and what is typed here cannot be hidden", hint
+        ) from None
+    except (EOFError, RuntimeError) as error:  # RuntimeError: nobody is there (nbconvert, papermill)
+        raise ConfigurationError(f"no token for {where.host}, and nobody to ask for it", hint) from error
     except KeyboardInterrupt:
         raise RunInterrupted(
             "the question for a token was interrupted; nothing has changed",

@@ -5,30 +5,49 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import pickle
 import sys
+import threading
+import time
 import traceback
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+from unittest.mock import patch
 
 import pytest
 
-from domo_magic.errors import ConfigurationError
+from domo_magic import api
+from domo_magic.errors import ConfigurationError, DomoWarning
+from domo_magic.executions.session import current_session
 from domo_magic.http import credentials
 from domo_magic.http.address import address
 from domo_magic.http.credentials import (
     Login,
     Token,
     check_token,
-    find_token,
     forget,
     own_variable,
-    resolve,
     save,
 )
 
+if TYPE_CHECKING:
+    from domo_magic.http.address import Address
+
 SECRET = "s3cr3t-0123456789abcdef"
 OTHER = "0ther-s3cr3t"
+
+
+def resolve(instance: str | None, token: str | None, environ: dict[str, str]) -> Login:
+    """Find the instance and its token where this is the environment."""
+    with patch.dict(os.environ, environ):
+        return credentials.resolve(instance, token)
+
+
+def find_token(where: Address, token: str | None, environ: dict[str, str]) -> Login | None:
+    """Find a token where this is the environment."""
+    with patch.dict(os.environ, environ):
+        return credentials.find_token(where, None if token is None else Token(token))
 
 
 class Keyring(ModuleType):
@@ -56,6 +75,7 @@ def keyring(monkeypatch: pytest.MonkeyPatch) -> Keyring:
     """Give an empty keyring."""
     fake = Keyring()
     monkeypatch.setitem(sys.modules, "keyring", fake)
+    credentials._silent.clear()
     return fake
 
 
@@ -282,6 +302,92 @@ def test_a_token_that_is_not_safe_in_a_header_is_refused_unseen(text: object) ->
     assert SECRET[:6] not in repr(caught.value.args)
 
 
+@pytest.mark.parametrize(
+    "text, flaw",
+    [
+        (f'"{SECRET}"', "has quotes around it"),
+        (f"'{SECRET}", "has quotes around it"),
+        (f"DOMO_DEVELOPER_TOKEN={SECRET}", "is written as NAME=value"),
+        (f"export DOMO_TOKEN = {SECRET}", "is written as NAME=value"),
+        (f"Bearer {SECRET}", "begins with 'Bearer'"),
+        (f"bearer:{SECRET}", "begins with 'Bearer'"),
+        (f"X-DOMO-Developer-Token: {SECRET}", "begins with the header's name"),
+        (f"{SECRET}\n{OTHER}", "has a line break in it"),
+        (f"{SECRET} {OTHER}", "has characters that no token has"),
+    ],
+)
+@pytest.mark.parametrize("way", ["argument", "environment", "keyring"])
+def test_a_token_that_is_not_alone_is_refused_with_these_words(
+    keyring: Keyring, text: str, flaw: str, way: str
+) -> None:
+    """Before anything is sent, and in no frame of ours is it to be seen."""
+    if way == "keyring":
+        keyring.kept["domo_magic", "mycompany"] = text
+    environ = {"DOMO_DEVELOPER_TOKEN": text} if way == "environment" else {}
+    argument = Token(text) if way == "argument" else None
+    with patch.dict(os.environ, environ), pytest.raises(ConfigurationError, match=flaw) as caught:
+        api.connect("mycompany", argument)
+    assert "give the token alone" in caught.value.hint
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = [
+        frame for frame in told.stack if "domo_magic" in frame.filename and "tests" not in frame.filename
+    ]
+    assert len(frames) >= 3
+    assert not [frame for frame in frames if SECRET in str(frame.locals)]
+
+
+@pytest.mark.parametrize("text", ["abcdef==", "tok/en+x=y", "bearers0123"])
+def test_what_merely_looks_like_it_is_a_token(text: str) -> None:
+    """Padding at the end, or an equals sign behind what is no name."""
+    assert check_token(text, "the test").reveal() == text
+
+
+def test_an_instance_in_quotes_is_refused_with_these_words() -> None:
+    """As a shell's or a .env file's quotes come along."""
+    with pytest.raises(ConfigurationError, match="has quotes around it"):
+        resolve(None, SECRET, {"DOMO_INSTANCE": '"mycompany"'})
+
+
+def test_a_keyring_that_never_answers_is_passed_over(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its time, said once, while another instance is connected without a wait."""
+    over = threading.Event()
+    asked = threading.Event()
+
+    def wait(*_: str) -> None:
+        asked.set()
+        over.wait(60)
+
+    monkeypatch.setattr(keyring, "get_password", wait)
+    monkeypatch.setattr(credentials, "_KEYRING", 1.0)
+    errors: list[BaseException] = []
+
+    def first() -> None:
+        try:
+            current_session("mycompany")
+        except (ConfigurationError, DomoWarning) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    try:
+        assert asked.wait(30)
+        before = time.monotonic()
+        with patch.dict(os.environ, {"DOMO_OTHER_DEVELOPER_TOKEN": SECRET}):
+            assert current_session("other").instance == "other"
+        assert time.monotonic() - before < 0.5
+        thread.join(30)
+        assert "did not respond within 1 s" in str(errors)  # warnings are errors here
+        before = time.monotonic()
+        with pytest.raises(ConfigurationError, match="no token for mycompany"):
+            current_session("mycompany")
+        assert time.monotonic() - before < 0.5
+    finally:
+        over.set()
+        credentials._silent.clear()
+
+
 def test_white_space_around_a_token_is_taken_off() -> None:
     """A line break from copying does no harm."""
     assert check_token(f" {SECRET}\r\n", "the prompt").reveal() == SECRET
@@ -364,7 +470,7 @@ def test_a_bad_token_in_the_keyring_is_named(keyring: Keyring) -> None:
     """Its source is in the error, so that one can mend it."""
     keyring.kept["domo_magic", "mycompany"] = f"{SECRET} x"
     with pytest.raises(ConfigurationError, match="the token from the keyring has characters"):
-        credentials.resolve("mycompany", None, {})
+        credentials.resolve("mycompany", None)
 
 
 @pytest.mark.parametrize(

@@ -737,15 +737,18 @@ def test_the_token_is_in_no_frame_of_a_request_that_broke(
 
 
 def test_the_token_is_blanked_in_an_answer_that_repeats_it() -> None:
-    """What is kept of a response has no token, and is JSON still."""
-    with Sandbox(token=TOKEN) as sandbox:
-        login = Login(address(sandbox.url), Token(TOKEN), "the test")
-        session = open_session(login, sandbox=True)
-        body = json.dumps({"executionId": 7, "dataTag": TOKEN, TOKEN: 1}).encode()
+    """What is kept of a response has no token, and is JSON still; another spelling is withheld."""
+    with Sandbox() as sandbox:
+        token = sandbox.token
+        session = open_session(Login(address(sandbox.url), Token(token), "the test"), sandbox=True)
+        body = json.dumps({"executionId": 7, "dataTag": token, token: 1}).encode()
         sandbox.order(faults.response(body))
         run = session.client.create_execution(25775)
         assert run.fields == {"executionId": 7, "dataTag": "<token>", "<token>": 1}
         assert run.text == '{"executionId": 7, "dataTag": "<token>", "<token>": 1}'
+        sandbox.order(faults.response(json.dumps({"executionId": 8, "dataTag": token.upper()}).encode()))
+        with pytest.raises(TriggerOutcomeUnknown, match="repeats the token, and was withheld"):
+            session.client.create_execution(25775)
         session.client.close()
 
 
