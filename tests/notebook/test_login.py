@@ -40,7 +40,7 @@ def test_in_a_terminal_what_is_typed_is_hidden() -> None:
     """Asked for in a real terminal, the token is taken and not echoed."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", PROGRAM])
+        os.execv(sys.executable, [sys.executable, "-c", PROGRAM])  # noqa: S606
     shown = b""
     while b"Developer token for mycompany.domo.com: " not in shown:
         shown += os.read(terminal, 4096)
