@@ -46,7 +46,7 @@ class ManualClock:
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """Give the time, epoch seconds."""
+        """Return the time, epoch seconds."""
         return self._now
 
     def advance(self, seconds: float) -> None:
@@ -127,7 +127,7 @@ class Sandbox:
         self._server: Server | None = None
 
     def start(self) -> Self:
-        """Begin to serve; give itself. A port that is taken raises :class:`OSError`."""
+        """Begin to serve; return itself. A port that is taken raises :class:`OSError`."""
         if self._server is None:
             from domo_magic.sandbox.server import Server
 

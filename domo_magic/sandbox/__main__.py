@@ -29,6 +29,8 @@ The documented call, bare:
 
     curl -X POST -H 'X-DOMO-Developer-Token: {token}' -H 'Content-Type: application/json' \
 -d '{{"runType": "MANUAL"}}' {url}/api/data/v1/streams/25775/executions
+
+All that it understands: {url}/openapi.json
 """
 
 

@@ -186,7 +186,7 @@ def other_streams() -> list[Stream]:
 
 
 def _connectors() -> Iterator[Stream]:
-    """Give connectors without an end, with 25775 the first."""
+    """Yield connectors without an end, with 25775 the first."""
     numbers = itertools.count(25_775)
     rows = [_row(number, *row) for number, row in zip(numbers, _ROWS, strict=False)]
     yield from (_STORIES[stream.name](stream) if stream.name in _STORIES else stream for stream in rows)
@@ -242,7 +242,7 @@ def _refused(stream: Stream) -> Stream:
 
 
 def _timed_out(stream: Stream) -> Stream:
-    text = "The remote server did not answer within 120 seconds."
+    text = "The remote server did not respond within 120 seconds."
     return _lately(stream, _ending(stream.habit, "ERROR", text, 1052, seconds="120"), ago=1)
 
 

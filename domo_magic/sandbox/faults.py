@@ -110,7 +110,7 @@ def cut(*, broken: bool = False) -> Fault:
 
 
 def empty(code: int = 200, *, after: bool = True) -> Fault:
-    """Do the work and response with a status and nothing else."""
+    """Do the work and respond with a status and nothing else."""
     return Fault(status=code, body=b"", after=after)
 
 

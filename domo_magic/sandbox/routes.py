@@ -110,7 +110,7 @@ def _is_filter(value: JSON) -> bool:
 
 
 def response(world: World, request: Request) -> Response:
-    """Do what a request asks for, and response as Domo does."""
+    """Do what a request wants, and respond as Domo does."""
     try:
         return _routed(world, request)
     except RefusedError as refused:
@@ -147,8 +147,8 @@ def refusal(world: World, status: int, message: str, headers: dict[str, str] | N
 
 
 def _routed(world: World, request: Request) -> Response:
-    path, _, asked = request.path.partition("?")
-    query = {name: values[-1] for name, values in parse_qs(asked, keep_blank_values=True).items()}
+    path, _, text = request.path.partition("?")
+    query = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
     match, handlers = next(
         ((match, handlers) for pattern, handlers in ROUTES if (match := pattern.fullmatch(path))), (None, {})
     )

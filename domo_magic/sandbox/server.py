@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self._serve, name="domo-sandbox", daemon=True)
 
     def server_bind(self) -> None:
-        """Bind without asking the name service who we are."""
+        """Bind without a look-up of our own name."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
-        """Say nothing; :attr:`Sandbox.requests` remembers."""
+        """Log nothing; :attr:`Sandbox.requests` remembers."""
 
     def _serve(self) -> None:
         body = self._body()
@@ -148,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         if not fault.after:
             self._wait(fault.delay)
         if fault.after or not (fault.reset or fault.status):
-            response = self._answer(request, token)
+            response = self._respond(request, token)
         self._wait(self.server.sandbox.latency)
         if fault.after:
             self._wait(fault.delay)
@@ -161,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._stream(response, fault.body)
 
-    def _answer(self, request: Request, token: str) -> routes.Response:
+    def _respond(self, request: Request, token: str) -> routes.Response:
         sandbox = self.server.sandbox
         if request.method == "GET" and (page := routes.page(sandbox.world, request.path)):
             return page

@@ -1,6 +1,6 @@
 """What there is in the sandbox's Domo: streams, DataSets and executions, safe to use from many threads.
 
-The world knows no HTTP. It holds plans and asks a clock; what is true at a moment follows from both.
+The world knows no HTTP. It holds plans and reads a clock; what is true at a moment follows from both.
 """
 
 from __future__ import annotations

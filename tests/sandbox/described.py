@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from domo_magic.sandbox import Sandbox
 
-LONG = 700
+LONG = 500
 """Requests drawn for each of the 18 operations, more than 10,000 with those that are not drawn."""
 RUN = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
 

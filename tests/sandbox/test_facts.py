@@ -87,7 +87,7 @@ class Domo:
 
 @pytest.fixture
 def domo() -> Iterator[Domo]:
-    """Give a Domo of its own to each fact."""
+    """Return a Domo of its own to each fact."""
     clock = ManualClock(NOW)
     with Sandbox(clock=clock) as sandbox:
         client = Domo(sandbox, clock)
@@ -200,7 +200,7 @@ def _deleted(domo: Domo) -> None:
     assert "deleted" not in domo.get(f"v1/streams/{ORDERS}")
 
 
-@fact("B", "abort answers with the execution object, and works without a body")
+@fact("B", "abort responds with the execution object, and works without a body")
 def _abort(domo: Domo) -> None:
     run = domo.run(ORDERS)
     aborted = domo.put(f"v1/streams/{ORDERS}/executions/{run['executionId']}/abort")

@@ -26,12 +26,12 @@ LOST = (ConnectionError, http.client.HTTPException)
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Give a fresh sandbox."""
+    """Return a fresh sandbox."""
     with Sandbox() as one:
         yield one
 
 
-def ask(
+def send(
     sandbox: Sandbox, method: str = "POST", path: str = PATH
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Send one request on a connection of its own; give status, headers and body."""
@@ -51,24 +51,24 @@ def started(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_reset_loses_the_answer(sandbox: Sandbox, after: bool) -> None:  # noqa: FBT001
+def test_a_reset_loses_the_response(sandbox: Sandbox, after: bool) -> None:  # noqa: FBT001
     """The connection is reset, before the run exists or after it."""
     sandbox.order(faults.reset(after=after))
     with pytest.raises(ConnectionResetError):
-        ask(sandbox)
+        send(sandbox)
     assert started(sandbox) == after
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_delay_makes_the_answer_late(after: bool) -> None:  # noqa: FBT001
+def test_a_delay_makes_the_response_late(after: bool) -> None:  # noqa: FBT001
     """The whole response comes, late; the delay is before the start of the run, or after it."""
     with Sandbox(clock=time.monotonic) as sandbox:
         sandbox.order(faults.delay(0.1, after=after))
-        status, _, body = ask(sandbox)
-        answered = time.monotonic()
+        status, _, body = send(sandbox)
+        responded = time.monotonic()
         run = sandbox.world._room(25775).record(201).plan.start.at
     assert (status, json.loads(body)["executionId"], started(sandbox)) == (201, 201, 1)
-    assert (answered - run if after else run - sandbox.requests[0].at) >= 0.1
+    assert (responded - run if after else run - sandbox.requests[0].at) >= 0.1
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_a_delay_makes_the_answer_late(after: bool) -> None:  # noqa: FBT001
 def test_a_status_comes_in_the_documented_shape(
     sandbox: Sandbox, fault: Fault, status: int, runs: int
 ) -> None:
-    """An error status has Domo's shape, and its Retry-After where one is asked for."""
+    """An error status has Domo's shape, and its Retry-After where it is given."""
     sandbox.order(fault)
-    code, headers, body = ask(sandbox)
+    code, headers, body = send(sandbox)
     assert (code, json.loads(body)["status"], started(sandbox)) == (status, status, runs)
     assert headers["Retry-After"] == ("3" if status == 429 else None)
 
@@ -93,33 +93,33 @@ def test_a_status_comes_in_the_documented_shape(
 def test_html_looks_like_success(sandbox: Sandbox, after: bool) -> None:  # noqa: FBT001
     """A page to sign in comes with status 200, whether or not the run exists."""
     sandbox.order(faults.html(after=after))
-    status, headers, body = ask(sandbox)
+    status, headers, body = send(sandbox)
     assert (status, headers.get_content_type(), started(sandbox)) == (200, "text/html", after)
     assert body.startswith(b"<!DOCTYPE html>")
 
 
-def test_a_cut_answer_is_broken_json(sandbox: Sandbox) -> None:
+def test_a_cut_response_is_broken_json(sandbox: Sandbox) -> None:
     """Half of the response comes as if it were whole; the run exists."""
     sandbox.order(faults.cut())
-    status, _, body = ask(sandbox)
+    status, _, body = send(sandbox)
     assert (status, body[:13], started(sandbox)) == (201, b'{"streamId":2', 1)
     with pytest.raises(json.JSONDecodeError):
         json.loads(body)
 
 
-def test_a_broken_answer_ends_too_soon(sandbox: Sandbox) -> None:
+def test_a_broken_response_ends_too_soon(sandbox: Sandbox) -> None:
     """The connection ends before the promised length; the run exists."""
     sandbox.order(faults.cut(broken=True))
     with pytest.raises(http.client.IncompleteRead):
-        ask(sandbox)
+        send(sandbox)
     assert started(sandbox) == 1
 
 
 @pytest.mark.parametrize("code", [200, 201, 204])
-def test_an_empty_answer_has_started_a_run(sandbox: Sandbox, code: int) -> None:
+def test_an_empty_response_has_started_a_run(sandbox: Sandbox, code: int) -> None:
     """A 2xx with nothing in it, and the run exists."""
     sandbox.order(faults.empty(code))
-    status, _, body = ask(sandbox)
+    status, _, body = send(sandbox)
     assert (status, body, started(sandbox)) == (code, b"", 1)
 
 
@@ -127,7 +127,7 @@ def test_an_empty_answer_has_started_a_run(sandbox: Sandbox, code: int) -> None:
 def test_a_redirect_points_elsewhere(sandbox: Sandbox, code: int) -> None:
     """The response names another place, and nothing was started."""
     sandbox.order(faults.redirect("http://elsewhere.example/", code=code))
-    status, headers, _ = ask(sandbox)
+    status, headers, _ = send(sandbox)
     assert (status, headers["Location"], started(sandbox)) == (code, "http://elsewhere.example/", 0)
 
 
@@ -136,22 +136,22 @@ def test_a_drip_comes_byte_by_byte(sandbox: Sandbox, headers: bool) -> None:  # 
     """The response is whole, and takes a pause for each of its bytes, with or without the headers."""
     sandbox.order(faults.drip(0.0001, headers=headers), method="GET")
     began = time.monotonic()
-    status, _, body = ask(sandbox, "GET", "/api/data/v1/streams/25775/executions?limit=1")
+    status, _, body = send(sandbox, "GET", "/api/data/v1/streams/25775/executions?limit=1")
     assert time.monotonic() - began >= 0.0001 * len(body)
     assert (status, json.loads(body)[0]["executionId"]) == (200, 1)
 
 
-def test_any_answer_can_be_given(sandbox: Sandbox) -> None:
+def test_any_response_can_be_given(sandbox: Sandbox) -> None:
     """A literal status, headers and body are sent as they are."""
     sandbox.order(faults.response(b"\xff{}", code=202, headers={"Content-Type": "x/y", "X-A": "b"}))
-    status, headers, body = ask(sandbox)
+    status, headers, body = send(sandbox)
     assert (status, headers["Content-Type"], headers["X-A"], body) == (202, "x/y", "b", b"\xff{}")
 
 
-def test_a_large_answer_is_never_held(sandbox: Sandbox) -> None:
+def test_a_large_response_is_never_held(sandbox: Sandbox) -> None:
     """A body may be made chunk by chunk while it is sent."""
     sandbox.order(faults.response(itertools.repeat(b"[" * 1000, 2000)))
-    status, headers, body = ask(sandbox)
+    status, headers, body = send(sandbox)
     assert (status, headers["Content-Length"], len(body)) == (200, None, 2_000_000)
 
 
@@ -160,7 +160,7 @@ def test_orders_wait_for_their_request(sandbox: Sandbox) -> None:
     sandbox.order(faults.status(500), method="GET", path="/25776/", times=2)
     sandbox.order(faults.status(503), method=None, path="/25776/")
     paths = ["25775", "25776", "25776", "25776", "25776"]
-    codes = [ask(sandbox, "GET", f"/api/data/v1/streams/{path}/executions")[0] for path in paths]
+    codes = [send(sandbox, "GET", f"/api/data/v1/streams/{path}/executions")[0] for path in paths]
     assert codes == [200, 500, 500, 503, 200]
 
 
@@ -169,7 +169,7 @@ def test_a_campaign_decides_each_request(sandbox: Sandbox) -> None:
     rng = random.Random(7)
     sandbox.decide = lambda request: faults.status(503) if rng.random() < 0.3 else None
     sandbox.order(faults.status(500))
-    codes = [ask(sandbox)[0] for _ in range(40)]
+    codes = [send(sandbox)[0] for _ in range(40)]
     assert codes[0] == 500
     assert 5 <= codes.count(503) <= 20
     assert started(sandbox) == codes.count(201) == 39 - codes.count(503)
@@ -179,7 +179,7 @@ def test_a_decision_sees_the_request(sandbox: Sandbox) -> None:
     """The function gets the request as it arrived."""
     seen: list[Request] = []
     sandbox.decide = seen.append
-    ask(sandbox)
+    send(sandbox)
     assert seen == sandbox.requests
     assert (seen[0].method, seen[0].path, seen[0].body) == ("POST", PATH, b'{"runType": "MANUAL"}')
 
@@ -201,7 +201,7 @@ def test_close_wakes_what_sleeps(fault: Fault) -> None:
 
     def client() -> None:
         try:
-            ask(sandbox)
+            send(sandbox)
         except LOST as error:
             ends.append(error)
 

@@ -33,18 +33,18 @@ TARGETS = "b7a1d7c2-5e0f-4a52-9a7f-0c1c9b6f3e61"
 
 @pytest.fixture(scope="module")
 def clock() -> ManualClock:
-    """Give the clock of the module's sandbox."""
+    """Return the clock of the module's sandbox."""
     return ManualClock(NOW)
 
 
 @pytest.fixture(scope="module")
 def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
-    """Give one sandbox to the whole module; each test starts what it looks at."""
+    """Return one sandbox to the whole module; each test starts what it looks at."""
     with Sandbox(clock=clock) as one:
         yield one
 
 
-def ask(
+def send(
     sandbox: Sandbox, path: str, method: str = "GET", body: object = None, **headers: str
 ) -> requests.Response:
     """Send one request with the sandbox's token."""
@@ -57,17 +57,17 @@ def ask(
 
 def start(sandbox: Sandbox, stream: int = 25775) -> dict[str, object]:
     """Start a stream."""
-    return ask(sandbox, f"v1/streams/{stream}/executions", "POST", MANUAL).json()
+    return send(sandbox, f"v1/streams/{stream}/executions", "POST", MANUAL).json()
 
 
 def capture(name: str) -> object:
-    """Give one of Domo's documented samples."""
+    """Return one of Domo's documented samples."""
     return json.loads((CAPTURES / name).read_text())
 
 
-def test_a_start_gives_the_documented_answer(sandbox: Sandbox) -> None:
-    """The POST responses 201 with the fields and the order of Domo's sample, as JSON."""
-    response = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
+def test_a_start_gives_the_documented_response(sandbox: Sandbox) -> None:
+    """The POST gets 201 with the fields and the order of Domo's sample, as JSON."""
+    response = send(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
     assert (response.status_code, response.reason) == (201, "Created")
     assert response.headers["Content-Type"] == "application/json"
     assert list(response.json()) == list(capture("run-25775-created.json"))
@@ -76,16 +76,16 @@ def test_a_start_gives_the_documented_answer(sandbox: Sandbox) -> None:
 
 def test_the_server_tells_its_time(sandbox: Sandbox) -> None:
     """The Date header is the time by which executions start, so that a skewed clock can be seen."""
-    response = ask(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
+    response = send(sandbox, "v1/streams/25775/executions", "POST", MANUAL)
     assert parsedate_to_datetime(response.headers["Date"]).timestamp() == response.json()["startedAt"]
 
 
 def test_a_run_is_followed_to_its_end(sandbox: Sandbox, clock: ManualClock) -> None:
-    """A run asked for is active with growing rows, then has ended."""
+    """A run that is followed is active with growing rows, then has ended."""
     path = f"v1/streams/25775/executions/{start(sandbox)['executionId']}"
     seen = []
     for _ in range(4):
-        seen.append(ask(sandbox, path).json())
+        seen.append(send(sandbox, path).json())
         clock.advance(3)
     rows = [execution["rowsInserted"] for execution in seen]
     assert [execution["currentState"] for execution in seen][::3] == ["ACTIVE", "SUCCESS"]
@@ -100,7 +100,7 @@ def test_lists_come_in_pages_oldest_first(sandbox: Sandbox) -> None:
     path = f"v1/streams/{number}/executions"
 
     def ids(query: str) -> list[int]:
-        return [execution["executionId"] for execution in ask(sandbox, path + query).json()]
+        return [execution["executionId"] for execution in send(sandbox, path + query).json()]
 
     assert ids("") == list(range(1, 51))
     assert ids("?limit=9999") == list(range(1, 501))
@@ -111,7 +111,7 @@ def test_lists_come_in_pages_oldest_first(sandbox: Sandbox) -> None:
 
 def test_history_is_newest_first_with_few_fields(sandbox: Sandbox) -> None:
     """The aggregated history has the fields of Domo's sample, newest first."""
-    history = ask(sandbox, "v1/streams/25777/history/aggregate").json()
+    history = send(sandbox, "v1/streams/25777/history/aggregate").json()
     sample = capture("history-aggregate-371.json")
     assert isinstance(sample, list)
     assert list(history[0]) == list(sample[0])
@@ -122,13 +122,13 @@ def test_the_state_is_the_newest_execution(sandbox: Sandbox) -> None:
     """A stream's state is an array with its newest execution, empty where it never ran."""
     newest = start(sandbox)["executionId"]
     fresh = sandbox.world.add_stream()
-    assert ask(sandbox, "v1/streams/state/25775").json()[0]["executionId"] == newest
-    assert ask(sandbox, f"v1/streams/state/{fresh}").json() == []
+    assert send(sandbox, "v1/streams/state/25775").json()[0]["executionId"] == newest
+    assert send(sandbox, f"v1/streams/state/{fresh}").json() == []
 
 
 def test_a_stream_in_full_has_the_documented_fields(sandbox: Sandbox) -> None:
     """All fields of a stream come in the order of Domo's sample, those of its DataSet too."""
-    stream = ask(sandbox, "v1/streams/25778?fields=all").json()
+    stream = send(sandbox, "v1/streams/25778?fields=all").json()
     sample = capture("stream-371.json")
     assert isinstance(sample, dict)
     assert list(stream) == [*sample, "accounts", "connectorOutputs"]
@@ -136,41 +136,41 @@ def test_a_stream_in_full_has_the_documented_fields(sandbox: Sandbox) -> None:
     assert list(stream["lastExecution"]) == list(sample["lastExecution"])
     assert list(stream["configuration"][0]) == list(sample["configuration"][0])
     assert stream["dataSource"]["lastUpdated"] == 1000 * stream["lastSuccessfulExecution"]["endedAt"]
-    assert "configuration" not in ask(sandbox, "v1/streams/25778").json()
+    assert "configuration" not in send(sandbox, "v1/streams/25778").json()
 
 
 def test_a_stream_shows_what_runs_now(sandbox: Sandbox) -> None:
     """The current execution is the one that runs; a stuck one counts."""
-    stuck = ask(sandbox, "v1/streams/25779?fields=all").json()
+    stuck = send(sandbox, "v1/streams/25779?fields=all").json()
     assert stuck["currentExecution"]["executionId"] == 186
     assert stuck["currentExecutionState"] == "SUCCESS"
     running = start(sandbox, 25779)
-    assert ask(sandbox, "v1/streams/25779?fields=all").json()["currentExecution"] == {
+    assert send(sandbox, "v1/streams/25779?fields=all").json()["currentExecution"] == {
         **sandbox.world.execution(25779, int(str(running["executionId"])))
     }
 
 
 def test_bulk_gives_the_streams_that_exist(sandbox: Sandbox) -> None:
     """Up to 50 streams are given at once, unknown ones left out; 51 are refused."""
-    response = ask(sandbox, "v1/streams/bulk?streamId=25776,1,25775").json()
-    too_many = ask(sandbox, "v1/streams/bulk?streamId=" + ",".join(map(str, range(51))))
+    response = send(sandbox, "v1/streams/bulk?streamId=25776,1,25775").json()
+    too_many = send(sandbox, "v1/streams/bulk?streamId=" + ",".join(map(str, range(51))))
     assert [stream["id"] for stream in response] == [25776, 25775]
     assert too_many.status_code == 400
-    assert ask(sandbox, "v1/streams/bulk?streamId=1,x").status_code == 400
+    assert send(sandbox, "v1/streams/bulk?streamId=1,x").status_code == 400
 
 
 @pytest.mark.parametrize("dataset, ids", [(ORDERS, [25775]), (TARGETS, []), ("nothing", [])])
 def test_streams_are_found_by_their_dataset(sandbox: Sandbox, dataset: str, ids: list[int]) -> None:
     """The search by DataSet gives its stream, or an empty array."""
-    response = ask(sandbox, f"v1/streams/search?q=dataSource.id:{dataset}")
+    response = send(sandbox, f"v1/streams/search?q=dataSource.id:{dataset}")
     assert [stream["id"] for stream in response.json()] == ids
 
 
 def test_a_dataset_names_its_stream(sandbox: Sandbox) -> None:
     """A DataSet has its stream's id, null where no connector fills it, 404 where there is none."""
-    assert ask(sandbox, f"v3/datasources/{ORDERS}").json()["streamId"] == 25775
-    assert ask(sandbox, f"v3/datasources/{TARGETS}").json()["streamId"] is None
-    assert ask(sandbox, "v3/datasources/nothing").status_code == 404
+    assert send(sandbox, f"v3/datasources/{ORDERS}").json()["streamId"] == 25775
+    assert send(sandbox, f"v3/datasources/{TARGETS}").json()["streamId"] is None
+    assert send(sandbox, "v3/datasources/nothing").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -192,21 +192,21 @@ def test_names_are_found_by_wildcard(sandbox: Sandbox, text: str, names: list[st
         "count": 50,
         "offset": 0,
     }
-    response = ask(sandbox, "ui/v3/datasources/search", "POST", body).json()
+    response = send(sandbox, "ui/v3/datasources/search", "POST", body).json()
     assert [source["name"] for source in response["dataSources"]] == names
     assert response["_metaData"]["totalCount"] == len(names)
 
 
 def test_a_search_without_a_filter_floods(sandbox: Sandbox) -> None:
     """Text in the top-level query filters nothing, as at Domo."""
-    response = ask(sandbox, "ui/v3/datasources/search", "POST", {"query": "sales", "count": 2}).json()
+    response = send(sandbox, "ui/v3/datasources/search", "POST", {"query": "sales", "count": 2}).json()
     assert len(response["dataSources"]) == 2
     assert response["_metaData"]["totalCount"] >= 7
 
 
 def test_datasets_come_in_pages(sandbox: Sandbox) -> None:
     """All DataSets come page by page, with how many there are."""
-    first, second = (ask(sandbox, f"v3/datasources?limit=3&offset={offset}").json() for offset in (0, 3))
+    first, second = (send(sandbox, f"v3/datasources?limit=3&offset={offset}").json() for offset in (0, 3))
     ids = [source["id"] for page in (first, second) for source in page["dataSources"]]
     assert len(set(ids)) == 6
     assert first["_metaData"]["totalCount"] == second["_metaData"]["totalCount"] >= 7
@@ -216,11 +216,11 @@ def test_an_abort_ends_the_run(sandbox: Sandbox) -> None:
     """An abort gives the aborted execution; a second one is refused with 409."""
     path = f"v1/streams/25775/executions/{start(sandbox)['executionId']}"
     why = {"category": "CONNECTOR", "message": "not needed"}
-    first, second = (ask(sandbox, f"{path}/abort", "PUT", why) for _ in range(2))
+    first, second = (send(sandbox, f"{path}/abort", "PUT", why) for _ in range(2))
     assert (first.status_code, first.json()["currentState"]) == (200, "ABORTED")
     assert first.json()["cancelledBy"] == first.json()["startedBy"]
     assert second.status_code == 409
-    assert ask(sandbox, path).json() == first.json()
+    assert send(sandbox, path).json() == first.json()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_refusals_have_the_documented_shape(
 ) -> None:
     """What cannot be done is refused with its status and the documented shape, and starts nothing."""
     before = sandbox.world.count(25775)
-    response = ask(sandbox, path, method, body)
+    response = send(sandbox, path, method, body)
     assert response.status_code == status
     assert list(response.json()) == ["status", "statusReason", "message", "toe"]
     assert (response.json()["status"], response.json()["statusReason"]) == (status, response.reason)
@@ -282,7 +282,7 @@ def test_a_body_of_unbelievable_length_is_refused(
 def test_requests_are_remembered_without_the_token(sandbox: Sandbox) -> None:
     """Each request is remembered with method, path, body and time, and without the token."""
     before = time.monotonic()
-    ask(sandbox, "v1/streams/25775/executions?limit=1", "GET", **{"X-Other": "yes"})
+    send(sandbox, "v1/streams/25775/executions?limit=1", "GET", **{"X-Other": "yes"})
     start(sandbox)
     got, posted = sandbox.requests[-2:]
     assert (got.method, got.path) == ("GET", "/api/data/v1/streams/25775/executions?limit=1")
@@ -312,12 +312,12 @@ def test_sixteen_threads_start_at_once(sandbox: Sandbox) -> None:
     assert sorted(started) == list(range(1, 161))
 
 
-def test_latency_is_added_to_every_answer() -> None:
+def test_latency_is_added_to_every_response() -> None:
     """Every response takes at least the latency, a refusal too."""
     with Sandbox(latency=0.05) as slow:
         before = time.monotonic()
         start(slow)
-        ask(slow, "v1/streams/1")
+        send(slow, "v1/streams/1")
         assert time.monotonic() - before >= 0.1
 
 

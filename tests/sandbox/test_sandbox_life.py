@@ -26,7 +26,7 @@ NOW = 1_734_458_216.0
 
 
 def capture(name: str) -> dict[str, object]:
-    """Give one of Domo's documented samples."""
+    """Return one of Domo's documented samples."""
     return json.loads((CAPTURES / name).read_text())
 
 
@@ -36,11 +36,11 @@ def plan_of(habit: Habit, *, at: float = NOW, **start: object) -> Plan:
 
 
 def kinds(execution: dict[str, object]) -> dict[str, type]:
-    """Give the type of every field."""
+    """Return the type of every field."""
     return {name: type(value) for name, value in execution.items()}
 
 
-def test_a_started_run_answers_as_documented() -> None:
+def test_a_started_run_is_as_documented() -> None:
     """The response to a start has the fields, order, types and values of Domo's sample."""
     sample = capture("run-25775-created.json")
     response = created(plan_of(Habit(), started_by="1129696109"))
@@ -54,7 +54,7 @@ def test_a_started_run_answers_as_documented() -> None:
     assert [len(part) for part in str(response["containerManagerId"]).split("-")] == [2, 8, 4, 4, 4, 12]
 
 
-def test_a_finished_run_answers_as_documented() -> None:
+def test_a_finished_run_is_as_documented() -> None:
     """A finished scheduled run has the fields, order and types of Domo's sample."""
     sample = capture("execution-371-success.json")
     plan = plan_of(Habit(seconds=25.0, rows=283_429), run_type="AUTOMATED")
@@ -85,7 +85,7 @@ def test_a_run_lives_by_the_clock() -> None:
     assert seen[14] == seen[1000]
 
 
-def test_a_queued_run_is_answered_without_a_beginning() -> None:
+def test_a_queued_run_is_responded_without_a_beginning() -> None:
     """A start that has to queue says when it was created, not that it has begun."""
     response = created(plan_of(Habit(queued=4.0)))
     assert (response["currentState"], response["startedAt"], response["createdAt"]) == ("QUEUED", None, NOW)
@@ -327,7 +327,7 @@ def test_what_is_kept_as_json_is_what_the_world_says() -> None:
 
 
 def test_added_streams_have_what_was_asked() -> None:
-    """An added stream has its duration, its id, its name and as much of a past as was asked for."""
+    """An added stream has its duration, its id, its name and as much of a past as was wanted."""
     clock = ManualClock(NOW)
     world = World(clock, seed=1)
     plain = world.add_stream(3.0)
@@ -345,13 +345,13 @@ def test_added_streams_have_what_was_asked() -> None:
 def test_the_world_knows_what_is_not_there() -> None:
     """Unknown streams, executions and DataSets, and aborts of ended runs, raise what Domo would say."""
     world = World(lambda: NOW, seed=1)
-    for ask in (
+    for call in (
         lambda: world.start(1),
         lambda: world.execution(25775, 0),
         lambda: world.execution(25775, 201),
     ):
         with pytest.raises(UnknownError, match="not found"):
-            ask()
+            call()
     with pytest.raises(UnknownError, match="DataSet x not found"):
         world.dataset("x")
     with pytest.raises(EndedError, match="not active"):
