@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import http
 import json
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
@@ -124,7 +124,7 @@ def response(world: World, request: Request) -> Response:
 def page(world: World, path: str) -> Response | None:
     """Respond with what needs no token: the description of the API, and a DataSet's page for a browser."""
     if path == "/openapi.json":
-        return Response(200, Path(__file__).with_name("openapi.json").read_bytes())
+        return Response(200, pkgutil.get_data("domo_magic.sandbox", "openapi.json") or b"")
     if not path.startswith("/datasources/"):
         return None
     try:
