@@ -75,7 +75,7 @@ def test_after_a_kill_the_notebook_takes_up_what_is_running(tmp_path: Path) -> N
     ]
     lines = [each.data["text/plain"] for each in outputs if each.output_type == "display_data"]
     assert len(lines) == 1
-    assert re.match(rf"{STREAM}/1 SUCCESS · 50 min 0\d s", lines[0])
+    assert re.match(rf"{STREAM}/1 SUCCESS · DataSet {STREAM} · 50 min 0\d s", lines[0])
 
 
 def _popen(command: list[str], home: Path, sandbox: Sandbox) -> subprocess.Popen[str]:
