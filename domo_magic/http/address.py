@@ -71,7 +71,7 @@ def address(text: object) -> Address:
     if word[0] in "\"'`" or word[-1] in "\"'`":
         _refuse(word, "it has quotes around it")
     if not word.isascii() or not word.isprintable() or " " in word or "\\" in word:
-        _refuse(word, "it has characters that no address has")
+        _refuse(word, "it has characters that an address cannot have")
     return _full_address(word) if "://" in word else _short_address(word)
 
 
@@ -83,7 +83,7 @@ def _short_address(word: str) -> Address:
     if not _COMPANY.fullmatch(name):
         _refuse(
             word,
-            "it is no instance's name, and a host other than NAME.domo.com needs its full https:// address",
+            "it is not a valid instance name, and a host other than NAME.domo.com needs its https:// address",
         )
     return Address(name, f"https://{name}{_DOMO}")
 
@@ -93,16 +93,16 @@ def _full_address(word: str) -> Address:
         parts = urlsplit(word)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        _refuse(word, "it is no address")
+        _refuse(word, "it is not a valid address")
     if "@" in parts.netloc:
         _refuse(parts.hostname or "", "an address with a user or password in it is never used")
     if parts.scheme not in {"https", "http"} or not host or port == 0:
-        _refuse(word, "it is no https:// address")
+        _refuse(word, "it is not a valid https:// address")
     if parts.scheme == "http" and not _loopback(host):
         _refuse(word, "without https the token could be read on the way")
     bare_ip = _ip(host)
     if not bare_ip and (not _HOST.fullmatch(host) or ("." not in host and host != "localhost")):
-        _refuse(word, "its host is no full name")
+        _refuse(word, "its host is not a full name")
     shown_host = f"[{host}]" if ":" in host else host
     default = {"https": 443, "http": 80}[parts.scheme]
     where = shown_host if port in (None, default) else f"{shown_host}:{port}"

@@ -6,16 +6,22 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from domo_magic.errors import ApiError, DomoError, InvalidResponse, TriggerOutcomeUnknown
+from domo_magic.errors import (
+    ApiError,
+    ConnectionFailed,
+    DomoError,
+    InvalidResponse,
+    TriggerOutcomeUnknown,
+)
 from domo_magic.http.response import (
     because,
     kind_of_body,
-    mistaken,
+    misdirected,
     oversized,
     refusal,
     said,
-    senseless,
     title,
+    unexpected,
 )
 from domo_magic.http.retry import REPEATS, RetryPolicy
 from domo_magic.http.transport import Lost
@@ -41,7 +47,7 @@ MOST_FIELDS = 1000
 _LARGE = 1 << 20
 _STREAMS = "/api/data/v1/streams"
 _DATASETS = "/api/data/v3/datasources"
-_NOTHING_TO_STOP_FOR = threading.Event()
+_NEVER = threading.Event()
 _T = TypeVar("_T")
 
 
@@ -74,18 +80,18 @@ class Client:
 
     @property
     def retry_after(self) -> float:
-        """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
+        """Seconds until the next request, where Domo has sent a ``Retry-After``; else 0."""
         return self._retry.retry_after
 
     def rate_limited(self) -> RateLimited:
-        """Return the error for what Domo is not asked while it wants its rest."""
+        """Return the error for a request that was not sent because of a ``Retry-After``."""
         return self._retry.rate_limited()
 
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
 
-    def create_execution(self, stream_id: int, stop: Event = _NOTHING_TO_STOP_FOR) -> Execution:
+    def create_execution(self, stream_id: int, stop: Event = _NEVER) -> Execution:
         """Start a run: exactly one POST that may have arrived.
 
         Sent again only where nothing was started: the connection was refused, or a 429.
@@ -129,7 +135,7 @@ class Client:
                 if response.status != 429:
                     return self._started(stream_id, response)
                 problem = self._refusal(response, f"stream {stream_id}")
-                pause = self._retry.rest(response) or self._retry.backoff(attempt)
+                pause = self._retry.note(response) or self._retry.backoff(attempt)
             late = self._clock.monotonic() + pause > deadline
             if late or attempt == REPEATS or self._clock.wait(stop, pause):
                 break
@@ -158,14 +164,14 @@ class Client:
         return execution
 
     def get_execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
-        """Ask for one run, with its error details."""
+        """Return one run, with its error details."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}"
 
         def fits(value: dict[str, Any]) -> bool:
             return _of_stream(value, stream_id) and whole(value.get("executionId")) == execution_id
 
         subject = f"run {stream_id}/{execution_id}"
-        response, value = self._ask("GET", path, subject, dict, fits=fits, repeat=repeat)
+        response, value = self._request("GET", path, subject, dict, fits=fits, repeat=repeat)
         return Execution.from_json(value, stream_id, response.text)
 
     def list_executions(
@@ -178,7 +184,7 @@ class Client:
         deadline: float | None = None,
         texts: bool = False,
     ) -> list[Execution]:
-        """Ask for a page of a stream's runs, in whatever order Domo has them; with a deadline once.
+        """Return a page of a stream's runs, in whatever order Domo has them; with a deadline asked for once.
 
         With `texts` each has its JSON, as what goes into the history must.
         """
@@ -187,10 +193,10 @@ class Client:
         return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
 
     def list_records(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Ask for a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
+        """Return a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
         response, value = self._page(stream_id, limit, offset)
         if not all(type(item) is dict for item in value):
-            raise senseless(response, f"stream {stream_id}")
+            raise unexpected(response, f"stream {stream_id}")
         return value
 
     def _page(
@@ -208,25 +214,25 @@ class Client:
                 raise oversized(f"stream {stream_id}")
             return all(_of_stream(item, stream_id) for item in value)
 
-        return self._ask(
+        return self._request(
             "GET", path, f"stream {stream_id}", list, fits=fits, repeat=repeat, deadline=deadline
         )
 
     def latest_execution_id(self, stream_id: int, *, deadline: float | None = None) -> int:
-        """Ask for the id of a stream's newest run; 0 where there is none, or Domo does not say.
+        """Return the id of a stream's newest run; 0 where there is none, or Domo does not say.
 
         Nobody documented this call: whatever it gives, the list itself has the last word.
         """
         path = f"{_STREAMS}/state/{stream_id}"
 
         def once() -> tuple[Response, list[Any]]:
-            return self._ask("GET", path, f"stream {stream_id}", list, repeat=False, deadline=deadline)
+            return self._request("GET", path, f"stream {stream_id}", list, repeat=False, deadline=deadline)
 
         try:
             _, value = once() if deadline is not None else self._retry.repeat(once, repeats=1)
-        except DomoError:
-            if self.retry_after:
-                raise
+        except DomoError as error:
+            if self.retry_after or (isinstance(error, ConnectionFailed) and not error.sent):
+                raise  # the list would fail as well
             return 0
         newest = value[0] if value and isinstance(value[0], dict) else {}
         return (whole(newest.get("executionId")) or 0) if _of_stream(newest, stream_id) else 0
@@ -234,25 +240,25 @@ class Client:
     def execution_history(
         self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
     ) -> list[Execution]:
-        """Ask for a stream's past in one request: few fields, newest first."""
+        """Return a stream's past in one request: few fields, newest first."""
         path = f"{_STREAMS}/{stream_id}/history/aggregate"
         _, value = self._executions(path, stream_id, repeat=repeat, deadline=deadline)
         runs = [Execution.from_json(item, stream_id) for item in value]
         return [run for run in runs if run.execution_id is not None]
 
     def get_stream(self, stream_id: int, *, deadline: float | None = None) -> Mapping[str, Any]:
-        """Ask for a stream: its DataSet, provider, schedule, and last executions; with a deadline once."""
+        """Return a stream: its DataSet, provider, schedule, last executions; with a deadline once."""
         path = f"{_STREAMS}/{stream_id}?fields=all"
 
         def fits(value: dict[str, Any]) -> bool:
             return whole(value.get("id")) in {None, stream_id}
 
-        return self._ask("GET", path, f"stream {stream_id}", dict, fits=fits, deadline=deadline)[1]
+        return self._request("GET", path, f"stream {stream_id}", dict, fits=fits, deadline=deadline)[1]
 
     def get_dataset(self, dataset_id: str) -> Mapping[str, Any]:
-        """Ask for a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
+        """Return a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
         path = f"{_DATASETS}/{dataset_id}"
-        return self._ask(
+        return self._request(
             "GET", path, f"DataSet {dataset_id}", dict, fits=lambda value: _of_dataset(value, dataset_id)
         )[1]
 
@@ -266,14 +272,14 @@ class Client:
                 for item in value[:1]
             )
 
-        _, value = self._ask("GET", path, f"DataSet {dataset_id}", list, fits=fits)
+        _, value = self._request("GET", path, f"DataSet {dataset_id}", list, fits=fits)
         return whole(value[0].get("id")) if value else None
 
     def search_datasets(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Search for DataSets whose name contains `text`; everything where it is empty."""
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
-            return _data_sources(*self._ask("GET", path, "the list of DataSets", dict), limit)
+            return _data_sources(*self._request("GET", path, "the list of DataSets", dict), limit)
         body = {
             "entities": ["DATASET"],
             "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
@@ -283,17 +289,17 @@ class Client:
             "offset": offset,
         }
         path = "/api/data/ui/v3/datasources/search"
-        return _data_sources(*self._ask("POST", path, "the search", dict, body), limit)
+        return _data_sources(*self._request("POST", path, "the search", dict, body), limit)
 
     def abort_execution(self, stream_id: int, execution_id: int) -> None:
-        """Ask Domo to abort a run; its state tells later whether it was."""
+        """Request the abort of a run; its state tells later whether it was."""
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}/abort"
         body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
-        what = f"run {stream_id}/{execution_id}"
+        subject = f"run {stream_id}/{execution_id}"
         # Aborting twice aborts once, so a lost response may be asked for again.
-        self._retry.repeat(lambda: self._good(self._send("PUT", path, body), what))
+        self._retry.repeat(lambda: self._good(self._send("PUT", path, body), subject))
 
-    def _ask(  # noqa: PLR0913  what to send, and what fits as the response
+    def _request(  # noqa: PLR0913  what to send, and what fits as the response
         self,
         method: str,
         path: str,
@@ -305,14 +311,16 @@ class Client:
         repeat: bool = True,
         deadline: float | None = None,
     ) -> tuple[Response, _T]:
-        """Ask until there is a response to this very question: `fits` tells another's apart."""
+        """Send a request until its own response is there: `fits` tells another's apart."""
+        minute = self._clock.monotonic() + 2 * self._timeouts.retry_budget
+        last = minute if deadline is None else deadline
 
         def once() -> tuple[Response, _T]:
-            response = self._good(self._send(method, path, body, deadline), subject)
+            response = self._good(self._send(method, path, body, last), subject)
             with self._turn(response):
                 value = _parsed(response, subject, shape)
                 if not fits(value):
-                    raise mistaken(subject)
+                    raise misdirected(subject)
             return response, value
 
         return self._retry.repeat(once) if repeat and deadline is None else once()
@@ -330,7 +338,7 @@ class Client:
     def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Response:
         within = None if deadline is None else deadline - self._clock.monotonic()
         if within is not None and within <= 0:  # else fast responses go on beyond every deadline
-            late = Lost(f"{self._login.address.host} did not tell in time", "try again in a while")
+            late = Lost(f"{self._login.address.host} did not respond in time", "try again later")
             late.sent = False
             raise late
         before = self._clock.time()
@@ -342,31 +350,31 @@ class Client:
                 self.skew = earliest
         return response
 
-    def _good(self, response: Response, what: str) -> Response:
+    def _good(self, response: Response, subject: str) -> Response:
         if 200 <= response.status < 300:
             return response
         if response.status in {429, 503}:
-            self._retry.rest(response)
-        raise self._refusal(response, what)
+            self._retry.note(response)
+        raise self._refusal(response, subject)
 
-    def _refusal(self, response: Response, what: str) -> ApiError:
-        return refusal(response, what, self._login.address.host, self._login.source)
+    def _refusal(self, response: Response, subject: str) -> ApiError:
+        return refusal(response, subject, self._login.address.host, self._login.source)
 
 
 def _parsed(response: Response, subject: str, shape: type[_T]) -> _T:
     try:
         value = None if response.flaw else parse_json(response.body)
     except InvalidResponse as error:
-        raise senseless(response, subject) from error
+        raise unexpected(response, subject) from error
     if not isinstance(value, shape):
-        raise senseless(response, subject)
+        raise unexpected(response, subject)
     return value
 
 
 def _data_sources(response: Response, value: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
     found = value.get("dataSources") or []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found[:limit]):
-        raise senseless(response, "the list of DataSets")
+        raise unexpected(response, "the list of DataSets")
     return found[:limit]
 
 

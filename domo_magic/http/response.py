@@ -1,4 +1,4 @@
-"""What a response of Domo's means, in our words. Pure."""
+"""What a response of Domo's means. Pure."""
 
 from __future__ import annotations
 
@@ -68,27 +68,27 @@ def http_time(text: str) -> float | None:
         return None
 
 
-def refusal(response: Response, what: str, host: str, source: str) -> ApiError:
-    """Return the error for a response that is no success.
+def refusal(response: Response, subject: str, host: str, source: str) -> ApiError:
+    """Return the error for a response that is not a success.
 
     Parameters
     ----------
     response : Response
         Of any status but 2xx.
-    what : str
-        What was asked for ("stream 25775").
+    subject : str
+        What the request was about ("stream 25775").
     host, source : str
         Domo's host, and where the token came from.
     """
     message, toe = said(response)
-    kind, happened, hint = _words(response, what, host, source)
+    kind, happened, hint = _words(response, subject, host, source)
     trace = f" (toe {toe})" if toe else ""
     return kind(
         f"{happened}{because(message)}{trace}", hint, status=response.status, message=message, toe=toe
     )
 
 
-def _words(response: Response, what: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
+def _words(response: Response, subject: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
     status = response.status
     if status in {401, 403}:
         how = "is wrong or expired" if status == 401 else "may not do this"
@@ -96,49 +96,42 @@ def _words(response: Response, what: str, host: str, source: str) -> tuple[type[
             f"the token from {source} {how}; make one in Domo (Admin > Authentication > Access Tokens),"
             " then %domo_connect again"
         )
-        return AuthenticationError, f"{host} refused {what}: {title(response)}", hint
+        return AuthenticationError, f"{host} refused {subject}: {title(response)}", hint
     if status == 404:
-        run = re.fullmatch(r"run ([0-9]+)/[0-9]+", what)
+        run = re.fullmatch(r"run ([0-9]+)/[0-9]+", subject)
         look = f"%domo_runs {run[1]}" if run else "%domo_streams PART_OF_ITS_NAME"
-        return NotFound, f"{what} was not found at {host}", f"look for it: {look}"
+        return NotFound, f"{subject} was not found at {host}", f"look for it: {look}"
     if status == 429:
-        return RateLimited, f"{host} is asked too often: {title(response)}", "try again in a while"
+        return RateLimited, f"{host} is rate limiting: {title(response)}", "try again later"
     if 300 <= status < 400:
-        where = plain(response.header("Location") or "nowhere")
-        happened = f"{host} sent {what} elsewhere ({status}), to {where}; it was not followed"
-        return (
-            ApiError,
-            happened,
-            "check the instance's name; a company's proxy or login page may be in between",
-        )
-    return ApiError, f"{host} answered {title(response)} about {what}", "the message above is Domo's own"
+        place = plain(response.header("Location") or "nowhere")
+        happened = f"{host} redirected {subject} ({status}) to {place}; the redirect was not followed"
+        hint = "check the instance's name; a company's proxy or login page may be in between"
+        return ApiError, happened, hint
+    return ApiError, f"{host} returned {title(response)} for {subject}", "the message above is Domo's own"
 
 
-def senseless(response: Response, what: str) -> InvalidResponse:
-    """Return the error for a success whose body is not what was asked for."""
-    if response.flaw:
-        return InvalidResponse(f"Domo's response about {what} {response.flaw}", "try again in a while")
-    return InvalidResponse(
-        f"Domo's response about {what} makes no sense: "
-        f"{title(response)} with {kind_of_body(response)}{because(said(response)[0])}",
-        "a proxy or login page may be in between; try again in a while",
+def unexpected(response: Response, subject: str) -> InvalidResponse:
+    """Return the error for a success whose body is not what the request was for."""
+    found = f"it {response.flaw}" if response.flaw else f"{title(response)} with {kind_of_body(response)}"
+    return _invalid(
+        subject, f"{found}{because(said(response)[0])}", "a proxy or login page may be in between"
     )
 
 
-def mistaken(what: str) -> InvalidResponse:
+def misdirected(subject: str) -> InvalidResponse:
     """Return the error for a response that belongs to another request."""
-    return InvalidResponse(
-        f"unexpected response from Domo for {what}: it belongs to another request",
-        "a proxy or balancer may have mixed up responses; try again in a while",
-    )
+    why = "a proxy or balancer may have mixed up responses"
+    return _invalid(subject, "it belongs to another request", why)
 
 
 def oversized(subject: str) -> InvalidResponse:
     """Return the error for a list that holds far more than was asked for, or does not end."""
-    return InvalidResponse(
-        f"unexpected response from Domo for {subject}: a list far longer than was asked for",
-        "a proxy may be in between; try again in a while",
-    )
+    return _invalid(subject, "a list far longer than was asked for", "a proxy may be in between")
+
+
+def _invalid(subject: str, found: str, why: str) -> InvalidResponse:
+    return InvalidResponse(f"unexpected response from Domo for {subject}: {found}", f"{why}; try again later")
 
 
 def said(response: Response) -> tuple[str, str]:
@@ -174,14 +167,14 @@ def plain(text: str) -> str:
 
 
 def kind_of_body(response: Response) -> str:
-    """Return what a body that makes no sense is, in words."""
+    """Return what an unexpected body is, in words."""
     head = response.body[:200].lstrip().lower()
     if head.startswith((b"<!doctype", b"<html")) or "html" in response.header("Content-Type"):
         return "an HTML page"
     if not head:
-        return "nothing in it"
+        return "an empty body"
     try:
         parse_json(response.body)
     except InvalidResponse:
-        return "broken JSON" if head.startswith((b"{", b"[")) else "something that is not JSON"
+        return "invalid JSON" if head.startswith((b"{", b"[")) else "a body that is not JSON"
     return "JSON of another shape"

@@ -1,4 +1,4 @@
-"""When a question may be asked again: pauses that grow, and what ``Retry-After`` says for the instance."""
+"""When a request may be repeated: pauses that grow, and what ``Retry-After`` says for the instance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: How often one request is sent again at most.
 REPEATS = 3
-_LONGEST_REST = 86_400.0
+_LONGEST_PAUSE = 86_400.0
 _NEVER = threading.Event()
 _T = TypeVar("_T")
 
@@ -41,14 +41,14 @@ class RetryPolicy:
 
     @property
     def retry_after(self) -> float:
-        """Seconds for which Domo asked not to be asked anything (``Retry-After``); else 0."""
+        """Seconds until the next request, where Domo has sent a ``Retry-After``; else 0."""
         return max(0.0, self._quiet_until - self._clock.monotonic())
 
     def backoff(self, attempt: int) -> float:
         """Return the pause in seconds after so many failures, with jitter."""
         return self._timeouts.retry_pause * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311  jitter
 
-    def rest(self, response: Response) -> float:
+    def note(self, response: Response) -> float:
         """Return the seconds of ``Retry-After``, and remember them for the whole instance."""
         text = response.header("Retry-After").strip()
         until = http_time(text)
@@ -58,17 +58,17 @@ class RetryPolicy:
             pause = until - (response.server_time or self._clock.time())
         else:
             return 0.0
-        pause = max(0.0, min(pause, _LONGEST_REST))
+        pause = max(0.0, min(pause, _LONGEST_PAUSE))
         self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
         return pause
 
     def rate_limited(self) -> RateLimited:
-        """Return the error for what Domo was not asked because it wants its rest."""
-        what = f"{self._host} wants not to be asked for another {self.retry_after:.0f} s"
-        return RateLimited(what, "try again after that", status=429)
+        """Return the error for a request that was not sent because of a ``Retry-After``."""
+        summary = f"{self._host} is rate limiting; retry after {self.retry_after:.0f} s"
+        return RateLimited(summary, "try again after that", status=429)
 
     def repeat(self, once: Callable[[], _T], repeats: int = REPEATS) -> _T:
-        """Ask a question, and again while what goes wrong may pass.
+        """Send a request, and again while what goes wrong may pass.
 
         Raises
         ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -50,6 +51,7 @@ class _Session(requests.Session):
 
 def _session() -> _Session:
     session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a jar of them would only grow
     for scheme in ("https://", "http://"):
         session.mount(scheme, connection.Adapter(pool_connections=4, pool_maxsize=CONNECTIONS))
     return session

@@ -498,6 +498,29 @@ def test_a_question_may_be_asked_once(still_sandbox: Sandbox, client: Client) ->
         assert len(still_sandbox.requests) == before + 1
 
 
+def test_a_question_ends_with_its_repeats_within_a_minute(
+    still_sandbox: Sandbox, client: Client, clock: JumpClock
+) -> None:
+    """What is left of the minute is all that the last repeat may take."""
+    given: list[float | None] = []
+    send = client._transport.send
+
+    def slow(*args: Any, within: float | None = None, **options: Any) -> Any:
+        given.append(within)
+        clock.now += 14
+        return send(*args, within=5, **options)
+
+    client._transport.send = slow  # type: ignore[method-assign]
+    still_sandbox.order(faults.status(500), method="GET", times=9)
+    began = clock.now
+    with pytest.raises(ApiError):
+        client.get_stream(25775)
+    assert clock.now - began < 60
+    assert given[0] == 60
+    assert given[-1] is not None
+    assert given[-1] < 60 - 14
+
+
 # Retry-After
 
 
@@ -571,7 +594,7 @@ def test_a_rest_that_is_too_long_is_an_error_and_no_question(
     still_sandbox.order(faults.status(503, retry_after=3600), method="GET")
     with pytest.raises(ApiError):
         client.get_stream(25775)
-    with pytest.raises(RateLimited, match="for another 3600 s"):
+    with pytest.raises(RateLimited, match="retry after 3600 s"):
         client.get_stream(25776)
     assert (len(still_sandbox.requests), clock.waits) == (1, [])
     clock.now += 3600

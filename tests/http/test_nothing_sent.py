@@ -56,9 +56,12 @@ class Wire:
     def _talk(self, plain: socket.socket) -> None:
         with plain, contextlib.suppress(OSError), self._wrap(plain) as connection:
             connection.settimeout(10)
-            while heard := connection.recv(65_536):
-                self.heard.append(heard)
-                if b"}" in heard:
+            heard = b""
+            while more := connection.recv(65_536):
+                heard += more
+                if heard.endswith(b"}"):
+                    self.heard.append(heard)
+                    heard = b""
                     connection.sendall(CREATED)
 
     def close(self) -> None:

@@ -204,6 +204,7 @@ def test_cookies_are_not_kept(serve: Callable[..., Wire], sender: Callable[..., 
     post(transport)
     post(transport)
     assert b"cookie" not in wire.heard[1].lower()
+    assert len(transport._session.cookies) == 0
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

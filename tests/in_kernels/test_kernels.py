@@ -52,7 +52,7 @@ FAILING = {
     "%domo_run 902 --if-running error": ("AlreadyRunning", "%domo_wait 902/1"),
     "%domo_run 903": ("TriggerOutcomeUnknown", "%domo_runs 903"),
     "%domo_run 904": ("AuthenticationError", "Access Tokens"),
-    "%domo_run 905": ("RateLimited", "asked too often"),
+    "%domo_run 905": ("RateLimited", "rate limiting"),
     f"%domo_run {DATASET}": ("InvalidResponse", "an HTML page: Sign in"),
     INTERRUPTED: ("RunInterrupted", "%domo_cancel 902/"),
     "import asyncio\nawait asyncio.sleep(0)\n" + INTERRUPTED: ("RunInterrupted", "%domo_wait 902/"),
