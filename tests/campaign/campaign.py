@@ -12,9 +12,11 @@ the window in which a run is a start's own: Domo's times are whole seconds.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
+import re
 import sqlite3
 import sys
 import tempfile
@@ -70,6 +72,9 @@ FAULTS: dict[str, Callable[[random.Random], Fault]] = {
 }
 
 
+MIXED_UP = ("response twice", "another stream's response", "replayed id")
+
+
 def _half(draw: random.Random) -> bool:
     return draw.random() < 0.5
 
@@ -93,9 +98,24 @@ class Weather:
                 self._sandbox.world.start(stream_id, run_type="AUTOMATED", started_by=None)
             if self._draw.random() >= _FAULTY:
                 return None
-            kind = self._draw.choice(list(FAULTS))
+            kind = self._draw.choice([*FAULTS, *MIXED_UP])
             self.met[kind] += 1
-            return FAULTS[kind](self._draw)
+            return FAULTS[kind](self._draw) if kind in FAULTS else self._mixed_up(kind, request)
+
+    def _mixed_up(self, kind: str, request: Request) -> Fault:
+        """Send what belongs to another request, as a balancer may."""
+        stream_id = int(re.findall(r"/streams/(?:state/)?(\d+)", request.path)[0])
+        if kind == "another stream's response":
+            return self._created({"streamId": stream_id + 1, "executionId": 1})
+        if kind == "replayed id":
+            ours = [run for run in self._sandbox.world.newest(stream_id) if run["startedBy"] == OWNER]
+            return self._created(ours[0]) if ours else faults.reset()
+        twin = b'{"executionId": 1, "currentState": "ACTIVE"}'
+        second = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(twin) + twin
+        return faults.response(b"{}" + second, code=201, headers={"Content-Length": "2"}, after=True)
+
+    def _created(self, execution: dict[str, Any]) -> Fault:
+        return faults.response(json.dumps(execution).encode(), code=201, after=_half(self._draw))
 
 
 def serve(pipe: Pipe, streams: int, seed: int) -> None:
@@ -302,7 +322,7 @@ def count(file: Path, runs: dict[tuple[int, int], bool], ledger: Ledger) -> dict
 
 def told(result: Result) -> str:
     """Return the result in words."""
-    met = ", ".join(f"{kind} {result.met[kind]:,}" for kind in FAULTS)
+    met = ", ".join(f"{kind} {result.met[kind]:,}" for kind in [*FAULTS, *MIXED_UP])
     requests_seen = ", ".join(f"{method} {number:,}" for method, number in sorted(result.seen.items()))
     outcomes = ", ".join(f"{outcome} {number:,}" for outcome, number in sorted(result.outcomes.items()))
     return "\n".join(
