@@ -46,7 +46,7 @@ class Session:
     history : History
         What was started and seen here.
     timeouts, clock : Timeouts, Clock
-        Deadlines and patience.
+        Deadlines and pauses.
     instance : str
         As rows show it.
     past : dict
@@ -173,7 +173,7 @@ def open_session(
     timeouts, clock : Timeouts, Clock, optional
         For tests.
     sandbox : bool
-        Whether its history lives in memory and dies with it, and its instance is ``sandbox``.
+        True: its history lives in memory and dies with it, and its instance is ``sandbox``.
     """
     timeouts, clock = timeouts or Timeouts(), clock or SystemClock()
     client = Client(Transport(login, timeouts, clock), login, timeouts, clock)

@@ -43,7 +43,7 @@ class Address:
 
     @property
     def trusted(self) -> bool:
-        """Whether a token meant for no particular instance may go there: Domo's hosts and loopback."""
+        """True if a token meant for no particular instance may go there: Domo's hosts and loopback."""
         name = urlsplit(self.url).hostname or ""
         return name.endswith(_DOMO) or _loopback(name)
 

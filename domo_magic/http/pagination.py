@@ -11,7 +11,7 @@ from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from domo_magic.http.client import Client
@@ -41,7 +41,7 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     Raises
     ------
     ConnectionFailed, ApiError, InvalidResponse
-        As for every question to Domo.
+        As for every request.
     """
 
     def page(offset: int, limit: int) -> dict[int, Execution]:
@@ -56,12 +56,12 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
 
 
 def _holds_newest(found: Mapping[int, object], last: int) -> bool:
-    """Whether what was asked for to the newest known id and a little beyond has the newest runs."""
+    """Return True if what was read to the newest known id and a little beyond has the newest runs."""
     return 0 < last <= max(found, default=0) < last + _OVERLAP
 
 
 def _ends_with(found: Mapping[int, object], last: int) -> bool:
-    """Whether what was asked for to a run and a little beyond has it, and is no other part of the list."""
+    """Return True if what was read to a run and a little beyond has it, and is no other part of the list."""
     return last in found and max(found) <= last + _OVERLAP
 
 
@@ -78,11 +78,11 @@ def back_to(
     Parameters
     ----------
     client : Client
-        Asks.
+        Sends the requests.
     stream_id : int
         The stream.
     enough : callable
-        Told what was found, says whether that will do.
+        Tells whether what was found will do.
     count : int
         How many are probably enough.
     up_to : int, optional
@@ -96,7 +96,7 @@ def back_to(
     Raises
     ------
     ConnectionFailed, ApiError, InvalidResponse
-        As for every question to Domo.
+        As for every request.
     """
     last = client.latest_execution_id(stream_id) if up_to is None else up_to
     found: dict[int, Record] = {}
@@ -114,21 +114,16 @@ def back_to(
             break  # another order than known, ids with gaps, or not the newest id
         if enough(list(found.values())) or (end <= 0 and (up_to is None or min(found) <= 1)):
             return _newest_first(found, stream_id)
-
-    def page(offset: int, limit: int) -> dict[int, Record]:
-        records = client.list_records(stream_id, limit, offset)
-        return {key: record for record in records if (key := _id(record)) is not None}
-
-    def will_do(some: dict[int, Record]) -> bool:
-        return (up_to is None or up_to in some) and enough(list(some.values()))
-
-    found = _whole_list(page, stream_id, will_do)
+    found = _whole_list(
+        lambda offset, limit: _keyed(client.list_records(stream_id, limit, offset)),
+        stream_id,
+        lambda some: (up_to is None or up_to in some) and enough(list(some.values())),
+    )
     return _newest_first(found, stream_id)
 
 
-def _id(record: Record) -> int | None:
-    execution_id = whole(record.get("executionId"))
-    return execution_id if execution_id and execution_id > 0 else None
+def _keyed(records: Iterable[Record]) -> dict[int, Record]:
+    return {key: record for record in records if (key := whole(record.get("executionId")) or 0) > 0}
 
 
 def _newest_first(found: dict[int, Record], stream_id: int) -> list[Record]:
@@ -143,7 +138,7 @@ def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: i
     windows = list(zip(offsets, [end, *offsets], strict=False))
     found: dict[int, Record] = {}
     for page in each(lambda window: _window(client, stream_id, *window, end), windows, parallel=THREADS):
-        found |= {key: record for record in page if (key := _id(record)) is not None}
+        found |= _keyed(page)
     return found
 
 
@@ -211,7 +206,7 @@ def _by_id(page: list[Execution]) -> dict[int, Execution]:
 def these(
     client: Client, stream_id: int, wanted: Sequence[int]
 ) -> tuple[list[Execution], dict[int, NotFound]]:
-    """Ask once for these executions: a page that holds several, else one by one.
+    """Return these executions, requested once: a page that holds several, else one by one.
 
     Returns
     -------
@@ -223,7 +218,7 @@ def these(
     Raises
     ------
     ConnectionFailed, ApiError, InvalidResponse
-        As for every question to Domo.
+        As for every request.
     """
     found: dict[int | None, Execution] = {}
     low, high = min(wanted), max(wanted)

@@ -121,13 +121,13 @@ class Transport:
         if self._process != os.getpid():  # two processes would read each other's responses
             self._session, self._process = _session(), os.getpid()
         connection.begin()
-        connect, patience = self._timeouts.connect, self._timeouts.response
+        connect, total = self._timeouts.connect, self._timeouts.response
         if within is not None:
-            connect, patience = min(connect, within), min(patience, within)
+            connect, total = min(connect, within), min(total, within)
         try:
-            options = {**self._options(), "timeout": (connect, patience)}
+            options = {**self._options(), "timeout": (connect, total)}
             with self._session.send(self._prepare(method, path, body), **options) as raw:
-                text, flaw = self._read(raw, patience)
+                text, flaw = self._read(raw, total)
                 headers = {name: self._redactor.text(value) for name, value in raw.headers.items()}
                 safe = self._redactor.body(text)
                 withheld = "repeats the token, and was withheld" if safe is None else ""
@@ -163,10 +163,10 @@ class Transport:
                 )
         return {**self._environment, "stream": True, "allow_redirects": False}
 
-    def _read(self, raw: requests.Response, patience: float) -> tuple[bytes, str]:
+    def _read(self, raw: requests.Response, total: float) -> tuple[bytes, str]:
         # A stand-in's response, such as vcrpy's, reads in one way only.
         read = raw.raw.read1 if isinstance(raw.raw, urllib3.HTTPResponse) else raw.raw.read
-        deadline = self._clock.monotonic() + patience
+        deadline = self._clock.monotonic() + total
         pieces: list[bytes] = []
         size = 0
         try:
@@ -176,7 +176,7 @@ class Transport:
                 if size > LARGEST:
                     return b"".join(pieces)[:LARGEST], f"is larger than {LARGEST // 1024**2} MiB"
                 if self._clock.monotonic() > deadline:
-                    return b"".join(pieces), f"did not arrive whole within {patience:g} s"
+                    return b"".join(pieces), f"did not arrive whole within {total:g} s"
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return b"".join(pieces), f"is not whole: {self._meaning(error)}"
         return b"".join(pieces), ""
