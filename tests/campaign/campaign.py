@@ -88,6 +88,7 @@ class Weather:
         self._lock = threading.Lock()
         self.met: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
+        self._delivered: dict[int, float] = {}
 
     def __call__(self, request: Request) -> Fault | None:
         """Return what goes wrong with a request."""
@@ -97,9 +98,13 @@ class Weather:
                 stream_id = int(request.path.split("/")[5])
                 self._sandbox.world.start(stream_id, run_type="AUTOMATED", started_by=None)
             if self._draw.random() >= _FAULTY:
+                if request.method == "POST":
+                    self._delivered[int(request.path.split("/")[5])] = time.monotonic()
                 return None
             kind = self._draw.choice([*FAULTS, *MIXED_UP])
             self.met[kind] += 1
+            if request.method == "POST" and kind != "replayed id":
+                self._delivered.pop(int(request.path.split("/")[5]), None)
             return FAULTS[kind](self._draw) if kind in FAULTS else self._mixed_up(kind, request)
 
     def _mixed_up(self, kind: str, request: Request) -> Fault:
@@ -108,8 +113,11 @@ class Weather:
         if kind == "another stream's response":
             return self._created({"streamId": stream_id + 1, "executionId": 1})
         if kind == "replayed id":
+            # Of a response delivered lately: no balancer keeps one for long, and of one that was
+            # lost the run would be taken from a start that can no longer be the later run's.
+            lately = time.monotonic() - self._delivered.pop(stream_id, 0.0) < TIMING.start_window / 4
             ours = [run for run in self._sandbox.world.newest(stream_id) if run["startedBy"] == OWNER]
-            return self._created(ours[0]) if ours else faults.reset()
+            return self._created(ours[0]) if lately and ours else faults.reset()
         twin = b'{"executionId": 1, "currentState": "ACTIVE"}'
         second = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(twin) + twin
         return faults.response(b"{}" + second, code=201, headers={"Content-Length": "2"}, after=True)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 CAMPAIGN = Path(__file__).with_name("campaign.py")
-KINDS = 10
+KINDS = 13
 
 
 def test_in_bad_weather_nothing_is_lost_and_nothing_started_twice() -> None:
