@@ -125,7 +125,7 @@ class Client:
                 response = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
             except Lost as lost:
                 if lost.sent:
-                    raise Uncertain(*_unknown(stream_id, lost.summary)) from lost
+                    raise _uncertain(stream_id, lost.summary) from lost
                 lost.hint = f"nothing was started; {lost.hint}"
                 if not lost.refused:  # certificates, proxies and names do not come right by themselves
                     raise
@@ -146,21 +146,19 @@ class Client:
             # A 303 says that it was done, and where the result is; a 1xx is not the response to a POST.
             if response.status >= 500 or response.status == 303 or response.status < 200:
                 why = f"Domo returned {title(response)}{because(said(response)[0])}"
-                raise Uncertain(*_unknown(stream_id, why))
+                raise _uncertain(stream_id, why)
             raise self._refusal(response, f"stream {stream_id}")
         if response.flaw:
-            raise Uncertain(
-                *_unknown(stream_id, f"Domo returned {response.status}, but the response {response.flaw}")
-            )
+            raise _uncertain(stream_id, f"Domo returned {response.status}, but the response {response.flaw}")
         try:
             value = parse_json(response.body) if response.body.strip() else {}
             execution = Execution.from_json(value, stream_id, response.text)
         except InvalidResponse as error:
             why = f"Domo returned {response.status}, but with {kind_of_body(response)} in place of the run"
-            raise Uncertain(*_unknown(stream_id, why)) from error
+            raise _uncertain(stream_id, why) from error
         if not _of_stream(value, stream_id):
             why = f"Domo returned {response.status}, but with an execution of another stream"
-            raise Uncertain(*_unknown(stream_id, why))
+            raise _uncertain(stream_id, why)
         return execution
 
     def get_execution(self, stream_id: int, execution_id: int, *, repeat: bool = True) -> Execution:
@@ -399,8 +397,8 @@ def count_fields(records: Sequence[object]) -> int:
     return len(set().union(*(record for record in records if isinstance(record, dict))))
 
 
-def _unknown(stream_id: int, why: str) -> tuple[str, str]:
-    return (
+def _uncertain(stream_id: int, why: str) -> Uncertain:
+    return Uncertain(
         f"stream {stream_id} may have started: {why}",
         f"do not start it again before looking: %domo_runs {stream_id}",
     )
