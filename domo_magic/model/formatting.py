@@ -1,8 +1,14 @@
-"""Durations, sizes, ratios and verdicts in words. Pure."""
+"""Durations, times, sizes, ratios and verdicts in words."""
 
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 #: What is compared, and what it is called far above and far below the usual; "" is nothing to tell.
 METRICS = {
@@ -13,6 +19,9 @@ METRICS = {
 }
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The zone of the times that people read; None is the machine's own.
+_zone: tzinfo | None = None
 
 
 def cut(text: str, most: int) -> str:
@@ -139,3 +148,73 @@ def ratio_text(ratio: float) -> str:
     if ratio < 0.001:
         return "under 0.1 % of"
     return f"{100 * ratio:.0f} % of" if ratio >= 0.00995 else f"{100 * ratio:.1f} % of"
+
+
+def set_timezone(name: str | None) -> None:
+    """Choose the zone of all times that people read; frames stay in UTC.
+
+    Parameters
+    ----------
+    name : str or None
+        Such as ``Europe/Berlin`` or ``UTC``; None is the machine's own.
+
+    Raises
+    ------
+    ValueError
+        There is no such zone; nothing was changed.
+
+    Examples
+    --------
+    >>> set_timezone("Nowhere")
+    Traceback (most recent call last):
+    ValueError: invalid time zone 'Nowhere'; a valid one is 'Europe/Berlin' or 'UTC'
+    """
+    global _zone  # noqa: PLW0603  a setting of the process
+    try:
+        _zone = None if name is None else ZoneInfo(name)
+    except (LookupError, ValueError, OSError, TypeError, AttributeError) as error:
+        shown = cut(repr(name), 80)
+        raise ValueError(f"invalid time zone {shown}; a valid one is 'Europe/Berlin' or 'UTC'") from error
+
+
+def timezone() -> tzinfo | None:
+    """Return the zone of the times that people read; None is the machine's own."""
+    return _zone
+
+
+def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
+    """Return a time as a user reads it, with its zone; the day where it is not today.
+
+    Parameters
+    ----------
+    us : int
+        Epoch microseconds.
+    now : float
+        Epoch seconds.
+    zone : tzinfo, optional
+        The one of `set_timezone` by default.
+
+    Examples
+    --------
+    >>> local_time(1_734_458_216_000_000, 1_734_458_300, UTC)
+    '17:56:56 UTC'
+    """
+    moment, today = _at(us, zone), _at(round(now * 1e6), zone)
+    named = moment.tzname() or ""
+    name = named if len(named) <= 5 else f"UTC{moment:%z}"  # Windows has whole sentences
+    if moment.date() == today.date():
+        return f"{moment:%H:%M:%S} {name}"
+    day = f"{moment.day} {moment:%b}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
+    return f"{day} {moment:%H:%M} {name}"
+
+
+def utc_time(us: int) -> datetime:
+    """Return the time of these epoch microseconds, in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _at(us: int, zone: tzinfo | None) -> datetime:
+    try:
+        return utc_time(us).astimezone(zone or _zone)
+    except (OverflowError, OSError, ValueError):  # the first and the last day there is
+        return utc_time(us)

@@ -106,12 +106,14 @@ def table(fields: Sequence[Mapping[str, object]], known: Sequence[Known]) -> pd.
 
 def newest_first(runs: pd.DataFrame, limit: int) -> pd.DataFrame:
     """Return the newest `limit` rows by ``startedAt``, or by our request where that is empty."""
+    from domo_magic.model.shown import shown
+
     began = runs["startedAt"].fillna(runs["requestedAt"])
     if not began.is_monotonic_decreasing:
         order = began.to_frame("began").assign(executionId=runs["executionId"])
         order = order.sort_values(["began", "executionId"], ascending=False, na_position="last")
         runs = runs.loc[order.index]
-    return runs.head(limit).reset_index(drop=True)
+    return shown(runs.head(limit).reset_index(drop=True), "runs")
 
 
 def transpose(records: Sequence[Mapping[str, object]]) -> dict[str, Column]:
@@ -155,6 +157,8 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from domo_magic.model.shown import shown
+
     empty, index = (None,) * size, pd.RangeIndex(size)
     arrays: dict[str, Any] = dict.fromkeys(KINDS)
     for kind in ("whole", "text", "time", "flag"):
@@ -170,7 +174,7 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     if rest := others[UNDOCUMENTED:]:
         arrays[_free("undocumented", arrays)] = as_json(_together(columns, rest, size), index)
     accessor.register()
-    return pd.DataFrame(arrays, index=index, copy=False)
+    return shown(pd.DataFrame(arrays, index=index, copy=False), "runs")
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
@@ -200,11 +204,17 @@ def _arrays(kind: str, names: Sequence[str], columns: Sequence[Column], size: in
     return {name: together[at * size : (at + 1) * size] for at, name in enumerate(names)}
 
 
-def typed(columns: Mapping[str, Column], kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Return a frame with these columns, each of the dtype of its kind (``whole``, ``text``, ...)."""
+def typed(columns: Mapping[str, Column], kinds: Mapping[str, str], shown_as: str = "streams") -> pd.DataFrame:
+    """Return a frame with these columns, each of the dtype of its kind (``whole``, ``text``, ...).
+
+    It is displayed as `model.shown.shown` does with `shown_as`.
+    """
     import pandas as pd
 
-    return pd.DataFrame({name: ARRAYS[kind](columns[name]) for name, kind in kinds.items()}, copy=False)
+    from domo_magic.model.shown import shown
+
+    arrays = {name: ARRAYS[kind](columns[name]) for name, kind in kinds.items()}
+    return shown(pd.DataFrame(arrays, copy=False), shown_as)
 
 
 def empty() -> pd.DataFrame:

@@ -7,10 +7,10 @@ import html
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.model.formatting import METRICS, bytes_text, count_text, duration_text, ratio_text
+from domo_magic.model.formatting import METRICS, bytes_text, count_text, duration_text, local_time, ratio_text
 from domo_magic.widget.actions import compared
 from domo_magic.widget.state import key_of
-from domo_magic.widget.tables import MARKS, local_time, safe
+from domo_magic.widget.tables import MARKS, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

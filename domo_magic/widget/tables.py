@@ -6,10 +6,9 @@ import html
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from domo_magic.model.formatting import cut, duration_text
+from domo_magic.model.formatting import cut, duration_text, local_time, utc_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 _BRACKETS = str.maketrans("<>", "\u2039\u203a")
 # Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
 _JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
 _COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12, 17, 12, 11, 21, 8))
@@ -83,43 +81,6 @@ def safe(text: str, most: int) -> str:
     return _JOINT.sub("<wbr>", html.escape(cut(text, most)))
 
 
-def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
-    """Return a time as a user reads it, with its zone; the day where it is not today.
-
-    Parameters
-    ----------
-    us : int
-        Epoch microseconds.
-    now : float
-        Epoch seconds.
-    zone : tzinfo, optional
-        The kernel's own by default.
-
-    Examples
-    --------
-    >>> local_time(1_734_458_216_000_000, 1_734_458_300, UTC)
-    '17:56:56 UTC'
-    """
-    moment, today = _at(us, zone), _at(round(now * 1e6), zone)
-    named = moment.tzname() or ""
-    name = named if len(named) <= 5 else f"UTC{moment:%z}"  # Windows has whole sentences
-    if moment.date() == today.date():
-        return f"{moment:%H:%M:%S} {name}"
-    day = f"{moment.day} {moment:%b}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
-    return f"{day} {moment:%H:%M} {name}"
-
-
-def _moment(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def _at(us: int, zone: tzinfo | None) -> datetime:
-    try:
-        return _moment(us).astimezone(zone)
-    except (OverflowError, OSError, ValueError):  # the first and the last day there is
-        return _moment(us)
-
-
 def row_html(row: Row, now: float, zone: tzinfo | None = None) -> str:
     """Return one row of a table."""
     head, *cells = _cells(row, now, zone)
@@ -130,7 +91,7 @@ def _cells(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
     """Return what stands below each of `HEADS`, to be read without any style too."""
     started = "—"
     if row.started_us is not None:
-        utc = f"{_moment(row.started_us):%Y-%m-%d %H:%M:%S} UTC"
+        utc = f"{utc_time(row.started_us):%Y-%m-%d %H:%M:%S} UTC"
         started = f"<span title='{utc}'>{local_time(row.started_us, now, zone)}</span>"
     return (
         f"{safe(row.name, 60)}<br><small>{row.run}</small>" if row.name else row.run,

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from domo_magic.model.formatting import local_time
 from domo_magic.widget import tables
 from domo_magic.widget.tables import Row
 
@@ -137,19 +138,19 @@ def test_tables_have_captions_and_heads() -> None:
 )
 def test_times_are_local_with_their_zone(us: int, text: str) -> None:
     """Today's times have seconds, this year's the day, older ones the date; all have the zone."""
-    assert tables.local_time(us, NOW, timezone(timedelta(hours=1), "CET")) == text
+    assert local_time(us, NOW, timezone(timedelta(hours=1), "CET")) == text
 
 
 def test_zones_with_long_names_are_written_as_their_distance() -> None:
     """Windows' names of zones are sentences; then the distance to UTC stands there."""
     zone = timezone(timedelta(hours=1), "W. Europe Standard Time")
-    assert tables.local_time(STARTED, NOW, zone) == "18:56:56 UTC+0100"
+    assert local_time(STARTED, NOW, zone) == "18:56:56 UTC+0100"
 
 
 def test_the_first_and_last_moments_are_times_too() -> None:
     """No time that a run can have breaks a row."""
     for us in (-62_135_596_800_000_000, 253_402_300_799_999_999):
-        assert tables.local_time(us, NOW, timezone(timedelta(hours=-12 if us < 0 else 12)))
+        assert local_time(us, NOW, timezone(timedelta(hours=-12 if us < 0 else 12)))
 
 
 def test_the_text_table_is_plain_and_aligned() -> None:

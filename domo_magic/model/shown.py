@@ -1,0 +1,376 @@
+"""The DataFrame that the package hands out: pandas' own but for how it is displayed."""
+
+from __future__ import annotations
+
+import html
+import shutil
+import time
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd  # noqa: TID253  this module is imported with the first frame
+
+from domo_magic.model.execution import FINAL_STATES, SUCCESS, Execution, errors_of
+from domo_magic.model.formatting import count_text, cut, duration_text, local_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Rows = Mapping[str, pd.Series[Any]]
+    Cells = Callable[[Rows], list[str]]
+
+#: Rows that are displayed, and the columns of text that they may take.
+ROWS, WIDTH = 20, 100
+_MISSING = "—"
+_NAME, _WORD, _ERROR = 30, 24, 60
+_LEAST_ERROR, _SHORT_NAME, _LEAST_NAME = 16, 16, 8
+_NAT = -(2**63)
+_ABORTED = frozenset(("ABORTED", "CANCELLED", "CANCELED"))
+_TONES = {
+    "good": ("✓", "var(--jp-success-color1,#2e8b57)"),
+    "bad": ("✗", "var(--jp-error-color1,#d3452f)"),
+    "running": ("▸", "var(--jp-brand-color1,#3b82c4)"),
+    "unusual": ("!", "#c2701c"),
+    "quiet": ("○", "inherit"),
+    "unknown": ("?", "inherit"),
+}
+_VERDICTS = {
+    **dict.fromkeys(("usual", "recovered"), "good"),
+    **dict.fromkeys(("failed", "no rows", "stuck"), "bad"),
+    "running": "running",
+    **dict.fromkeys(("cancelled", "no baseline", "never ran", "paused"), "quiet"),
+}
+
+
+class ShownFrame(pd.DataFrame):
+    """A DataFrame that differs in how it is displayed; make one with `shown`.
+
+    It has no ``_constructor``: everything derived from it, a pickle too, is a plain DataFrame.
+    ``equals`` holds both ways; ``pandas.testing.assert_frame_equal(plain, run)`` compares the
+    classes too and raises, unless it is given ``check_frame_type=False``.
+    """
+
+    _kind = ""
+    _handed_out: Any = None
+
+    def __repr__(self) -> str:
+        return as_text(self, self._kind) if self._as_handed_out() else super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        if self._as_handed_out() and pd.get_option("display.notebook_repr_html"):
+            return as_html(self, self._kind)
+        table: str | None = super()._repr_html_()  # type: ignore[misc]  # the stubs lack it
+        return table
+
+    def _as_handed_out(self) -> bool:
+        """Return True while the columns, and the kinds of those displayed, are those handed out."""
+        if self._handed_out is None or not self.columns.equals(self._handed_out):
+            return False
+        pairs = zip(self.columns, self.dtypes, strict=True)
+        return all(dtype.kind in _DTYPES[name] for name, dtype in pairs if name in _DTYPES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The plain class by name: what reads the pickle need not have this package.
+        return pd.DataFrame.__new__, (pd.DataFrame,), self.__getstate__()
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+
+def shown(frame: pd.DataFrame, kind: str) -> ShownFrame:
+    """Return the frame as one that is displayed for reading.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the columns of its kind; not to be used afterwards, the memory may be shared.
+    kind : str
+        ``runs``, ``comparison``, ``streams`` or ``overview``.
+
+    Returns
+    -------
+    ShownFrame
+        The same values, dtypes, index and ``attrs``.
+
+    Examples
+    --------
+    >>> shown(pd.DataFrame({"streamId": [7], "name": ["Sales"]}), "streams")
+    Stream  Name
+    7       Sales
+    1 stream · 2 columns; all of them: streams.T
+    """
+    made = ShownFrame(frame, copy=False)
+    made.attrs = frame.attrs
+    # Past pandas' own __setattr__, which would look for a column of the name.
+    object.__setattr__(made, "_kind", kind)
+    object.__setattr__(made, "_handed_out", made.columns)
+    return made
+
+
+class _Column(NamedTuple):
+    head: str
+    needs: str
+    cells: Cells
+    right: bool = False
+    tone: Callable[[str], str] | None = None
+
+
+def _of(name: str, most: int) -> Cells:
+    return lambda rows: [
+        (cut(value, most) or _MISSING) if isinstance(value, str) else _MISSING for value in rows[name]
+    ]
+
+
+def _run(rows: Rows) -> list[str]:
+    executions = rows["executionId"] if "executionId" in rows else [None] * len(rows["streamId"])
+    pairs = zip(rows["streamId"], executions, strict=True)
+    return [_pair(stream, execution) for stream, execution in pairs]
+
+
+def _pair(stream: Any, execution: Any) -> str:
+    known = [str(part) for part in (stream, execution) if not (part is None or pd.isna(part))]
+    return "/".join(known) or _MISSING
+
+
+def _error(rows: Rows) -> list[str]:
+    causes = (errors_of(Execution(0, fields={"errors": value})) if value else "" for value in rows["errors"])
+    return [cut(cause, _ERROR) or _MISSING for cause in causes]
+
+
+def _count(name: str) -> Cells:
+    return lambda rows: [_MISSING if pd.isna(value) else f"{value:,.0f}" for value in rows[name]]
+
+
+def _ratio(name: str) -> Cells:
+    return lambda rows: [_MISSING if pd.isna(value) else _times(value) for value in rows[name]]
+
+
+def _times(ratio: float) -> str:
+    if ratio >= 9.95:
+        return f"{ratio:,.0f}x"
+    return f"{ratio:.1f}x" if ratio >= 0.995 else f"{ratio:.2g}x"
+
+
+def _microseconds(column: pd.Series[Any], dtype: str) -> list[int]:
+    us: list[int] = column.to_numpy(dtype).astype("int64").tolist()
+    return us
+
+
+def _time(name: str) -> Cells:
+    def cells(rows: Rows) -> list[str]:
+        now = time.time()
+        values = _microseconds(rows[name], "M8[us]")
+        return [_MISSING if us == _NAT else local_time(us, now) for us in values]
+
+    return cells
+
+
+def _lasted(name: str) -> Cells:
+    return lambda rows: [
+        _MISSING if us == _NAT else duration_text(us / 1e6) for us in _microseconds(rows[name], "m8[us]")
+    ]
+
+
+def _state_tone(state: str) -> str:
+    word = state.upper()
+    if word in _ABORTED:
+        return "quiet"
+    if word in FINAL_STATES:
+        return "good" if word == SUCCESS else "bad"
+    return "unknown" if state == _MISSING else "running"
+
+
+def _verdict_tone(verdict: str) -> str:
+    return "unknown" if verdict == _MISSING else _VERDICTS.get(verdict, "unusual")
+
+
+_RUN = _Column("Run", "streamId", _run)
+_CALLED = _Column("Name", "name", _of("name", _NAME))
+_STATE = _Column("State", "currentState", _of("currentState", _WORD), tone=_state_tone)
+_VERDICT = _Column("Verdict", "verdict", _of("verdict", _WORD), tone=_verdict_tone)
+_STARTED = _Column("Started", "startedAt", _time("startedAt"))
+_DURATION = _Column("Duration", "duration", _lasted("duration"), right=True)
+_INSERTED = _Column("Rows", "rowsInserted", _count("rowsInserted"), right=True)
+_TOLD = _Column("Error", "error", _of("error", _ERROR))
+#: What is displayed of each kind, the dispensable on the right, and what one row is called.
+_LAYOUTS = {
+    "runs": (
+        *(_RUN, _CALLED, _STATE, _STARTED, _DURATION, _INSERTED),
+        _Column("Error", "errors", _error),
+    ),
+    "comparison": (
+        *(_RUN, _CALLED, _STATE, _VERDICT, _STARTED, _DURATION),
+        _Column("of usual", "durationRatio", _ratio("durationRatio"), right=True),
+        _INSERTED,
+        _Column("of usual", "rowsInsertedRatio", _ratio("rowsInsertedRatio"), right=True),
+        _TOLD,
+    ),
+    "streams": (
+        _Column("Stream", "streamId", _run),
+        _CALLED,
+        _Column("Provider", "provider", _of("provider", _WORD)),
+        _Column("Status", "status", _of("status", _WORD), tone=_state_tone),
+        _Column("Rows", "rows", _count("rows"), right=True),
+        _Column("Updated", "updatedAt", _time("updatedAt")),
+    ),
+    "overview": (
+        *(_RUN, _CALLED, _STATE, _VERDICT, _STARTED, _DURATION),
+        _Column("Usual", "durationBaseline", _lasted("durationBaseline"), right=True),
+        _INSERTED,
+        _Column("Usual rows", "rowsInsertedBaseline", _count("rowsInsertedBaseline"), right=True),
+        _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
+        _TOLD,
+    ),
+}
+_WORDS = {
+    "runs": ("runs", "run"),
+    "comparison": ("runs", "compared"),
+    "streams": ("streams", "streams"),
+    "overview": ("connectors", "overview"),
+}
+# The kinds of dtype that the columns of numbers and times can be displayed of.
+_DTYPES = {
+    **dict.fromkeys(("startedAt", "updatedAt", "lastSuccessAt"), "M"),
+    **dict.fromkeys(("duration", "durationBaseline"), "m"),
+    **dict.fromkeys(("rowsInserted", "rowsInsertedBaseline", "rows"), "iuf"),
+    **dict.fromkeys(("durationRatio", "rowsInsertedRatio"), "iuf"),
+}
+_KEPT = frozenset(("Run", "Stream", "State", "Verdict"))
+
+
+def _layout(frame: pd.DataFrame, kind: str) -> tuple[list[_Column], list[list[str]]]:
+    """Return the columns that there are, and the cells of each in the first rows."""
+    columns = [column for column in _LAYOUTS[kind] if column.needs in frame.columns]
+    names = {column.needs for column in columns} | {"executionId"}.intersection(frame.columns)
+    # Column by column: a part of all 35 costs more than the rest of the display.
+    rows = {name: frame[name].iloc[:ROWS] for name in names}
+    return columns, [column.cells(rows) for column in columns]
+
+
+def _footer(frame: pd.DataFrame, kind: str) -> str:
+    unit, variable = _WORDS[kind]
+    more = f"{len(frame) - ROWS:,} more, " if len(frame) > ROWS else ""
+    columns = count_text(len(frame.columns), "columns")
+    return f"{more}{count_text(len(frame), unit)} · {columns}; all of them: {variable}.T"
+
+
+def as_text(frame: pd.DataFrame, kind: str) -> str:
+    """Return the frame as lines of text, as wide as the terminal and at most `WIDTH` wide."""
+    columns, cells = _layout(frame, kind)
+    if not len(frame):
+        return _footer(frame, kind)
+    marked = [_marked(column, texts) for column, texts in zip(columns, cells, strict=True)]
+    columns, marked = _fit(columns, marked, min(WIDTH, shutil.get_terminal_size().columns))
+    lines = zip(*(_aligned(*pair) for pair in zip(columns, marked, strict=True)), strict=True)
+    return "\n".join([*("  ".join(line).rstrip() for line in lines), _footer(frame, kind)])
+
+
+def _marked(column: _Column, texts: list[str]) -> list[str]:
+    return [f"{_TONES[column.tone(text)][0]} {text}" for text in texts] if column.tone else texts
+
+
+def _fit(
+    columns: Sequence[_Column], cells: Sequence[list[str]], most: int
+) -> tuple[list[_Column], list[list[str]]]:
+    """Shorten errors and names, then drop columns from the right, then shorten the names further."""
+    kept = list(zip(columns, cells, strict=True))
+    kept = _shorten(kept, "Error", _LEAST_ERROR, most)
+    kept = _shorten(kept, "Name", _SHORT_NAME, most)
+    while _too_wide(kept, most) > 0 and (spare := _spare(kept)):
+        del kept[spare[-1]]
+    kept = _shorten(kept, "Name", _LEAST_NAME, most)
+    if _too_wide(kept, most) > 0:
+        kept = [pair for pair in kept if pair[0].head != "Name"]
+    return [column for column, _ in kept], [texts for _, texts in kept]
+
+
+def _spare(kept: list[tuple[_Column, list[str]]]) -> list[int]:
+    return [at for at, (column, _) in enumerate(kept) if column.head not in _KEPT | {"Name"}]
+
+
+def _shorten(
+    kept: list[tuple[_Column, list[str]]], head: str, least: int, most: int
+) -> list[tuple[_Column, list[str]]]:
+    over = _too_wide(kept, most)
+    if over <= 0:
+        return kept
+    return [
+        (column, [_narrowed(text, max(least, _width(column, texts) - over)) for text in texts])
+        if column.head == head
+        else (column, texts)
+        for column, texts in kept
+    ]
+
+
+def _narrowed(text: str, most: int) -> str:
+    if width(text) <= most:
+        return text
+    while text and width(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _too_wide(kept: list[tuple[_Column, list[str]]], most: int) -> int:
+    return sum(_width(*pair) + 2 for pair in kept) - 2 - most
+
+
+def _width(column: _Column, texts: list[str]) -> int:
+    return max(map(width, [column.head, *texts]))
+
+
+def _aligned(column: _Column, texts: list[str]) -> list[str]:
+    widest = _width(column, texts)
+    padded = ((text, " " * (widest - width(text))) for text in [column.head, *texts])
+    return [space + text if column.right else text + space for text, space in padded]
+
+
+@lru_cache(maxsize=1024)
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes.
+
+    Examples
+    --------
+    >>> width("Sales"), width("売上")
+    (5, 4)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def as_html(frame: pd.DataFrame, kind: str) -> str:
+    """Return the frame as an HTML table in which what came from Domo is nothing but text."""
+    columns, cells = _layout(frame, kind)
+    footer = f"<p style='margin:4px 0;opacity:.75'>{_footer(frame, kind)}</p>"
+    if not len(frame):
+        return f"<div>{footer}</div>"
+    heads = "".join(f"<th style='{_style(column)}'>{column.head}</th>" for column in columns)
+    drawn = [
+        [f"<td style='{_style(column)}'>{_cell(column, text)}</td>" for text in texts]
+        for column, texts in zip(columns, cells, strict=True)
+    ]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*drawn, strict=True))
+    # The classes keep MathJax from reading a name with two dollars as a formula.
+    return (
+        "<div class='tex2jax_ignore mathjax_ignore' style='overflow-x:auto'><table class=dataframe>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{footer}</div>"
+    )
+
+
+def _style(column: _Column) -> str:
+    side = "right" if column.right else "left"
+    wrap = "normal;min-width:12em" if column.head in {"Error", "Name"} else "nowrap"
+    return f"text-align:{side};white-space:{wrap};font-variant-numeric:tabular-nums"
+
+
+def _cell(column: _Column, text: str) -> str:
+    safe = html.escape(text)
+    if column.tone is None:
+        return safe
+    tone = column.tone(text)
+    mark, colour = _TONES[tone]
+    if tone in {"bad", "unusual"}:
+        return f"<b style='color:{colour}'>{mark} {safe}</b>"
+    return f"<span style='color:{colour}' aria-hidden=true>{mark}</span> {safe}"
