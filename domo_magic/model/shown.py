@@ -354,14 +354,15 @@ def as_html(frame: pd.DataFrame, kind: str) -> str:
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*drawn, strict=True))
     # The classes keep MathJax from reading a name with two dollars as a formula.
     return (
-        "<div class='tex2jax_ignore mathjax_ignore' style='overflow-x:auto'><table class=dataframe>"
+        "<div class='tex2jax_ignore mathjax_ignore' style='overflow-x:auto'>"
+        "<table class=dataframe style=color:inherit>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{footer}</div>"
     )
 
 
 def _style(column: _Column) -> str:
     side = "right" if column.right else "left"
-    wrap = "normal;min-width:12em" if column.head in {"Error", "Name"} else "nowrap"
+    wrap = "normal;min-width:12em" if column.head == "Error" else "nowrap"
     return f"text-align:{side};white-space:{wrap};font-variant-numeric:tabular-nums"
 
 

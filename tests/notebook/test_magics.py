@@ -280,11 +280,11 @@ def test_several_streams_come_back_in_the_order_given(
 
 
 def test_a_row_is_what_the_frame_functions_give(shell: InteractiveShell, session: Session) -> None:
-    """The magic returns a plain DataFrame with the label, the instance and the moment of the request."""
+    """The magic returns a DataFrame with the label, the instance and the moment of the request."""
     done = run(shell, "run = %domo_run 25775 --label 'night # 1'")
     assert done.result is None
     frame = shell.user_ns["run"]
-    assert type(frame) is pd.DataFrame
+    assert isinstance(frame, pd.DataFrame)
     assert frame.shape == (1, 35)
     assert frame[["instance", "label", "currentState"]].iloc[0].tolist() == ["sandbox", "night # 1", "ACTIVE"]
     assert frame["requestedAt"].notna().all()
