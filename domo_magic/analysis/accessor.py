@@ -51,10 +51,22 @@ class DomoAccessor:
         to_parquet(self._frame, path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the frame as CSV in which no text is a formula to a spreadsheet."""
+        """Write the `plain` frame as CSV in which no text is a formula to a spreadsheet."""
         from domo_magic.analysis.export import to_csv
 
         to_csv(self._frame, path)
+
+    def to_excel(self, path: str | os.PathLike[str]) -> None:
+        """Write the `plain` frame as an Excel sheet in which no text is a formula."""
+        from domo_magic.analysis.export import to_excel
+
+        to_excel(self._frame, path)
+
+    def plain(self) -> pd.DataFrame:
+        """Return numbers, text, naive UTC times and seconds; objects are JSON text."""
+        from domo_magic.analysis.export import plain
+
+        return plain(self._frame)
 
 
 @cache

@@ -1,11 +1,13 @@
-"""Frames to files and back: Parquet unchanged, CSV without formulas."""
+"""Frames to files and back: Parquet unchanged, CSV and Excel in plain values without formulas."""
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConfigurationError, TargetError
@@ -21,6 +23,8 @@ _BLANK, _SIGNS = "[\\s\\x00-\\x1f\u200b\ufeff]*", "[-=+@\uff1d\uff0b\uff0d\uff20
 _FORMULA = re.compile(f"[\t\r\n]|{_BLANK}{_SIGNS}")
 # Where ; or a tab separates the columns, as in most of Europe, a formula can begin in the middle of a text.
 _LATER_FORMULA = re.compile(f"(;|(?<=\\S)[\t\r\n])(?={_BLANK}{_SIGNS})")
+# What XML 1.0 cannot hold, and so no sheet.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -91,8 +95,40 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame
 
 
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame in values that every other program understands.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of runs, any other of ours, or a part of one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns: times as ``datetime64`` in UTC without a zone, durations as ``float64``
+        seconds, objects as JSON text (``string``), everything else as it is. All can be hashed.
+
+    Examples
+    --------
+    >>> plain(runs).drop_duplicates()
+    """
+    import pandas as pd
+
+    made = pd.DataFrame(frame).copy()
+    for at, dtype in enumerate(frame.dtypes):  # by place: a selection can have a column twice
+        column = frame.iloc[:, at]
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            made.isetitem(at, column.dt.tz_convert("UTC").dt.tz_localize(None))
+        elif dtype.kind == "m":
+            made.isetitem(at, column.dt.total_seconds())
+        elif dtype.kind == "O" and not _holds_text(dtype):
+            made.isetitem(at, pd.array(list(map(_to_text, column)), dtype="string"))
+    return made
+
+
 def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame as CSV in which no text is a formula to a spreadsheet; objects become JSON text.
+    """Write the `plain` frame as CSV in which no text is a formula to a spreadsheet.
 
     Parameters
     ----------
@@ -101,12 +137,41 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path : str or path
         Where to. A text that begins like a formula gets an apostrophe before it, a column's name too.
     """
-    texts = _texts(frame)
-    for name in frame.columns:
-        if _holds_text(frame[name].dtype):
-            texts[name] = frame[name].astype(object)
-    harmless: dict[str, Any] = {name: list(map(_harmless, values)) for name, values in texts.items()}
-    frame.assign(**harmless).rename(columns=_harmless).to_csv(path, index=False)
+    _without_formulas(plain(frame)).to_csv(path, index=False)
+
+
+def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write the `plain` frame as an Excel sheet in which no text is a formula.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of runs, or any other of ours.
+    path : str or path
+        Where to, ending in ``.xlsx``. As in `to_csv`; what Excel cannot hold of a text is a space.
+
+    Raises
+    ------
+    ConfigurationError
+        openpyxl is not installed: ``pip install 'domo-magic[excel]'``.
+    """
+    if find_spec("openpyxl") is None:
+        raise ConfigurationError(
+            "Excel files need openpyxl, which is an extra", "pip install 'domo-magic[excel]'"
+        )
+    _without_formulas(plain(frame), _UNPRINTABLE).to_excel(path, index=False, engine="openpyxl")
+
+
+def _without_formulas(frame: pd.DataFrame, without: re.Pattern[str] | None = None) -> pd.DataFrame:
+    """Return the frame with harmless texts, in which a space takes the place of what matches `without`."""
+
+    def safe(value: Any) -> Any:
+        return _harmless(without.sub(" ", value) if without and isinstance(value, str) else value)
+
+    for at, dtype in enumerate(frame.dtypes):
+        if _holds_text(dtype):
+            frame.isetitem(at, list(map(safe, frame.iloc[:, at].astype(object))))
+    return frame.rename(columns=safe)
 
 
 def _holds_text(dtype: Any) -> bool:
@@ -135,23 +200,44 @@ def _objects(values: list[object], frame: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series(values, index=frame.index, dtype=object)
 
 
+class _Raw(str):
+    """A piece of JSON text."""
+
+    __slots__ = ()
+
+
 def _to_text(value: Any) -> str | None:
-    """Return parsed JSON as text, numbers digit for digit."""
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(key)}: {_to_text(item) or 'null'}" for key, item in value.items())
-            + "}"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(_to_text(item) or "null" for item in value) + "]"
+    """Return parsed JSON as text, numbers digit for digit, however deep it is nested."""
+    if not isinstance(value, dict | list):
+        return _scalar_text(value)
+    pieces: list[str] = []
+    todo: list[Any] = [value]
+    while todo:  # no recursion: JSON can be nested deeper than calls can
+        item = todo.pop()
+        if isinstance(item, dict | list):
+            todo.extend(reversed(_inside(item)))
+        else:
+            pieces.append(item if isinstance(item, _Raw) else _scalar_text(item) or "null")
+    return "".join(pieces)
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> list[Any]:
+    """Return an object or array as pieces of JSON with its values between them."""
+    pairs = value.items() if isinstance(value, dict) else (("", item) for item in value)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    inside: list[Any] = []
+    for key, item in pairs:
+        before = ", " if inside else ""
+        name = f"{json.dumps(key)}: " if isinstance(value, dict) else ""
+        inside += [_Raw(before + name), item]
+    return [_Raw(first), *inside, _Raw(last)]
+
+
+def _scalar_text(value: Any) -> str | None:
     if isinstance(value, ExactFloat):
         return value.text
-    if isinstance(value, str | int | float):
-        return json.dumps(value)
-    return None  # pandas' own missing value
+    known = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return json.dumps(value) if known else None  # None, or pandas' own missing value
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import domo_magic
-from domo_magic.errors import TargetError
+from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import Execution, parse_json
 from domo_magic.model.frame import empty, frame
 
@@ -122,3 +122,52 @@ def test_accessor_compares_and_draws(session: Session) -> None:
     runs = domo_magic.runs(25778, limit=60)
     assert "few rows" in runs.domo.compare().iloc[0]["verdict"]
     assert runs.domo.plot("rowsInserted").get_title(loc="left") or runs.domo.plot("rowsInserted").get_title()
+
+
+def test_plain_values_can_be_hashed_and_have_no_zone(runs: pd.DataFrame) -> None:
+    """Times are naive UTC, durations seconds, objects JSON text; the frame itself stays as it was."""
+    before = runs.copy()
+    made = runs.domo.plain()
+    assert str(made["startedAt"].dtype) == "datetime64[us]"
+    assert made["startedAt"][1] == runs["startedAt"][1].tz_localize(None)
+    assert made["duration"][1] == runs["duration"][1].total_seconds()
+    assert made["odd"][0] == '{"empty": {}, "list": [1, null, {}]}'
+    assert made["exact"][0] == "1.10"
+    assert len(made.drop_duplicates()) == 2
+    assert_frame_equal(runs, before)
+
+
+def test_a_selection_with_a_column_twice_is_plain_too(runs: pd.DataFrame) -> None:
+    """What the user selected is what comes out, in its order."""
+    made = runs[["errors", "duration", "errors"]].domo.plain()
+    assert list(made) == ["errors", "duration", "errors"]
+    assert made["duration"].dtype == float
+
+
+def test_excel_has_no_formulas(runs: pd.DataFrame, tmp_path: Path) -> None:
+    """A sheet has the plain values; no text is a formula, and control characters do not break it."""
+    path = tmp_path / "runs.xlsx"
+    runs.assign(name="bell\x07").domo.to_excel(path)
+    back = pd.read_excel(path)
+    assert back["toe"][0] == """'=HYPERLINK("x")"""
+    assert back["name"][0].strip() == "bell"
+    assert back["duration"][1] == runs["duration"][1].total_seconds()
+    assert list(back) == list(runs)
+
+
+def test_excel_without_openpyxl(runs: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra the error says what to install, and no file is left."""
+    monkeypatch.setattr("domo_magic.analysis.export.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match="openpyxl"):
+        runs.domo.to_excel(tmp_path / "runs.xlsx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nesting_of_400_is_written(tmp_path: Path) -> None:
+    """JSON nested 400 deep is displayed and written like any other."""
+    deep = parse_json('{"errors": ' + "[" * 400 + "]" * 400 + "}")
+    table = frame([Execution.from_json(deep, 7)])
+    assert "7" in repr(table)
+    table.domo.to_csv(tmp_path / "deep.csv")
+    table.domo.to_parquet(tmp_path / "deep.parquet")
+    assert table.domo.plain()["errors"][0] == "[" * 400 + "]" * 400
