@@ -122,7 +122,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
             made.isetitem(at, column.dt.tz_convert("UTC").dt.tz_localize(None))
         elif dtype.kind == "m":
             made.isetitem(at, column.dt.total_seconds())
-        elif dtype.kind == "O" and not _holds_text(dtype):
+        elif dtype == "object":
             made.isetitem(at, pd.array(list(map(_to_text, column)), dtype="string"))
     return made
 
