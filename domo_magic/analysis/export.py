@@ -10,6 +10,7 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.analysis import accessor
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import ExactFloat, parse_json
 from domo_magic.model.formatting import cut
@@ -77,6 +78,7 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     >>> read_parquet("runs.parquet")
     """
     pa, parquet = _pyarrow()
+    accessor.register()  # nothing else of the package need have been imported
     try:
         table = parquet.read_table(path)
     except FileNotFoundError as error:

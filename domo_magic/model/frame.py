@@ -6,7 +6,6 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.analysis import accessor
 from domo_magic.model.arrays import ARRAYS, as_json
 from domo_magic.model.formatting import spelled
 
@@ -173,7 +172,6 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
         arrays[_free(name, arrays)] = as_json(columns[name], index)
     if rest := others[UNDOCUMENTED:]:
         arrays[_free("undocumented", arrays)] = as_json(_together(columns, rest, size), index)
-    accessor.register()
     return shown(pd.DataFrame(arrays, index=index, copy=False), "runs")
 
 

@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import domo_magic
+from domo_magic.analysis import accessor
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import Execution, parse_json
 from domo_magic.model.frame import empty, frame
@@ -19,6 +20,7 @@ from domo_magic.model.frame import empty, frame
 if TYPE_CHECKING:
     from domo_magic.executions.session import Session
 
+accessor.register()
 CAPTURES = Path(__file__).parents[1] / "captures"
 
 
