@@ -14,12 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from domo_magic.analysis import accessor
 from domo_magic.analysis.baseline import band, compare, parse_baseline, reason, sentence
 from domo_magic.errors import DomoWarning, TargetError
 from domo_magic.model.execution import Execution
 from domo_magic.model.formatting import bytes_text, count_text, duration_text, ratio_text
 from domo_magic.model.frame import COLUMNS, empty, frame
 
+accessor.register()
 START = 1_700_000_000
 HOUR = 3600
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
