@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
-from domo_magic.display.progress import Board
+from domo_magic.display.progress import Board, Collecting
 from domo_magic.errors import TargetError, Warn, warn
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
@@ -15,9 +15,10 @@ from domo_magic.executions.outcome import Waiting, follow, interruptible, result
 from domo_magic.executions.resolve import runs_named, runs_started_here, stream_ids, targets_of
 from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
 from domo_magic.executions.start import Unless, start_streams
+from domo_magic.fleet import overview as glance
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
-from domo_magic.model.concurrency import THREADS
+from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, state_of
 from domo_magic.model.formatting import is_text
 from domo_magic.model.frame import typed
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _RAISE_OR_RETURN = ("raise", "return")
 _MOST_ROWS = 10**9
+# Runs of each stream where the rows of an overview are drawn.
+_PLOTTED = 50
 
 accessor.register()
 
@@ -568,6 +571,70 @@ def compare(
     return compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
 
 
+def overview(
+    text: str | None = None,
+    *,
+    since: float | str | datetime | None = "24h",
+    limit: int = 1000,
+    instance: str | None = None,
+) -> pd.DataFrame:
+    """Judge every connector of the instance by its newest run: one row each, worst first.
+
+    Parameters
+    ----------
+    text : str, optional
+        Part of the name of the DataSet, in any case; by default all connectors.
+    since : float, str or datetime
+        From when on runs and failures are counted: ``"24h"``, ``"7d"``, a date, or a number of seconds ago.
+    limit : int
+        The most rows; it cuts after judging.
+    instance : str, optional
+        Another instance than the one last connected.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per connector: ``streamId`` (``Int64``), ``name``, ``verdict``, ``error``, ``currentState``
+        (``string``), ``executionId`` (``Int64``), ``startedAt`` (``datetime64[us, UTC]``), ``duration``,
+        ``durationBaseline`` (``timedelta64[us]``), ``rowsInserted`` (``Int64``), ``rowsInsertedBaseline``
+        (``Float64``), ``runs``, ``failures`` (``Int64``), ``lastSuccessAt``, ``expectedAt``
+        (``datetime64[us, UTC]``), ``scheduleState``, ``provider``, ``dataSetId``, ``instance``
+        (``string``). ``verdict`` is that of the newest run that has ended, as of `compare`, or ``stuck``,
+        ``overdue``, ``recovered`` (usual now, with failures since then), ``never ran``, ``paused``, or
+        ``unknown``, where ``error`` says why Domo did not tell.
+
+    Raises
+    ------
+    TargetError, ConfigurationError
+        Nothing was requested.
+    ConnectionFailed, ApiError, InvalidResponse
+        Domo does not list its DataSets.
+    RunInterrupted
+        The user interrupted.
+
+    See Also
+    --------
+    compare : Compare runs with what is usual for their stream.
+
+    Examples
+    --------
+    >>> o = overview(since="7d")  # doctest: +SKIP
+    >>> run(o[o.verdict == "failed"], wait=True)  # doctest: +SKIP
+    """
+    if text is not None and not isinstance(text, str):
+        raise TargetError(
+            f"the name must be text, got {targets.shown(str(text))}", "write part of the DataSet's name"
+        )
+    most = limit_of(limit)
+    session = current_session(instance)
+    began = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
+    with interruptible(list):
+        collecting = Collecting(screen(), session.clock)
+        rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
+        collecting.over(headline)
+    return rows
+
+
 def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     """Draw runs over time with what is usual for their stream.
 
@@ -598,7 +665,20 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     """
     from domo_magic.analysis import plots
 
-    return plots.plot(runs if targets.holds_runs(runs) else _listed(runs), metric, ax=ax)
+    if targets.holds_runs(runs):
+        runs = runs if "endedAt" in runs.columns else _of_overview(runs)
+    else:
+        runs = _listed(runs)
+    return plots.plot(runs, metric, ax=ax)
+
+
+def _of_overview(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest runs of each stream in an overview, which itself has but one of them."""
+    import pandas as pd
+
+    named = list(zip(rows["streamId"], rows["instance"], strict=True))
+    each_of = each(lambda row: runs(row[0], limit=_PLOTTED, instance=row[1]), named, parallel=THREADS)
+    return pd.concat(each_of, ignore_index=True) if each_of else runs(refresh=False, limit=1).head(0)
 
 
 def _listed(streams: Any) -> pd.DataFrame:

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "cancel",
     "compare",
     "connect",
+    "overview",
     "panel",
     "plot",
     "read_parquet",

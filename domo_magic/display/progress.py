@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
+    from domo_magic.model.timeouts import Clock
 
 #: The most lines at the same time; the total has the others.
 MOST_LINES = 20
@@ -367,3 +368,31 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
 
 def _joined(*parts: str | None) -> str:
     return " · ".join(cut(part, _LONGEST_TEXT) for part in parts if part)
+
+
+class Collecting:
+    """One line that counts what was collected, and ends as a headline.
+
+    Parameters
+    ----------
+    screen : Screen
+        Where to.
+    clock : Clock
+        Limits the changes to four a second.
+    """
+
+    def __init__(self, screen: Screen, clock: Clock) -> None:
+        self._screen = screen
+        self._clock = clock
+        self._shown_at = float("-inf")
+
+    def progress(self, done: int, total: int) -> None:
+        """Show how many of the connectors are there."""
+        now = self._clock.monotonic()
+        if self._screen.moves and now - self._shown_at >= _PAUSE:
+            self._shown_at = now
+            self._screen.show([("running", f"{done:,} of {total:,} connectors")])
+
+    def over(self, headline: str) -> None:
+        """Show the headline in place of the count."""
+        self._screen.show([("good", headline)], last=True)

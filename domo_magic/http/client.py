@@ -253,6 +253,13 @@ class Client:
 
         return self._request("GET", path, f"stream {stream_id}", dict, fits=fits, deadline=deadline)[1]
 
+    def get_streams(self, stream_ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """Return up to 50 streams in one request, those that Domo gives, by their ids."""
+        path = f"{_STREAMS}/bulk?streamId={','.join(map(str, stream_ids))}"
+        _, value = self._request("GET", path, "the streams", list)
+        found = {whole(item.get("id")): item for item in value if isinstance(item, dict)}
+        return {stream_id: found[stream_id] for stream_id in stream_ids if stream_id in found}
+
     def get_dataset(self, dataset_id: str) -> Mapping[str, Any]:
         """Return a DataSet; its ``streamId`` is missing or None when no connector feeds it."""
         path = f"{_DATASETS}/{dataset_id}"
@@ -275,9 +282,14 @@ class Client:
 
     def search_datasets(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Search for DataSets whose name contains `text`; everything where it is empty."""
+        return self.datasets_page(text, limit, offset)[0]
+
+    def datasets_page(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Return what `search_datasets` does, and how many there are in all as far as Domo says it."""
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
-            return _data_sources(*self._request("GET", path, "the list of DataSets", dict), limit)
+            response, value = self._request("GET", path, "the list of DataSets", dict)
+            return _data_sources(response, value, limit), _total(value)
         body = {
             "entities": ["DATASET"],
             "filters": [{"field": "name_sort", "filterType": "wildcard", "query": f"*{text}*"}],
@@ -287,7 +299,8 @@ class Client:
             "offset": offset,
         }
         path = "/api/data/ui/v3/datasources/search"
-        return _data_sources(*self._request("POST", path, "the search", dict, body), limit)
+        response, value = self._request("POST", path, "the search", dict, body)
+        return _data_sources(response, value, limit), _total(value)
 
     def abort_execution(self, stream_id: int, execution_id: int) -> None:
         """Request the abort of a run; its state tells later whether it was."""
@@ -374,6 +387,11 @@ def _data_sources(response: Response, value: Mapping[str, Any], limit: int) -> l
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found[:limit]):
         raise unexpected(response, "the list of DataSets")
     return found[:limit]
+
+
+def _total(value: Mapping[str, Any]) -> int | None:
+    about = value.get("_metaData") or value.get("_metadata")
+    return whole(about.get("totalCount")) if isinstance(about, dict) else None
 
 
 def _of_stream(value: object, stream_id: int) -> bool:

@@ -95,6 +95,11 @@ def _compare(made: argparse.ArgumentParser) -> None:
         made.add_argument(option)
 
 
+def _overview(made: argparse.ArgumentParser) -> None:
+    for option in ("--since", "--limit"):
+        made.add_argument(option)
+
+
 def _streams(made: argparse.ArgumentParser) -> None:
     made.add_argument("--limit")
 
@@ -110,6 +115,7 @@ _OPTIONS = {
     "domo_cancel": _cancel,
     "domo_runs": _runs,
     "domo_compare": _compare,
+    "domo_overview": _overview,
     "domo_streams": _streams,
     "domo_panel": _panel,
 }
@@ -140,7 +146,7 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
     try:
         words = shlex.split(bare(line))
     except ValueError:
-        if magic != "domo_streams":
+        if magic not in {"domo_streams", "domo_overview"}:
             raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
         words = bare(line).split()  # an apostrophe in a name
     refuse_unexpanded(words, known)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"(?:^|=)\s*%?(domo_\w+)\s(.*)$", re.DOTALL)
 _RUNS = ("domo_wait", "domo_cancel", "domo_compare")
-_NO_STREAMS = ("domo_connect", "domo_streams")
+_NO_STREAMS = ("domo_connect", "domo_streams", "domo_overview")
 #: The most streams and runs that are offered.
 MOST = 50
 

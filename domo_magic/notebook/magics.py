@@ -259,6 +259,32 @@ class DomoMagics(Magics):
 
     @needs_local_scope
     @line_magic
+    def domo_overview(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
+        """Judge every connector by its newest run: one row each, worst first.
+
+            %domo_overview                         # every connector: what went wrong since yesterday
+            %domo_overview sales                   # those with "sales" in the name of their DataSet
+            o = %domo_overview --since 7d          # then failed = o[o.verdict == "failed"]
+
+        --since T            from when on runs and failures are counted, 24h by default: 12h, 7d or a date
+        --limit N            the most rows, 1000 by default
+        --instance NAME      another instance than the one last connected
+        """
+        asked = self._parsed("domo_overview", line)
+        if asked is None:
+            return None
+        from domo_magic import api
+
+        rows = api.overview(
+            " ".join(asked.words),
+            since=asked.since or "24h",
+            limit=asked.limit or 1000,
+            instance=asked.instance,
+        )
+        return self._shown("domo_overview", line, rows)
+
+    @needs_local_scope
+    @line_magic
     def domo_panel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Panel | None:
         """Run, follow and compare with buttons.
 
