@@ -22,6 +22,7 @@ from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, state_of
 from domo_magic.model.formatting import is_text
 from domo_magic.model.frame import typed
+from domo_magic.model.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -632,7 +633,7 @@ def overview(
         collecting = Collecting(screen(), session.clock)
         rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
         collecting.over(headline)
-    return rows
+    return shown(rows, "overview")
 
 
 def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:

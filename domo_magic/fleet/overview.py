@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise, takewhile
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ _DATASETS_PAGE = _STREAMS_PAGE = 50
 _NEWEST = 100
 # Of the runs that were aborted lately so many are requested one by one to see who aborted them.
 _ABORTED = 3
+# Of the runs recorded here the newest that a list may lack, and how many runs are compared together.
+_RECORDED, _TOGETHER = 10_000, 4_000
 _ABORTS = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 # A start is late after so many microseconds, and one so long before its time is that start.
 _LATE_US, _EARLY_US = 15 * 60_000_000, 60_000_000
@@ -81,8 +83,8 @@ class _Connector:
         Its stream.
     dataset, stream : mapping
         Domo's JSON of its DataSet and of its stream; the latter empty where it could not be had.
-    runs : list of Execution
-        Newest first.
+    judged : _Judged or None
+        What its runs tell, once they are there.
     error : DomoError or None
         Why its runs are not known.
     """
@@ -90,7 +92,7 @@ class _Connector:
     stream_id: int
     dataset: Fields
     stream: Fields = field(default_factory=dict)
-    runs: list[Execution] = field(default_factory=list)
+    judged: _Judged | None = None
     error: DomoError | None = None
 
     @property
@@ -138,10 +140,8 @@ def overview(
 
     with no_collecting():
         connectors = _connectors(session, text)
-        _add_runs(session, connectors, since_us, progress)
-        now_us = int((session.clock.time() + session.client.skew) * 1e6)
-        judged = [_judged(connector, since_us, now_us) for connector in connectors]
-        columns = _columns(session, connectors, judged, now_us)
+        compared = _judge_all(session, connectors, since_us, progress)
+        columns = _columns(session, connectors, compared)
     rank = [_RANKS.get(verdict, _RANKS[_UNUSUAL]) for verdict in columns["verdict"].to_numpy()]
     began = columns["startedAt"]
     order = pd.DataFrame({"rank": rank, "began": began}).sort_values(
@@ -219,32 +219,45 @@ def _streams(session: Session, ids: Sequence[int]) -> dict[int, Fields]:
     return found
 
 
-def _add_runs(
+def _judge_all(
     session: Session,
     connectors: Sequence[_Connector],
     since_us: int,
     progress: Callable[[int, int], None],
-) -> None:
-    """Request the runs of every connector, joined with what is recorded here."""
-    done = 0
-
-    def arrived(_index: int, _result: None) -> None:
-        nonlocal done
-        done += 1
-        progress(done, len(connectors))
+) -> pd.DataFrame:
+    """Request the runs of every connector, and compare them while others are still under way."""
+    import pandas as pd
 
     recorded: dict[int, list[Execution]] = {}
-    for run in session.history.runs(session.instance, limit=10_000):
+    for run in session.history.runs(session.instance, limit=_RECORDED):
         recorded.setdefault(run.stream_id, []).append(run)
+    now_us = int((session.clock.time() + session.client.skew) * 1e6)
+    waiting: list[Execution] = []
+    compared: list[pd.DataFrame] = []
+    done = 0
 
-    def fetch(connector: _Connector) -> None:
+    def arrived(index: int, found: list[Execution] | DomoError) -> None:
+        nonlocal done
+        done += 1
+        if isinstance(found, DomoError):
+            connectors[index].error = found
+        else:
+            connectors[index].judged = judged = _judged(connectors[index], found, since_us, now_us)
+            waiting.extend(judged.compared)
+        if done == len(connectors) or len(waiting) >= _TOGETHER:
+            compared.append(_compared(waiting, now_us))
+            waiting.clear()
+        progress(done, len(connectors))
+
+    def fetch(connector: _Connector) -> list[Execution] | DomoError:
         try:
-            known = recorded.get(connector.stream_id, [])
-            connector.runs = _runs(session, connector, since_us, known)
+            return _runs(session, connector, since_us, recorded.get(connector.stream_id, []))
         except DomoError as error:
-            connector.error = error
+            return error
 
-    each(fetch, connectors, parallel=THREADS, arrived=arrived)
+    # Twice as many as there are threads: one that has a response goes on without waiting for this one.
+    each(fetch, connectors, parallel=2 * THREADS, arrived=arrived)
+    return pd.concat(compared, ignore_index=True) if compared else _compared([], now_us)
 
 
 def _runs(
@@ -266,8 +279,9 @@ def _runs(
     late = [run for run in recorded if run.execution_id and run.execution_id > max(found, default=0)]
     found |= {run.execution_id or 0: run for run in listing.looked_at(session, late)} if late else {}
     here = session.history.cancelled_here(session.instance, stream_id) if recorded else set()
-    found |= {run.execution_id or 0: run for run in _in_full(session, found.values(), since_us, here)}
-    return listing.newest_first(list(found.values()))
+    ordered = listing.newest_first(list(found.values()))
+    full = {run.execution_id: run for run in _in_full(session, ordered, since_us, here)}
+    return [full.get(run.execution_id, run) for run in ordered]
 
 
 def _listed(session: Session, stream_id: int, since_us: int, up_to: int | None) -> list[Execution]:
@@ -292,21 +306,27 @@ def _enough(runs: Sequence[Execution], since_us: int) -> bool:
 def _behind(subject: Execution, newest_first: Iterable[Execution]) -> list[Execution]:
     """Return the newest successful runs that had ended before a run started."""
     began = subject.started_us
-    behind = [
+    if began is None:
+        return []
+    before = (
         run
         for run in newest_first
-        if run.succeeded and began is not None and run.ended_us is not None and run.ended_us < began
-    ]
-    return behind[:LONGEST]
+        if run.succeeded and (run.ended_us or began) < began and run is not subject
+    )
+    return list(islice(before, LONGEST))
 
 
-def _in_full(session: Session, runs: Iterable[Execution], since_us: int, here: set[int]) -> list[Execution]:
+def _since(newest_first: Iterable[Execution], since_us: int) -> list[Execution]:
+    return list(takewhile(lambda run: listing.began(run) >= since_us, newest_first))
+
+
+def _in_full(
+    session: Session, ordered: Sequence[Execution], since_us: int, here: set[int]
+) -> list[Execution]:
     """Return what the verdict needs in full: the newest run that has ended, and those aborted lately."""
-    ended = [run for run in listing.newest_first(list(runs)) if run.finished]
-    aborted = [
-        run for run in ended if (run.state or "").upper() in _ABORTS and listing.began(run) >= since_us
-    ]
-    wanted = {run.execution_id: run for run in [*ended[:1], *aborted[:_ABORTED]] if not run.succeeded}
+    newest = islice((run for run in ordered if run.finished), 1)
+    aborted = [run for run in _since(ordered, since_us) if (run.state or "").upper() in _ABORTS]
+    wanted = {run.execution_id: run for run in [*newest, *aborted[:_ABORTED]] if not run.succeeded}
     full = []
     for run in wanted.values():
         found = run
@@ -337,6 +357,8 @@ class _Judged:
         How many began, and failed, since then.
     success_us, expected_us : int or None
         Epoch microseconds of the end of the last success, and of the next start.
+    compared : tuple of Execution
+        The subject, and the runs that it is compared with.
     """
 
     subject: Execution | None
@@ -345,34 +367,34 @@ class _Judged:
     failures: int | None = None
     success_us: int | None = None
     expected_us: int | None = None
+    compared: tuple[Execution, ...] = ()
 
 
-def _judged(connector: _Connector, since_us: int, now_us: int) -> _Judged:
-    if connector.error is not None:
-        return _Judged(None, "unknown")
-    runs = connector.runs
+def _judged(connector: _Connector, runs: Sequence[Execution], since_us: int, now_us: int) -> _Judged:
     if not runs:
         return _Judged(None, "never ran", 0, 0)
-    hanging = [run for run in runs if stuck(run, runs, now_us)]
+    hanging = [run for run in runs if not run.finished and stuck(run, runs, now_us)]
     newest = next((run for run in runs if run.finished), runs[0])
-    expected = _expected(connector)
+    subject = min(hanging, key=listing.began) if hanging else newest
+    expected = _expected(connector, runs)
     overdue = expected is not None and runs[0].finished and expected[1] < now_us
     paused = (connector.schedule or "").upper() not in {"", "ACTIVE", "MANUAL"}
-    recent = [run for run in runs if listing.began(run) >= since_us]
+    recent = _since(runs, since_us)
     return _Judged(
-        min(hanging, key=listing.began) if hanging else newest,
+        subject,
         "stuck" if hanging else "overdue" if overdue else "paused" if paused else "",
         len(recent),
         sum(run.finished and not run.succeeded and not run.fields.get("cancelledBy") for run in recent),
-        max((run.ended_us for run in runs if run.succeeded and run.ended_us), default=None),
+        next((run.ended_us for run in runs if run.succeeded and run.ended_us), None),
         None if expected is None else expected[0],
+        (subject, *_behind(subject, runs)),
     )
 
 
-def _expected(connector: _Connector) -> tuple[int, int] | None:
+def _expected(connector: _Connector, runs: Sequence[Execution]) -> tuple[int, int] | None:
     """Return when a connector's next start is due, and from when on it is overdue (epoch microseconds)."""
     schedule = (connector.schedule or "").upper()
-    newest = connector.runs[0].started_us
+    newest = runs[0].started_us
     if newest is None or schedule not in {"", "ACTIVE"}:
         return None
     expression = connector.stream.get("scheduleExpression")
@@ -382,7 +404,7 @@ def _expected(connector: _Connector) -> tuple[int, int] | None:
             return int(due * 1e6), int(due * 1e6) + _LATE_US
     starts = [
         run.started_us
-        for run in connector.runs
+        for run in runs
         if run.started_us is not None and (not run.manual or (schedule and "runType" not in run.fields))
     ]
     if len(starts) < _GAPS:
@@ -391,13 +413,18 @@ def _expected(connector: _Connector) -> tuple[int, int] | None:
     return newest + int(gap), newest + int(1.5 * gap)
 
 
-def _columns(
-    session: Session, connectors: Sequence[_Connector], judged: Sequence[_Judged], now_us: int
-) -> pd.DataFrame:
+def _columns(session: Session, connectors: Sequence[_Connector], compared: pd.DataFrame) -> pd.DataFrame:
     """Return the frame of all connectors, in the order given."""
     import pandas as pd
 
-    compared = _compared(connectors, judged, now_us)
+    judged = [connector.judged or _Judged(None, "unknown") for connector in connectors]
+    keys = zip(compared["streamId"].tolist(), compared["executionId"].tolist(), strict=True)
+    places = {key: place for place, key in enumerate(keys)}
+    rows = [
+        -1 if about.subject is None else places[about.subject.stream_id, about.subject.execution_id]
+        for about in judged
+    ]
+    compared = compared.reindex(rows).reset_index(drop=True)  # empty where there is no run
     verdicts = [
         _verdict(about, None if pd.isna(word) else word)
         for about, word in zip(judged, compared["verdict"], strict=True)
@@ -438,30 +465,17 @@ def _verdict(judged: _Judged, compared: str | None) -> str:
     return min(words, key=lambda about: _RANKS.get(about, _RANKS[_UNUSUAL]))
 
 
-def _compared(connectors: Sequence[_Connector], judged: Sequence[_Judged], now_us: int) -> pd.DataFrame:
-    """Compare the runs that the verdicts are about; a row for each connector, or an empty one."""
+def _compared(runs: Sequence[Execution], now_us: int) -> pd.DataFrame:
+    """Compare runs with those of their streams that stand beside them."""
     import pandas as pd
 
-    runs: list[Execution] = []
-    for connector, about in zip(connectors, judged, strict=True):
-        if about.subject is not None:
-            runs += [about.subject, *_behind(about.subject, connector.runs)]
     columns: dict[str, list[Any]] = {name: [run.fields.get(name) for run in runs] for name in _COMPARED}
     columns |= {
         "streamId": [run.stream_id for run in runs],
         "executionId": [run.execution_id for run in runs],
     }
-    compared = compare(
-        typed(columns, {name: KINDS[name] for name in columns}),
-        now=pd.Timestamp(now_us, unit="us", tz="UTC"),
-    )
-    keys = zip(compared["streamId"].tolist(), compared["executionId"].tolist(), strict=True)
-    places = {key: place for place, key in enumerate(keys)}
-    rows = [
-        -1 if about.subject is None else places[about.subject.stream_id, about.subject.execution_id]
-        for about in judged
-    ]
-    return compared.reindex(rows).reset_index(drop=True)
+    table = typed(columns, {name: KINDS[name] for name in columns})
+    return compare(table, now=pd.Timestamp(now_us, unit="us", tz="UTC"))
 
 
 def _seconds(us: int | None) -> float | None:

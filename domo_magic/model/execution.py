@@ -140,8 +140,8 @@ def microseconds(value: object) -> int | None:
     >>> microseconds(1734458216.0) == microseconds("2024-12-17T17:56:56Z")
     True
     """
-    if type(value) is int and 0 <= value < MILLISECONDS_FROM:
-        return value * _MICROSECONDS  # what Domo sends, as fast as thousands of them need it
+    if (type(value) is int or isinstance(value, float)) and 0 <= value < MILLISECONDS_FROM:
+        return round(value * _MICROSECONDS)  # what Domo sends, as fast as thousands of them need it
     if isinstance(value, str):
         try:
             value = float(value)
@@ -275,7 +275,7 @@ class Execution:
     @property
     def finished(self) -> bool:
         """Whether the run has ended: ``endedAt`` is set, or the state is a known final one."""
-        return self.ended_us is not None or self.final
+        return self.final or self.ended_us is not None
 
     @property
     def final(self) -> bool:
