@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 # Between two comparisons of unfinished runs with what is usual.
 _JUDGE_S = 5.0
 _DOUBLE_CLICK_S = 1.0
-_TERMINAL_PATIENCE_S = 15.0
+# What is saved before a front end draws it (nbconvert, papermill, a terminal) has the table, not "loading".
+_FIRST_TABLE_S = 2.0
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
@@ -239,15 +240,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return {**bundle, "text/plain": "", "text/html": ""}
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
-        if in_kernel():
-            return {**self.living(), **self.snapshot()}
-        self._state.wait_for("load", _TERMINAL_PATIENCE_S)
+        self._state.wait_for("load", _FIRST_TABLE_S)
         bundle = {**self.living(), **self.snapshot()}
+        if in_kernel():
+            return bundle
         return {**bundle, "text/plain": self._runs_view.in_terminal(bundle["text/plain"])}
 
     def _ipython_display_(self) -> None:
         if not in_kernel():
             raise NotImplementedError  # a terminal shows the text
+        self._state.wait_for("load", _FIRST_TABLE_S)
         self._saved.show()
 
     def close(self) -> None:

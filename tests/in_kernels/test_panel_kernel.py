@@ -35,6 +35,7 @@ class FrontEnd:
         self._client.wait_for_ready(timeout=LONG)
         self.told: list[str] = []
         self.printed = ""
+        self.displayed: list[str] = []
         self._idle: set[str] = set()
         self._subshell: str | None = None
 
@@ -56,6 +57,8 @@ class FrontEnd:
                 self.told.append(json.dumps(content["data"].get("state", {})))
             elif message["msg_type"] == "stream":
                 self.printed += content["text"]
+            elif message["msg_type"] == "display_data":
+                self.displayed.append(content["data"].get("text/html", ""))
             elif message["msg_type"] == "error":
                 pytest.fail(f"{content['ename']}: {content['evalue']}")
             elif content.get("execution_state") == "idle":
@@ -161,3 +164,11 @@ def test_clicks_while_a_cell_runs(front: FrontEnd, sandbox: Sandbox, tmp_path: P
     front.until(lambda: cell in front._idle)
     front.until(front.says(f"{stream}/7", "SUCCESS"))
     assert len(starts(sandbox)) == 1
+
+
+def test_first_table_is_complete(front: FrontEnd) -> None:
+    """What is displayed first has the runs, so that a notebook executed without a front end keeps them."""
+    front.run("%load_ext domo_magic\ndisplay(get_ipython().run_line_magic('domo_panel', '25775'))")
+    first = next(html for html in front.displayed if "domo-snapshot" in html)
+    assert "0 unfinished, 100 ended" in first
+    assert "loading" not in first
