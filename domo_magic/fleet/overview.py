@@ -57,6 +57,8 @@ _BEST = ("cancelled", "recovered", "never ran", "paused", "running", "no baselin
 _RANKS = {word: rank for rank, word in enumerate((*_WORST, _UNUSUAL, *_BEST))}
 
 _DATASETS_PAGE = _STREAMS_PAGE = 50
+# So many DataSets are listed; a server that passes over `offset` lists for ever.
+_MOST = 200_000
 # Of a list that is not the short history so many are read at first; clients look for stuck runs among 100.
 _NEWEST = 100
 # Of the runs that were aborted lately so many are requested one by one to see who aborted them.
@@ -186,12 +188,12 @@ def _datasets(session: Session, text: str) -> list[dict[str, Any]]:
         return session.client.datasets_page(text, _DATASETS_PAGE, offset)[0]
 
     items, total = session.client.datasets_page(text, _DATASETS_PAGE, 0)
-    offsets = range(len(items) or 1, total or 0, len(items) or 1)
-    for more in each(page, offsets, parallel=THREADS):
+    if not items:
+        return []
+    for more in each(page, range(len(items), min(total or 0, _MOST), len(items)), parallel=THREADS):
         items = items + more
     known = {str(item.get("id")): item for item in items}
-    # Where Domo does not count them, or gives fewer at a time, page by page until nothing is new.
-    while len(items) >= _DATASETS_PAGE and (total is None or len(known) < total):
+    while len(known) != total and len(items) < _MOST:  # Domo does not count them, or not these
         more = page(len(items))
         fresh = {str(item.get("id")): item for item in more}
         if fresh.keys() <= known.keys():
@@ -294,6 +296,8 @@ def _listed(session: Session, stream_id: int, since_us: int, up_to: int | None) 
 
 def _enough(runs: Sequence[Execution], since_us: int) -> bool:
     """Return True if runs reach back to `since_us`, and hold the baseline of the newest that has ended."""
+    if not runs:
+        return False
     if min(run.execution_id or 0 for run in runs) <= 1:
         return True
     ordered = listing.newest_first(runs)

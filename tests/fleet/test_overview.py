@@ -305,3 +305,63 @@ def test_rows_open_in_the_panel(session: Session) -> None:
     panel.join()
     assert panel.error is None
     assert set(panel.runs["streamId"]) == set(found[found["verdict"] == "failed"]["streamId"])
+
+
+_HISTORIES = {
+    "an object": b"{}",
+    "no JSON": b"<html>login</html>",
+    "nothing": b"[]",
+    "items that are none": b"[1, null, {}]",
+    "ids that are none": b'[{"executionId": null}, {"executionId": -1}, {"executionId": "x"}]',
+    "times that are none": b'[{"executionId": 1, "startedAt": "x", "endedAt": {}, "currentState": 7}]',
+    "no times": b'[{"executionId": 1, "currentState": "SUCCESS"}]',
+    "far ids": b'[{"executionId": 9000000000, "startedAt": 1e300, "currentState": "SUCCESS"}]',
+    "the same twice": b'[{"executionId": 1, "currentState": "ERROR"}, {"executionId": 1}]',
+    "of another stream": b'[{"streamId": 1, "executionId": 1}]',
+}
+
+
+@pytest.mark.parametrize("body", _HISTORIES.values(), ids=_HISTORIES)
+def test_an_odd_history_is_one_row_and_spoils_no_other(
+    still_session: Session, still_sandbox: Sandbox, body: bytes
+) -> None:
+    """Whatever Domo sends for one stream, it is one row, and the others are as they were."""
+    before = domo.overview().set_index("streamId")
+
+    def decide(request: Request) -> Fault | None:
+        path = request.path.partition("?")[0]
+        return faults.response(body) if path.startswith(f"/api/data/v1/streams/{STREAM}/") else None
+
+    still_sandbox.decide = decide
+    after = domo.overview().set_index("streamId")
+    assert sorted(after.index) == sorted(before.index)
+    others = sorted(set(before.index) - {STREAM})
+    pd.testing.assert_frame_equal(pd.DataFrame(after.loc[others]), pd.DataFrame(before.loc[others]))
+    assert pd.notna(after.loc[STREAM, "verdict"])
+
+
+def test_a_rate_limit_is_waited_out(still_session: Session, still_sandbox: Sandbox) -> None:
+    """A 429 with its Retry-After in the middle delays the overview and loses no row."""
+    still_sandbox.order(faults.status(429, retry_after=2), method="GET", path="/history/aggregate", times=3)
+    found = domo.overview()
+    assert len(found) == 40
+    assert not (found["verdict"] == "unknown").any()
+
+
+@pytest.mark.parametrize("total", [None, 10, 1_000, "x"])
+def test_a_wrong_count_of_datasets(still_session: Session, still_sandbox: Sandbox, total: object) -> None:
+    """Whatever Domo says how many DataSets there are, each connector is one row."""
+    whole = still_sandbox.world.datasets("*", 500, 0)[0]
+
+    def decide(request: Request) -> Fault | None:
+        path, _, query = request.path.partition("?")
+        if path != "/api/data/v3/datasources":
+            return None
+        asked = dict(part.split("=") for part in query.split("&"))
+        page = whole[int(asked["offset"]) :][:15]  # fewer at a time than requested
+        return faults.response(json.dumps({"dataSources": page, "_metaData": {"totalCount": total}}).encode())
+
+    still_sandbox.decide = decide
+    found = domo.overview()
+    assert len(found) == 40
+    assert found["streamId"].is_unique
