@@ -1,6 +1,6 @@
-"""When to ask whether a run has ended, and how long it may still take.
+"""When to request whether a run has ended, and how long it may still take.
 
-Every question costs a request, every second without one costs lateness. If a request is worth `cost` seconds
+Every request costs, and every second without one costs lateness. If a request is worth `cost` seconds
 of lateness, the cheapest next question comes after ``sqrt(2 * cost / hazard)`` seconds, where the hazard is
 the chance per second that the run ends now (optimal inspection: R. E. Barlow, L. C. Hunter and F. Proschan,
 "Optimum checking procedures", J. SIAM 11, 1963). So: seldom while it cannot be over, often around the
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _RECENT = 20
 _ENOUGH = 3
 _SHAPE = 6
+# Beyond the usual time the next request comes after this share of the time already over it, at the latest.
+_OVER = 0.5
+# Runs that usually last less than this many seconds are requested at shorter intervals, in proportion.
+_SHORT = 10.0
 _ANY = (10.0, 60.0, 300.0, 1_500.0, 7_200.0)
 # What lies beyond is no duration; between them no power overflows.
 _LEAST, _MOST = 1e-3, 1e9
@@ -38,7 +42,7 @@ def next_delay(
     shortest: float = 1.0,
     longest: float = 60.0,
 ) -> float:
-    """Give the time after which it is worth asking about a run again.
+    """Return the time after which it is worth requesting a run again.
 
     Parameters
     ----------
@@ -55,27 +59,36 @@ def next_delay(
     Returns
     -------
     float
-        Seconds, from `shortest` to `longest`, and beyond `shortest` never more than
-        ``longest / 6 + elapsed / 2``: a run may end long before the usual time, most of all when it fails.
+        Seconds, from `shortest` (0.3 of it for runs that usually last 3 s or less, in proportion up to
+        10 s) to `longest`. Never more than ``longest / 6 + elapsed / 2``, for a run may end long before the
+        usual time, most of all when it fails; and before the usual time not far beyond it, after it not
+        more than half of the time that the run is already over it.
 
     Examples
     --------
     >>> earlier = [270.0, 262.0, 281.0]
     >>> [round(next_delay(elapsed, earlier)) for elapsed in (0, 60, 270, 3600)]
-    [10, 31, 7, 56]
+    [10, 31, 1, 56]
     """
     start = _within(0.0, elapsed, _MOST)
-    narrow = [duration**-_SHAPE for duration in _recent(durations)]
+    recent = _recent(durations)
+    narrow = [duration**-_SHAPE for duration in recent]
+    usually = median(recent) if len(recent) >= _ENOUGH else _MOST
+    shortest *= _within(0.3, usually / _SHORT, 1.0)
     delay = shortest
     # What counts is the hazard amid the interval it decides; half steps, for whole ones jump to and fro.
     for _ in range(4):
         best = sqrt(2 * cost / _hazard(start + delay / 2, narrow))
         delay = (delay + _within(shortest, best, longest)) / 2
-    return _within(shortest, delay, longest / 6 + start / 2)
+    most = longest / 6 + start / 2
+    # Soon after the usual time at the latest, and then after a share of the time already over it: the past
+    # has little left to say there, and the broad distribution knows no run of a second.
+    most = min(most, usually - start + shortest if start < usually else _OVER * (start - usually))
+    return _within(shortest, delay, most)
 
 
 def usual(durations: Iterable[float]) -> float | None:
-    """Give the usual duration of a stream's runs.
+    """Return the usual duration of a stream's runs.
 
     Parameters
     ----------
@@ -128,7 +141,7 @@ def _recent(durations: Iterable[float]) -> list[float]:
 
 
 def _hazard(at: float, narrow: list[float]) -> float:
-    """Give the chance per second that a run that has lasted `at` seconds ends now: density over survival.
+    """Return the chance per second that a run that has lasted `at` seconds ends now: density over survival.
 
     Of a log-logistic distribution with a scale and a shape, the share ``s = 1 / (1 + (at / scale) ** shape)``
     lasts longer, and its density is ``shape / at * s * (1 - s)``. `narrow` holds ``scale ** -shape``.

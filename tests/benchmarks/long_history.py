@@ -24,7 +24,7 @@ from domo_magic.model.concurrency import THREADS
 from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Session as Pipe
+    from multiprocessing.connection import Connection as Pipe
 
 RUNS, PAGE, LATENCY, CONNECTIONS, ROUNDS = 20_000, 500, 0.05, 8, 7
 FASTER, OF_FLOOR = 5.0, 2.5

@@ -25,9 +25,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
 import domo_magic as domo
+from domo_magic.executions.session import close_sessions
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Session as Pipe
+    from multiprocessing.connection import Connection as Pipe
 
 STREAMS, CONNECTIONS, LATENCY = 1000, 16, 0.05
 SHORTEST, LONGEST = 2.0, 6.0
@@ -46,7 +47,7 @@ class Server:
         self.runs: dict[int, list[float]] = {}
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Response one connection's requests."""
+        """Respond to one connection's requests."""
         self.connections.add(writer)
         self.most = max(self.most, len(self.connections))
         try:
@@ -76,6 +77,11 @@ class Server:
             stream = int(parts[5])
             return json.dumps([{"executionId": _PAST + len(self.runs.get(stream, []))}]).encode()
         stream = int(parts[4])
+        if len(parts) == 5:
+            dataset = {"id": f"{stream:08d}-0000-4000-8000-000000000000", "name": f"DataSet {stream}"}
+            return json.dumps(
+                {"id": stream, "dataSource": dataset, "transport": {"type": "CONNECTOR"}}
+            ).encode()
         runs = self.runs.setdefault(stream, [])
         if parts[5] == "history":
             return json.dumps([self.past(stream, number) for number in range(_PAST, 0, -1)]).encode()
@@ -122,11 +128,11 @@ def duration(stream: int) -> float:
     return SHORTEST + (LONGEST - SHORTEST) * (stream * 7919 % 1000) / 1000
 
 
-def serve(pipe: Pipe) -> None:
+def serve(pipe: Pipe, kind: type[Server] = Server) -> None:
     """Serve until told otherwise."""
 
     async def main() -> None:
-        server = Server()
+        server = kind()
         listening = await asyncio.start_server(server.connection, "127.0.0.1", 0, backlog=64)
         pipe.send(listening.sockets[0].getsockname()[1])
         while True:
@@ -227,7 +233,7 @@ def main() -> int:
                 f" {requests:,} requests, {memory:.1f} kB a run, {threads} threads",
                 flush=True,
             )
-        domo.connection.close_sessions()
+        close_sessions()
     server.kill()
     ratio = median(took / floor for took, floor, *_ in rounds)
     memory = max(each[3] for each in rounds)

@@ -46,7 +46,7 @@ from domo_magic.sandbox.simulation import OWNER, Habit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.connection import Session as Pipe
+    from multiprocessing.connection import Connection as Pipe
 
     from domo_magic.sandbox.faults import Fault, Request
 
