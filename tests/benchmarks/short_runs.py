@@ -1,9 +1,9 @@
 """300 runs of one second, each with six earlier ones, told against the floor; and how late by length.
 
-Domo cuts ``startedAt``, ``endedAt`` and ``Date`` to whole seconds. The server of `thousand_runs` does so here,
-50 ms a response; the floor is ``requests * 0.05 / 16`` seconds, or the run's length with its first and last
-request where that is more. Then single runs of 1 s to 1 h are simulated under the polling rule: how late their
-ends are known with our own clock, with times cut to seconds, and with a clock that is 0.9 s off besides.
+Domo cuts ``startedAt``, ``endedAt`` and ``Date`` to whole seconds. The server of `thousand_runs` does so
+here, 50 ms a response; the floor is ``requests * 0.05 / 16`` seconds, or the run's length with its first and
+last request where that is more. Then single runs of 1 s to 1 h are simulated under the polling rule: how
+late their ends are known with our own clock, with times cut to seconds, and with a clock 0.9 s off besides.
 """
 
 from __future__ import annotations
