@@ -136,13 +136,30 @@ class Kernel:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
 
-    def run(self, code: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
-        """Run a cell to its end, interrupting it once when it has come as far as asked for."""
-        return self.end(self.begin(code), interrupt_when)
+    def run(
+        self,
+        code: str,
+        interrupt_when: Callable[[Outcome], bool] | None = None,
+        *,
+        notebook: bool = True,
+    ) -> Outcome:
+        """Run a cell to its end, interrupting it once when it has come as far as wanted."""
+        return self.end(self.begin(code, notebook=notebook), interrupt_when)
 
-    def begin(self, code: str) -> str:
-        """Let a cell run; give what `end` takes."""
-        return str(self._client.execute(code))
+    def begin(self, code: str, *, notebook: bool = True) -> str:
+        """Let a cell run as a notebook does, or else as a console does; return what `end` takes."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": True,
+            "stop_on_error": True,
+        }
+        metadata = {"cellId": "7"} if notebook else {}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
     def end(self, sent: str, interrupt_when: Callable[[Outcome], bool] | None = None) -> Outcome:
         """Read what comes out of a cell, to its end."""

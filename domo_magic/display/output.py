@@ -8,6 +8,8 @@ import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
+from domo_magic.model.formatting import fitted, width
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,8 +18,15 @@ logger = logging.getLogger("domo_magic")
 #: One line with its mark: ``("running", "25775/2 ACTIVE · ...")``.
 Line = tuple[str, str]
 
-_COLOURS = {"running": "#3b82c4", "good": "#2e8b57", "bad": "#c8442f", "unknown": "#b8860b"}
-_MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
+#: The sign and the colour of each mark; each colour has a contrast of at least 3 on white and on near black.
+MARKS = {
+    "running": ("▸", "#3b82c4"),
+    "good": ("✓", "#2e8b57"),
+    "bad": ("✗", "#d0503c"),
+    "unusual": ("!", "#b8860b"),
+    "stopped": ("■", "#7a7a7a"),
+    "unknown": ("?", "#b8860b"),
+}
 
 
 _Shown = ParamSpec("_Shown")
@@ -40,7 +49,8 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201
     except UnicodeEncodeError:
-        print(text.encode("ascii", "replace").decode(), flush=True)  # noqa: T201
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)  # noqa: T201
 
 
 class Screen(Protocol):
@@ -118,10 +128,10 @@ class Terminal(Plain):
 
         # The total, and of its runs the most interesting one.
         text = " · ".join(text for _, text in dict.fromkeys((lines[-1], lines[0])))
-        text = text[: shutil.get_terminal_size().columns - 1]
-        sys.stderr.write("\r" + text.ljust(self._width))
+        text = fitted(text, shutil.get_terminal_size().columns - 1)
+        sys.stderr.write("\r" + text + " " * (self._width - width(text)))
         sys.stderr.flush()
-        self._width = len(text)
+        self._width = width(text)
 
     def _clear(self) -> None:
         if self._width:
@@ -161,7 +171,7 @@ class Notebook(Plain):
 
 def _html(lines: Sequence[Line]) -> str:
     rows = "".join(
-        f'<div><span style="color:{_COLOURS[mark]};display:inline-block;width:1.4em">{_MARKS[mark]}</span>'
+        f'<div><span style="color:{MARKS[mark][1]};display:inline-block;width:1.4em">{MARKS[mark][0]}</span>'
         f"{html.escape(text)}</div>"
         for mark, text in lines
     )
@@ -175,8 +185,31 @@ def screen() -> Screen:
     if shell is None:
         return Log()
     if in_kernel():
-        return Notebook()
+        return Notebook() if _updates(shell) else Plain()
     return Terminal() if all(map(_is_terminal, (sys.stderr, sys.stdout))) else Plain()
+
+
+def _updates(shell: Any) -> bool:
+    """Return True if the front end changes an output that was displayed; else its first state would stay.
+
+    No message says so. JupyterLab, Notebook and VS Code name the cell; nbclient (nbconvert, papermill, Voila)
+    has nobody who could type; Colab does change outputs. Qtconsole, Spyder and jupyter console do none of
+    it, and an ``ipywidgets.Output`` that captures the cell, as ``interact`` has one, passes over changes.
+    """
+    parent = getattr(shell, "parent_header", None) or {}
+    cell = "cellId" in parent.get("metadata", {}) or not parent.get("content", {}).get("allow_stdin", False)
+    return (cell or "google.colab" in sys.modules) and not _captured(parent)
+
+
+def _captured(parent: dict[str, Any]) -> bool:
+    """Return True if an ``ipywidgets.Output`` takes what the cell shows."""
+    widgets = sys.modules.get("ipywidgets.widgets.widget")
+    outputs = sys.modules.get("ipywidgets.widgets.widget_output")
+    message = parent.get("header", {}).get("msg_id")
+    if widgets is None or outputs is None or message is None:
+        return False
+    instances = list(widgets._instances.values())  # noqa: SLF001  the public name is deprecated
+    return any(isinstance(each, outputs.Output) and each.msg_id == message for each in instances)
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import heapq
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from domo_magic.executions.outcome import Judgement, judge
 from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import time_left, usual
 from domo_magic.model.execution import errors_of, state_of
-from domo_magic.model.formatting import count_text, cut, duration_text
+from domo_magic.model.formatting import count_text, cut, duration_text, local_time
 
 if TYPE_CHECKING:
     from domo_magic.display.output import Line, Screen
@@ -123,8 +122,8 @@ class Board:
         with self._lock:
             key = (run.stream_id, run.execution_id)
             known = key in self._delays
-            at = datetime.fromtimestamp(since).astimezone()
-            self._delays[key] = f"no response from Domo since {at:%H:%M:%S}: {error.summary}"
+            at = local_time(round(since * 1e6), self._session.clock.time())
+            self._delays[key] = f"no response from Domo since {at}: {error.summary}"
             self._changed = True
             if not self._screen.moves and not known:
                 self._screen.say(("unknown", f"{run.run} {self._delays[key]}"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -31,6 +33,38 @@ def cut(text: str, most: int) -> str:
         line = "".join(letter if letter.isprintable() else " " for letter in line)
     line = " ".join(line.split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+@lru_cache(maxsize=1024)
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian letters are two wide.
+
+    Examples
+    --------
+    >>> width("Sales"), width("売上")
+    (5, 4)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def fitted(text: str, most: int) -> str:
+    """Return a text that takes at most so many columns of a terminal, a cut marked.
+
+    Examples
+    --------
+    >>> fitted("Sales Orders", 8), fitted("売上データ", 6)
+    ('Sales O…', '売上…')
+    """
+    if width(text) <= most:
+        return text
+    kept, room = 0, most - 1
+    while room >= width(text[kept]):
+        room -= width(text[kept])
+        kept += 1
+    return f"{text[:kept]}…"
 
 
 def encodes(value: object) -> bool:

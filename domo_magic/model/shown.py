@@ -5,14 +5,12 @@ from __future__ import annotations
 import html
 import shutil
 import time
-import unicodedata
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd  # noqa: TID253  this module is imported with the first frame
 
 from domo_magic.model.execution import FINAL_STATES, SUCCESS, Execution, errors_of
-from domo_magic.model.formatting import count_text, cut, duration_text, local_time
+from domo_magic.model.formatting import count_text, cut, duration_text, fitted, local_time, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -296,19 +294,11 @@ def _shorten(
     if over <= 0:
         return kept
     return [
-        (column, [_narrowed(text, max(least, _width(column, texts) - over)) for text in texts])
+        (column, [fitted(text, max(least, _width(column, texts) - over)) for text in texts])
         if column.head == head
         else (column, texts)
         for column, texts in kept
     ]
-
-
-def _narrowed(text: str, most: int) -> str:
-    if width(text) <= most:
-        return text
-    while text and width(text) > most - 1:
-        text = text[:-1]
-    return f"{text}…"
 
 
 def _too_wide(kept: list[tuple[_Column, list[str]]], most: int) -> int:
@@ -323,21 +313,6 @@ def _aligned(column: _Column, texts: list[str]) -> list[str]:
     widest = _width(column, texts)
     padded = ((text, " " * (widest - width(text))) for text in [column.head, *texts])
     return [space + text if column.right else text + space for text, space in padded]
-
-
-@lru_cache(maxsize=1024)
-def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes.
-
-    Examples
-    --------
-    >>> width("Sales"), width("売上")
-    (5, 4)
-    """
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def as_html(frame: pd.DataFrame, kind: str) -> str:

@@ -121,7 +121,27 @@ def test_a_terminals_line_is_never_wider_than_the_terminal(
     """A line that wraps could not be drawn over."""
     monkeypatch.setenv("COLUMNS", "20")
     output.Terminal().show([("running", "x" * 100)])
-    assert capsys.readouterr().err == "\r" + "x" * 19
+    assert capsys.readouterr().err == "\r" + "x" * 18 + "…"
+
+
+def test_wide_letters_do_not_make_the_line_wrap(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Japanese letters take two columns each: the line is cut by columns, and wiped away whole."""
+    monkeypatch.setenv("COLUMNS", "20")
+    screen = output.Terminal()
+    screen.show([("running", "売上" * 20)])
+    screen.say(("good", "x"))
+    err = capsys.readouterr().err
+    assert err == "\r" + "売上" * 4 + "売…" + "\r" + " " * 19 + "\r"
+
+
+def test_a_terminal_shows_what_its_code_page_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a line that a Japanese Windows cannot show whole, only the letters that it lacks are lost."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "cp932"))
+    output.Plain().say(("good", "売上 ✓ 3 s"))
+    assert raw.getvalue().decode("cp932").strip() == "売上 ? 3 s"
 
 
 def test_a_notebook_has_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +168,15 @@ def test_a_notebook_shows_no_markup_of_the_servers(monkeypatch: pytest.MonkeyPat
 def test_every_mark_is_a_sign_and_not_a_colour_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sees no colours sees different signs."""
     display = Display(monkeypatch)
-    output.Notebook().show([(mark, "") for mark in ("running", "good", "bad", "unknown")])
+    output.Notebook().show([(mark, "") for mark in output.MARKS])
     signs = [part.partition("<")[0] for part in display.shown[0]["text/html"].split('1.4em">')[1:]]
-    assert len(set(signs)) == 4
+    assert len(set(signs)) == len(output.MARKS) == 6
+
+
+def front_end(*, metadata: dict[str, str], allow_stdin: bool) -> SimpleNamespace:
+    """Give a shell in a kernel whose cell was sent so."""
+    parent = {"header": {"msg_id": "1"}, "metadata": metadata, "content": {"allow_stdin": allow_stdin}}
+    return SimpleNamespace(kernel=object(), parent_header=parent)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +187,11 @@ def test_every_mark_is_a_sign_and_not_a_colour_alone(monkeypatch: pytest.MonkeyP
         (SimpleNamespace(), object, output.Plain),
         (SimpleNamespace(), Terminal, output.Terminal),
         (SimpleNamespace(kernel=object()), io.StringIO, output.Notebook),
+        (front_end(metadata={"cellId": "7"}, allow_stdin=True), io.StringIO, output.Notebook),
+        (front_end(metadata={}, allow_stdin=False), io.StringIO, output.Notebook),
+        (front_end(metadata={}, allow_stdin=True), io.StringIO, output.Plain),
     ],
+    ids=["script", "pipe", "no stream", "terminal", "kernel", "notebook", "nbclient", "qtconsole"],
 )
 def test_the_screen_fits_where_the_code_runs(
     shell: object, stream: type[io.StringIO], expected: type, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +201,7 @@ def test_the_screen_fits_where_the_code_runs(
     monkeypatch.setattr(sys, "stdout", stream())
     monkeypatch.setattr(sys, "stderr", stream())
     assert type(output.screen()) is expected
-    assert output.in_kernel() == (expected is output.Notebook)
+    assert output.in_kernel() == hasattr(shell, "kernel")
 
 
 def test_where_ipython_was_never_imported_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

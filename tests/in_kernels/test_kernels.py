@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support import Kernel, environment
 
 from domo_magic.sandbox import Sandbox, faults
 from domo_magic.sandbox.simulation import Habit
@@ -164,3 +165,23 @@ def test_the_run_of_a_notebook_stops_with_a_status(
     ]
     assert [error.ename for error in errors] == ["TargetError"]
     assert not (tmp_path / "converted.ipynb").exists()
+
+
+def test_the_last_line_is_seen_where_outputs_do_not_change(tmp_path: Path, sandbox: Sandbox) -> None:
+    """In a console, and inside an Output, the end of a run is a line of its own, once."""
+    sandbox.world.add_stream(0.2, stream_id=901)
+    inside = "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    domo_magic.run(901, wait=True)"
+    with Kernel(environment(tmp_path, sandbox)) as kernel:
+        console = kernel.run("import domo_magic\n%domo_run 901 --wait", notebook=False)
+        captured = kernel.run(inside)
+        notebook = kernel.run("%domo_run 901 --wait")
+    assert [line.partition(" · ")[0] for line in console.printed.splitlines()] == [
+        "901/1 ACTIVE",
+        "901/1 SUCCESS",
+    ]
+    assert [line.partition(" · ")[0] for line in captured.printed.splitlines()] == [
+        "901/2 ACTIVE",
+        "901/2 SUCCESS",
+    ]
+    assert notebook.printed == ""
+    assert notebook.shown[-1].startswith("901/3 SUCCESS")
