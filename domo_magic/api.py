@@ -569,7 +569,10 @@ def compare(
     --------
     >>> compare(25775, since="12h")  # doctest: +SKIP
     """
-    return compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
+    from domo_magic.model.shown import shown
+
+    compared = compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
+    return shown(compared, "comparison")
 
 
 def overview(

@@ -35,8 +35,9 @@ class DomoAccessor:
         Nothing is fetched; a warning says where most runs have no baseline in the frame.
         """
         from domo_magic.analysis.baseline import compare_alone
+        from domo_magic.model.shown import shown
 
-        return compare_alone(self._frame, baseline=baseline)
+        return shown(compare_alone(self._frame, baseline=baseline), "comparison")
 
     def plot(self, metric: str = "duration", *, ax: Any = None) -> Any:
         """Draw the runs over time; see `domo_magic.plot`."""

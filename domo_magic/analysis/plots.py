@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from domo_magic.analysis.baseline import band
+from domo_magic.analysis.normalize import microseconds_of
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.model.formatting import METRICS, bytes_text, count_text, cut, duration_text
+from domo_magic.model.formatting import (
+    METRICS,
+    bytes_text,
+    count_text,
+    cut,
+    duration_text,
+    moment_of,
+    timezone,
+    zone_name,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -128,6 +141,8 @@ def _ink() -> str:
 
 def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     """Draw one stream: the band, the baseline, the runs, and words beside those that need them."""
+    import numpy as np
+
     ink = _ink()
     _dress(ax, ink, small=small)
     # A name is a name: two dollar signs in it are no formula.
@@ -143,8 +158,8 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
         ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", va="center", color=ink)
         ax.xaxis.set_visible(False)
         return
-    # Drawn as UTC, whatever rcParams and the kernel's zone say.
-    times = stream["startedAt"].dt.tz_localize(None).to_numpy()
+    # Drawn without a zone, which rcParams would have a say in.
+    times = np.array([moment.replace(tzinfo=None) for moment in _moments(stream)], "M8[us]")
     low, high, usual = ((stream[column] / unit.size).to_numpy() for column in ("low", "high", "baseline"))
     ax.fill_between(times, low, high, color=ink, alpha=0.22, linewidth=0, label="usual")
     ax.plot(times, usual, color=ink, linewidth=1.2, label="baseline")
@@ -156,6 +171,11 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     words = _words(stream["verdict"].tolist(), values, metric, top)
     for row, text in words.items():
         _say(ax, times[row], heights[row], text, latest=row == next(iter(words)))
+
+
+def _moments(stream: pd.DataFrame) -> list[datetime]:
+    """Return when the runs started, in the time zone that users read."""
+    return [moment_of(us) for us in microseconds_of(stream["startedAt"]).tolist()]
 
 
 def _words(verdicts: list[str], values: Any, metric: str, top: float) -> dict[int, str]:
@@ -208,7 +228,8 @@ def _explain(places: list[Axes], *, own: bool) -> None:
     }
     style: dict[str, Any] = {"frameon": False, "labelcolor": ink, "fontsize": "small", "handletextpad": 0.4}
     figure = cast("Figure", places[0].figure)
-    (figure.supxlabel if own else places[0].set_xlabel)("started (UTC)", color=ink, fontsize="small")
+    zone = timezone() or zone_name(moment_of(round(time.time() * 1e6)))
+    (figure.supxlabel if own else places[0].set_xlabel)(f"started ({zone})", color=ink, fontsize="small")
     if own or (len(figure.axes) == 1 and _lays_itself_out(figure)):
         style |= {"loc": "outside upper right", "ncols": max(1, len(handles)), "columnspacing": 1.2}
         figure.legend(handles.values(), handles, **style)

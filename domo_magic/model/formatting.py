@@ -233,9 +233,8 @@ def local_time(us: int, now: float, zone: tzinfo | None = None) -> str:
     >>> local_time(1_734_458_216_000_000, 1_734_458_300, UTC)
     '17:56:56 UTC'
     """
-    moment, today = _at(us, zone), _at(round(now * 1e6), zone)
-    named = moment.tzname() or ""
-    name = named if len(named) <= 5 else f"UTC{moment:%z}"  # Windows has whole sentences
+    moment, today = moment_of(us, zone), moment_of(round(now * 1e6), zone)
+    name = zone_name(moment)
     if moment.date() == today.date():
         return f"{moment:%H:%M:%S} {name}"
     day = f"{moment.day} {moment:%b}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
@@ -247,7 +246,14 @@ def utc_time(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def _at(us: int, zone: tzinfo | None) -> datetime:
+def zone_name(moment: datetime) -> str:
+    """Return the short name of a time's zone, or its distance to UTC where the system has whole sentences."""
+    named = moment.tzname() or ""
+    return named if len(named) <= 5 else f"UTC{moment:%z}"
+
+
+def moment_of(us: int, zone: tzinfo | None = None) -> datetime:
+    """Return the time of these epoch microseconds in a zone, by default the one of `set_timezone`."""
     try:
         return utc_time(us).astimezone(zone or _zone)
     except (OverflowError, OSError, ValueError):  # the first and the last day there is

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 from traitlets import Any as AnyTrait
+from traitlets import observe
 
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.executions import targets
+from domo_magic.model.formatting import set_timezone
 from domo_magic.notebook import arguments
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ class DomoMagics(Magics):
             timeout=self._timeout(asked) if wait else asked.timeout,
             label=asked.label,
             on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
-            on_unusual=asked.on_unusual or "return",
+            on_unusual=self._setting("on_unusual", asked.on_unusual, arguments.RAISE_OR_RETURN),
             instance=asked.instance,
         )
         return self._shown("domo_run", line, rows)
@@ -145,7 +148,7 @@ class DomoMagics(Magics):
             self._targets(asked, "runs", local_ns),
             timeout=self._timeout(asked),
             on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
-            on_unusual=asked.on_unusual or "return",
+            on_unusual=self._setting("on_unusual", asked.on_unusual, arguments.RAISE_OR_RETURN),
             instance=asked.instance,
         )
         return self._shown("domo_wait", line, rows)
@@ -305,8 +308,27 @@ class DomoMagics(Magics):
 
     # What all of them do with their line
 
+    on_unusual = AnyTrait(
+        default_value="return", help="what a run that is not usual does: return or raise"
+    ).tag(config=True)
+    timezone = AnyTrait(
+        default_value=None,
+        help="zone of the times that are read: 'Europe/Berlin', 'UTC'; None: the machine's",
+    ).tag(config=True)
+
+    @observe("timezone")
+    def _use_timezone(self, _change: object) -> None:
+        with suppress(ValueError):  # an error where it is used: one in here would only be logged
+            set_timezone(self.timezone)
+
     def _parsed(self, magic: str, line: str) -> Namespace | None:
-        """Understand the line; None when it asked for help, which is printed."""
+        """Understand the line; None when it is a request for help, which is printed."""
+        try:
+            set_timezone(self.timezone)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the setting DomoMagics.timezone is {self.timezone!r}", "%config DomoMagics.timezone = 'UTC'"
+            ) from error
         asked = arguments.parse(magic, line, self._ipython.user_ns)
         if asked.help:
             print(getdoc(getattr(type(self), magic)))  # noqa: T201

@@ -383,6 +383,15 @@ def test_settings_are_defaults_of_lines(
     assert "token" not in shown.lower()
 
 
+def test_times_are_read_in_the_zone_of_the_setting(shell: InteractiveShell, session: Session) -> None:
+    """A frame that is displayed has its times in that zone at once; its values stay UTC."""
+    rows = run(shell, "run = %domo_run 25775\nrun").result
+    for zone, hours in (("'Asia/Tokyo'", "JST"), ("'UTC'", "UTC"), ("'Nowhere'", "UTC"), ("None", "")):
+        assert run(shell, f"%config DomoMagics.timezone = {zone}").error_in_exec is None
+        assert hours in repr(rows)
+    assert str(rows["startedAt"].dt.tz) == "UTC"
+
+
 @pytest.mark.parametrize(
     "name, value, line",
     [
@@ -395,6 +404,9 @@ def test_settings_are_defaults_of_lines(
         ("on_failure", "None", " --wait"),
         ("timeout", "'soon'", " --wait"),
         ("timeout", "-1", " --wait"),
+        ("on_unusual", "'maybe'", " --wait"),
+        ("timezone", "'Nowhere'", ""),
+        ("timezone", "7", ""),
     ],
 )
 def test_a_bad_setting_is_an_error_when_it_is_used(
