@@ -502,11 +502,6 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     ConnectionFailed, ApiError, InvalidResponse
         Domo does not say.
 
-    Warns
-    -----
-    DomoWarning
-        No name has the text in it.
-
     Examples
     --------
     >>> streams("sales")  # doctest: +SKIP
@@ -521,7 +516,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
         columns = listing.streams(session, (text or "").strip(), most)
     if text and not columns["streamId"]:
         here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-        warn(f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}")
+        screen().say(("good", f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}"))
     return typed(columns, listing.STREAM_KINDS)
 
 

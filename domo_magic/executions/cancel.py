@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from domo_magic.errors import ApiError, DomoError, TargetError
 from domo_magic.executions import listing
 from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.execution import state_of
 from domo_magic.model.formatting import cut, duration_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def unfinished(session: Session, stream_id: int, *, every: bool) -> list[Executi
         return going
     now = session.clock.time() + session.client.skew
     listed = "\n".join(
-        f"  %domo_cancel {run.run}   {run.state}{_age(run, now)}{_starter(run)}" for run in going
+        f"  %domo_cancel {run.run}   {state_of(run)}{_age(run, now)}{_starter(run)}" for run in going
     )
     raise TargetError(
         f"stream {stream_id} has {len(going)} unfinished runs; none was cancelled",

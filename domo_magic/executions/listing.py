@@ -14,6 +14,7 @@ from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import SUCCESS, Execution, whole
+from domo_magic.model.formatting import cut
 from domo_magic.model.frame import frame, table
 from domo_magic.model.frame import newest_first as newest_rows
 
@@ -36,6 +37,7 @@ _SEARCH_PAGE = 50
 _OFTEN = frozenset({SUCCESS, "ERROR", "ABORTED", "ACTIVE"})
 # Of so many runs the states and labels are looked at, and so many of them named.
 _LOOKED_AT = 100
+_LONGEST = 60
 _NAMED = 10
 # Of the runs recorded here the newest, among which those are that a list may lack.
 _RECORDED = 50
@@ -329,7 +331,8 @@ def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
         known = sorted(there[column].dropna().unique())
         if asked is None or there.empty or asked.upper() in _OFTEN or asked in known:
             continue
-        names = ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+        names = ", ".join(cut(name, _LONGEST) for name in known[:_NAMED])
+        names += ", ..." if len(known) > _NAMED else ""
         warn(
             f"no run with the {what} {targets.shown(asked)}; the newest {len(there)} have: {names or 'none'}"
         )

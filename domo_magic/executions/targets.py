@@ -156,8 +156,8 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
         raise TargetError(
             f"the class {value.__name__} is no target", _HOW if meant == "streams" else _HOW_RUN
         )
-    elif hasattr(value, "columns"):
-        yield from _of_frame(value, meant)
+    elif hasattr(value, "columns") or hasattr(value, "column_names"):
+        yield from _of_frame(_in_pandas(value), meant)
     elif (record := _record(value)) is not None:
         yield _of_record(record, meant)
     elif getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}:  # numpy counts them in numbers
@@ -171,6 +171,25 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
             yield _item(item, meant) if record is None else _of_record(record, meant)
     else:
         yield _item(value, meant)
+
+
+def _in_pandas(table: Any) -> Any:
+    """Return a frame of polars, pyarrow, DuckDB or Spark as one of pandas, by their own conversion."""
+    try:
+        if hasattr(table, "iloc"):
+            return table
+        for name in ("to_pandas", "toPandas", "df"):
+            if callable(convert := getattr(table, name, None)):
+                return convert()
+        iter(table["streamId"])  # of whatever else: a column that can be read
+    except TargetError:
+        raise
+    except Exception as error:  # each library has errors of its own
+        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
+        raise TargetError(
+            f"the streamId of a {kind} cannot be read", "convert it to a DataFrame of pandas, or give a list"
+        ) from error
+    return table
 
 
 def _record(value: Any) -> dict[str, Any] | None:
@@ -217,7 +236,8 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
             raise TargetError(
                 f"the frame has {many} {name}", "give a frame from domo_magic, or a list of ids"
             )
-    if meant == "streams" and holds_runs(table):  # each stream once, however many of its runs there are
+    # Each stream once, however many of its runs there are.
+    if meant == "streams" and holds_runs(table) and hasattr(table, "drop_duplicates"):
         table = table.drop_duplicates([name for name in ("streamId", "instance") if name in names])
     streams = [_item(stream, meant) for stream in table["streamId"]]
     if names.count("instance") == 1:

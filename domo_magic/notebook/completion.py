@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from domo_magic.model.formatting import cut
 from domo_magic.notebook import arguments
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"(?:^|=)\s*%?(domo_\w+)\s(.*)$", re.DOTALL)
 _RUNS = ("domo_wait", "domo_cancel", "domo_compare")
 _NO_STREAMS = ("domo_connect", "domo_streams", "domo_overview")
+_LONGEST_NAME = 40
 #: The most streams and runs that are offered.
 MOST = 50
 
@@ -74,6 +76,11 @@ def _targets(magic: str, fragment: str) -> Iterator[SimpleCompletion]:
         return
     if magic in _RUNS:
         for run in session.history.unfinished(session.instance, MOST):
-            yield from _matching([run.run], run.name or "run", fragment)
+            yield from _matching([run.run], _kind(run.name, "run"), fragment)
     for stream_id, name in session.history.find_streams(session.instance, fragment, MOST):
-        yield SimpleCompletion(text=str(stream_id), type=name or "stream")
+        yield SimpleCompletion(text=str(stream_id), type=_kind(name, "stream"))
+
+
+def _kind(name: str | None, otherwise: str) -> str:
+    """Return a name as front ends show it beside an offer: JupyterLab wraps two words over each other."""
+    return cut(name, _LONGEST_NAME).replace(" ", "\u00a0") if name else otherwise

@@ -412,6 +412,36 @@ def test_a_frame_of_another_library_has_columns_too() -> None:
     assert [target.stream_id for target in parse(Other(streamId=[25775, 371]))] == [25775, 371]
 
 
+@pytest.mark.parametrize("conversion", ["to_pandas", "toPandas", "df"])
+def test_a_frame_of_another_library_is_converted_by_itself(conversion: str) -> None:
+    """Polars and pyarrow, Spark, and DuckDB each have their own word for it."""
+
+    class Other:
+        columns = ("streamId", "name")
+
+    setattr(Other, conversion, lambda _self: pd.DataFrame({"streamId": [25775], "name": ["Sales"]}))
+    assert [target.stream_id for target in parse(Other())] == [25775]
+
+
+def test_an_arrow_table_is_a_frame() -> None:
+    """Its columns are arrays, not names."""
+    table = pytest.importorskip("pyarrow").table({"streamId": [25775, 371], "rows": [5, 6]})
+    assert [target.stream_id for target in parse(table)] == [25775, 371]
+
+
+def test_a_frame_that_cannot_be_read_is_one_error() -> None:
+    """A lazy frame says what to do, whatever its own error is."""
+
+    class Lazy:
+        columns = ("streamId",)
+
+        def __getitem__(self, name: str) -> object:
+            raise TypeError("not subscriptable")
+
+    with pytest.raises(TargetError, match=r"the streamId of a test_targets.Lazy cannot be read\n.*pandas"):
+        parse(Lazy())
+
+
 Row = namedtuple("Row", ["streamId", "rows"])  # noqa: PYI024  what itertuples gives
 Nameless = namedtuple("Nameless", ["id", "rows"])  # noqa: PYI024  the same
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from domo_magic.sandbox import Sandbox
 
 
+# The words of a name stay on one line: JupyterLab would print them over each other.
+SALES, SESSIONS = "Sales\u00a0Orders", "Web\u00a0%\u00a0Sessions"
+
+
 def _tab(line: str) -> dict[str, str]:
     found = matcher(SimpleNamespace(text_until_cursor=line))
     return {completion.text: completion.type for completion in found["completions"]}
@@ -50,10 +54,13 @@ def test_values_of_an_option_are_offered() -> None:
 @pytest.mark.parametrize(
     "line, offered",
     [
-        ("%domo_run 257", {"25775": "Sales Orders"}),
-        ("%domo_run sal", {"25775": "Sales Orders"}),
-        ("%domo_run %", {"31": "Web % Sessions"}),
-        ("r = %domo_wait ", {"25775/2": "Sales Orders", "31": "Web % Sessions", "25775": "Sales Orders"}),
+        ("%domo_run 257", {"25775": SALES}),
+        ("%domo_run sal", {"25775": SALES}),
+        ("%domo_run %", {"31": SESSIONS}),
+        (
+            "r = %domo_wait ",
+            {"25775/2": "Sales\u00a0Orders", "31": "Web\u00a0%\u00a0Sessions", "25775": SALES},
+        ),
         ("%domo_connect ", {}),
     ],
 )
