@@ -12,7 +12,13 @@ from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
 from domo_magic.executions.outcome import Waiting, follow, interruptible, result
-from domo_magic.executions.resolve import runs_named, runs_started_here, stream_ids, targets_of
+from domo_magic.executions.resolve import (
+    runs_named,
+    runs_started_here,
+    stream_ids,
+    targets_of,
+    unfinished_here,
+)
 from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
 from domo_magic.executions.start import Unless, start_streams
 from domo_magic.fleet import overview as glance
@@ -243,6 +249,7 @@ def _start(
 ) -> tuple[list[Execution], list[DomoError | None]]:
     """Start the streams and show each; each run is put into `known` as it comes, before it is shown."""
     outcomes: dict[int, Outcome] = {}
+    earlier = {run.stream_id: run for run in reversed(unfinished_here(session))}
 
     def arrived(outcome: Outcome) -> None:
         known.append(outcome.execution)
@@ -250,7 +257,7 @@ def _start(
         if outcome.adopted:
             board.adopted(outcome.execution)
         elif outcome.error is None:
-            board.started(outcome.execution)
+            board.started(outcome.execution, earlier.get(outcome.execution.stream_id))
 
     def so_far() -> list[Execution]:
         return [

@@ -57,6 +57,7 @@ class Board:
         self._notes: dict[Key, Line] = {}
         self._delays: dict[Key, str] = {}
         self._judgements: dict[Key, Judgement] = {}
+        self._beside: dict[Key, str] = {}
         self._let_go = False
         self._drawn_at = float("-inf")
         self._changed = False
@@ -66,14 +67,16 @@ class Board:
         with self._lock:
             self._screen.say((kind, text))
 
-    def started(self, run: Execution) -> None:
-        """Show a run that has just been started, or adopted."""
+    def started(self, run: Execution, beside: Execution | None = None) -> None:
+        """Show a run that has just been started, or adopted; `beside` one that is not known to have ended."""
         with self._lock:
+            if beside is not None:
+                self._beside[run.stream_id, run.execution_id] = beside.run
             self._notes.pop((run.stream_id, None), None)
             self._keep(run)
             self._announced.add((run.stream_id, run.execution_id))
             if not self._moving or not self._screen.moves or run.execution_id is None:
-                self._screen.say((mark(run), started(run)))
+                self._screen.say((mark(run), self._started(run)))
             else:
                 self._fresh.add((run.stream_id, run.execution_id))
                 self._changed = True
@@ -192,7 +195,7 @@ class Board:
             judged = self._judgements.get(key)
             return ended(run, judged.says if judged else "")
         if key in self._fresh and not self._let_go:
-            return started(run)  # the line that waiting moves
+            return self._started(run)  # the line that waiting moves
         elapsed = elapsed_of(self._session, run)
         if self._let_go:
             return left_running(run, elapsed)
@@ -203,6 +206,9 @@ class Board:
         past = durations(self._session, run.stream_id)
         left = None if elapsed is None else time_left(elapsed, past)
         return running(run, elapsed, expected(elapsed, usual(past), left))
+
+    def _started(self, run: Execution) -> str:
+        return started(run, self._beside.get((run.stream_id, run.execution_id)))
 
     def _total(self) -> Line:
         counts: dict[str, int] = {}
@@ -218,19 +224,22 @@ class Board:
         return order, run.started_us or 0, run.stream_id
 
 
-def started(run: Execution) -> str:
-    """Return the line of a run that has just been started.
+def started(run: Execution, beside: str | None = None) -> str:
+    """Return the line of a run that has just been started, `beside` one that was not seen to end.
 
     Examples
     --------
     >>> from domo_magic.model.execution import Execution
     >>> started(Execution(25775, 2, {"currentState": "ACTIVE"}, "Sales Orders", "mycompany"))
     '25775/2 ACTIVE · Sales Orders · mycompany · follow: %domo_wait 25775/2'
+    >>> started(Execution(25775, 3, {"currentState": "ACTIVE"}), "25775/2")
+    '25775/3 ACTIVE · beside 25775/2, which was not seen to end · follow: %domo_wait 25775/3'
     """
     if run.execution_id is None:
         return _joined(f"{run.stream_id} started, execution unknown", run.name, run.instance)
+    second = f"beside {beside}, which was not seen to end" if beside else None
     state = f"{run.run} {state_of(run, 'started')}"
-    return _joined(state, run.name, run.instance, f"follow: %domo_wait {run.run}")
+    return _joined(state, run.name, run.instance, second, f"follow: %domo_wait {run.run}")
 
 
 def adopted(run: Execution, elapsed: float | None) -> str:

@@ -58,8 +58,8 @@ _ROWS = "its rows: --on-failure return, or except domo_magic.RunFailed as error:
 class Progress(Listener, Protocol):
     """Who is told about runs, and what else there is to say."""
 
-    def started(self, run: Execution) -> None:
-        """Show a run that has just been started."""
+    def started(self, run: Execution, beside: Execution | None = None) -> None:
+        """Show a run that has just been started; `beside` an earlier one that was not seen to end."""
 
     def adopted(self, run: Execution) -> None:
         """Show a run that was there already, in place of a new one."""

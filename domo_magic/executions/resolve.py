@@ -142,14 +142,25 @@ def newest_run(session: Session, stream_id: int) -> Execution:
     return session.joined(run)
 
 
+def unfinished_here(session: Session) -> list[Execution]:
+    """Return the runs started here in the last 24 hours that were not seen to end, newest first."""
+    return _by_age(session)[0]
+
+
+def _by_age(session: Session) -> tuple[list[Execution], list[Execution]]:
+    """Return the runs started here that were not seen to end: of the last 24 hours, and older ones."""
+    day_ago_ms = (session.clock.time() - _DAY) * 1000
+    recent: list[Execution] = []
+    older: list[Execution] = []
+    for run in session.history.unfinished(session.instance):
+        (recent if (run.requested_at or 0) >= day_ago_ms else older).append(run)
+    return recent, older
+
+
 def runs_started_here(session: Session, progress: Progress) -> tuple[list[Execution], list[DomoError | None]]:
     """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
     settle(session)
-    recent: list[Execution] = []
-    older: list[Execution] = []
-    day_ago = session.clock.time() - _DAY
-    for known in session.history.unfinished(session.instance):
-        (recent if (known.requested_at or 0) / 1000 >= day_ago else older).append(known)
+    recent, older = _by_age(session)
     if older:
         names = " ".join(known.run for known in older)
         progress.say("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}")

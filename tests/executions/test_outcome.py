@@ -228,6 +228,25 @@ def test_half_a_character_in_an_error_leaves_a_frame_that_can_be_sent(
     assert row["odd"] == "\\ud83d"
 
 
+def test_a_second_run_of_a_running_stream_says_so(
+    still_sandbox: Sandbox, still_session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line of the second start names the first one, until that was seen to end."""
+    caplog.set_level("INFO", "domo_magic")
+    stream = still_sandbox.world.add_stream(100)
+    for _ in range(2):
+        domo_api.run(stream)
+    domo_api.wait()
+    domo_api.run(stream)
+    started = [
+        line
+        for line in caplog.messages
+        if line.endswith(tuple(f"%domo_wait {stream}/{n}" for n in (1, 2, 3)))
+    ]
+    beside = f" · beside {stream}/1, which was not seen to end · "
+    assert [beside in line for line in started] == [False, True, False]
+
+
 def test_a_domo_that_wants_a_day_of_rest_ends_the_wait(
     still_sandbox: Sandbox, still_session: Session, clock: JumpClock
 ) -> None:
