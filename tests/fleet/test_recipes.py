@@ -1,4 +1,4 @@
-"""The README's recipes for a scheduled check: red where something is not usual, green where all is."""
+"""The reference's recipes for a scheduled check: red where something is not usual, green where all is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domo_magic.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+REFERENCE = (Path(__file__).parents[2] / "notebooks/reference.ipynb").read_text(encoding="utf-8")
 CHECK = "%domo_run {streams} --wait --on-unusual raise"
 USUAL, SLOW = 25_775, 25_776
 
@@ -33,7 +33,7 @@ def fast() -> Iterator[Sandbox]:
 @pytest.mark.parametrize("stream, code", [(USUAL, 0), (SLOW, 1)])
 def test_papermill_ends_red(tmp_path: Path, fast: Sandbox, stream: int, code: int) -> None:
     """A notebook with one line ends with an error where the run is not usual, and names it."""
-    assert CHECK in README
+    assert CHECK in REFERENCE
     cells = [f"streams = {USUAL}", "%load_ext domo_magic", CHECK]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.cells[0].metadata["tags"] = ["parameters"]
@@ -49,7 +49,7 @@ def test_papermill_ends_red(tmp_path: Path, fast: Sandbox, stream: int, code: in
 def test_ipython_ends_red(tmp_path: Path, fast: Sandbox, stream: int, code: int) -> None:
     """IPython alone, as cron starts it, ends with 1 where the run is not usual, and with 0 where it is."""
     line = "ipython --ext domo_magic -c '%domo_run 25775 --wait --on-unusual raise'"
-    assert line in README
+    assert line in REFERENCE
     magic = f"%domo_run {stream} --wait --on-unusual raise"
     ended = _ended([sys.executable, "-m", "IPython", "--ext", "domo_magic", "-c", magic], tmp_path, fast)
     assert ended.returncode == code, ended.stdout + ended.stderr

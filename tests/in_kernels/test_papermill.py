@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECIPE = "%domo_run {streams} --wait --timeout 2h --if-running adopt"
-README = Path(__file__).parents[2] / "README.md"
+REFERENCE = Path(__file__).parents[2] / "notebooks/reference.ipynb"
 STREAM = 901
 
 
@@ -39,7 +39,7 @@ def _until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_after_a_kill_the_notebook_takes_up_what_is_running(tmp_path: Path) -> None:
     """Papermill and its kernel are killed while waiting; run again, the same run is followed to its end."""
-    assert RECIPE in README.read_text(encoding="utf-8")
+    assert RECIPE in REFERENCE.read_text(encoding="utf-8")
     note = "import os, pathlib\npathlib.Path(pid_file).write_text(str(os.getpid()))\n%load_ext domo_magic"
     cells = [
         f"streams = [{STREAM}, 25775]\npid_file = ''",
