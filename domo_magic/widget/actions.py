@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import DomoError, TargetError
@@ -14,8 +15,9 @@ from domo_magic.model.concurrency import each
 from domo_magic.widget.state import Confirmation, Judgement, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from domo_magic.analysis.baseline import Baseline
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import Key, PanelState
@@ -46,51 +48,85 @@ def is_name(text: str) -> bool:
 def named_runs(state: PanelState, text: str) -> list[Key]:
     """Return the runs that a text names, as ``25775/2 25775/1`` does; none where it names anything else.
 
+    A run that is not in the table is requested and added.
+
     Raises
     ------
-    TargetError
-        A run is not in the table.
+    DomoError
+        Domo does not have one of them, or does not say.
     """
     try:
         wanted = targets.parse(text, "runs")
     except TargetError:
         return []
-    if any(target.execution_id is None or target.stream_id is None for target in wanted):
-        return []
     keys: list[Key] = [(target.stream_id or 0, target.execution_id) for target in wanted]
+    if not all(stream and execution for stream, execution in keys):
+        return []
+    session = state.connected()
     known = {key_of(run) for run in state.named(keys)}
-    for target, key in zip(wanted, keys, strict=True):
-        if key not in known:
-            raise TargetError(
-                f"run {target.text} is not in the table", f"%domo_compare {target.text} fetches it"
-            )
+    missing = [key for key in keys if key not in known]
+    state.follow([session.joined(session.client.get_execution(stream, run or 0)) for stream, run in missing])
     return keys
 
 
 def load(state: PanelState) -> None:
-    """Fetch the runs that the panel begins with, and the names of its streams."""
-    session = state.connected()
-    wanted = listing.Wanted(limit=LISTED)
-    if not state.targets:
-        state.listed(listing.recorded(session, wanted, refresh=True, warn=state.say))
-        judge(state)
-        return
-    ids = stream_ids(session, state.targets)
+    """Fetch the runs of the panel's streams, or those recorded here, and compare them.
 
-    def one(stream_id: int) -> DomoError | None:
+    Raises
+    ------
+    DomoError
+        Of one of the streams; the runs of the others are shown.
+    """
+    session = state.connected()
+    began, warnings = session.clock.time(), list[str]()
+    ids = stream_ids(session, state.targets) if state.targets else []
+    problems = _fetch(state, session, ids, warnings.append)
+    if not warnings and (not ids or len(problems) < len(ids)):
+        state.as_of = began
+    state.trouble = "; ".join(warnings)
+    if state.stale:
+        judge(state)
+    if problems:
+        raise problems[0]
+
+
+def look_again(state: PanelState) -> None:
+    """Fetch the runs once more; where that fails, the line tells why they are as old as they are."""
+    try:
+        load(state)
+    except DomoError as error:
+        state.trouble = error.summary
+
+
+def _fetch(
+    state: PanelState, session: Session, ids: Sequence[int], warn: Callable[[str], None]
+) -> list[DomoError]:
+    """Show the runs of streams, or (none) those recorded here; return what went wrong."""
+    wanted = listing.Wanted(limit=LISTED)
+    shown: set[Key] = set()
+
+    def of_stream(stream_id: int) -> DomoError | None:
         try:
             _name(state, session, stream_id)
-            runs = listing.of_stream(session, stream_id, wanted, refresh=True, warn=state.say)
+            runs = listing.of_stream(session, stream_id, wanted, refresh=True, warn=warn)
         except DomoError as error:
             return error
         session.learned(stream_id, runs)
-        state.listed(runs)
+        take(runs)
         return None
 
-    problem = next(filter(None, each(one, ids, parallel=_SIDE_BY_SIDE)), None)
-    judge(state)
-    if problem is not None:
-        raise problem
+    def take(runs: Sequence[Execution]) -> None:
+        shown.update(map(key_of, runs))
+        state.listed(runs)
+
+    if not ids:
+        take(listing.recorded(session, wanted, refresh=True, warn=warn))
+    problems = each(of_stream, ids, parallel=_SIDE_BY_SIDE)
+    # What is too old for a list, and not polled because it looks stuck, is requested by itself.
+    recorded = session.history.runs(session.instance, ids, finished=False)
+    older = {key_of(run): run for run in state.unfollowed([*recorded, *state.runs()])}
+    take(listing.looked_at(session, [run for key, run in older.items() if key not in shown]))
+    return [problem for problem in problems if problem is not None]
 
 
 def _name(state: PanelState, session: Session, stream_id: int) -> None:
@@ -138,8 +174,9 @@ def ask_to_start(state: PanelState, text: str, label: str) -> None:
         As `start`.
     """
     if (several := count(text)) > 1:
-        state.note = f"press Start {several} connectors to start all of them"
-        state.confirmation = Confirmation(f"Start {several} connectors", lambda: start(state, text, label))
+        says = f"Start {several} connectors"
+        why = f"press {says} to start all of them"
+        state.confirmation = Confirmation(says, why, lambda: start(state, text, label))
     else:
         start(state, text, label)
 
@@ -194,8 +231,10 @@ def ask_to_cancel(state: PanelState) -> None:
         why = "the chosen runs have already ended" if state.selected else "no run was chosen or started here"
         state.note = f"nothing was cancelled: {why}"
     elif len(going) > 1:
-        state.note = f"press Cancel {len(going)} runs to abort {names}"
-        state.confirmation = Confirmation(f"Cancel {len(going)} runs", lambda: cancel(state, going))
+        says = f"Cancel {len(going)} runs"
+        state.confirmation = Confirmation(
+            says, f"press {says} to abort {names}", lambda: cancel(state, going)
+        )
     else:
         cancel(state, going)
 
@@ -216,7 +255,7 @@ def cancel(state: PanelState, going: Sequence[Execution]) -> None:
         if error is None and run.finished
     ]
     state.follow([run for run, error in zip(seen, errors, strict=True) if error is None], aborted=True)
-    state.note = "; ".join(over) or f"cancelling {', '.join(run.run for run in going)}"
+    state.note = "; ".join(over)
     if problem := next(filter(None, errors), None):
         raise problem.about(seen)
 
@@ -271,15 +310,34 @@ def learn(state: PanelState) -> None:
     judge(state)
 
 
-def compared(session: Session, runs: Sequence[Execution]) -> Any:
-    """Return the comparison of runs with their streams' past: the frame of `domo.compare`."""
+def compared(session: Session, runs: Sequence[Execution], baseline: Baseline = "median") -> Any:
+    """Return the comparison of runs, with their streams' past behind them: the frame of `domo.compare`."""
     from domo_magic.analysis.baseline import compare
     from domo_magic.model.frame import frame
 
     known: dict[Key, Execution] = {}
     for stream_id in {run.stream_id for run in runs}:
         known |= {key_of(run): session.known(run) for run in session.past.get(stream_id, ())}
-    return compare(frame((known | {key_of(run): run for run in runs}).values()))
+    return compare(
+        frame((known | {key_of(run): run for run in _aborted_here(session, runs)}).values()),
+        baseline=baseline,
+    )
+
+
+def _aborted_here(session: Session, runs: Sequence[Execution]) -> list[Execution]:
+    """Return the runs; those aborted from here say so, whether Domo names who did it or not."""
+    ended = {run.stream_id for run in runs if run.finished and not run.succeeded}
+    here = {
+        (stream, execution)
+        for stream in ended
+        for execution in session.history.cancelled_here(session.instance, stream)
+    }
+    return [
+        replace(run, fields={"cancelledBy": "here", **run.fields})
+        if run.finished and key_of(run) in here
+        else run
+        for run in runs
+    ]
 
 
 def judgements(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:

@@ -36,7 +36,7 @@ class Face:
         self._view = view
         self._parts = parts
         self._ended: object = None
-        self._offered: list[Key] = []
+        self._offered: list[tuple[str, Key]] = []
         self._lock = threading.RLock()
         self._ours = False
         self.more = False
@@ -57,6 +57,7 @@ class Face:
         confirmation = state.confirmation
         parts.confirm.description = "" if confirmation is None else confirmation.says
         parts.confirm.layout.display = "none" if confirmation is None else ""
+        parts.refresh.disabled = state.doing("load") or state.session is None
         parts.cancel.disabled = state.doing("cancel") or not going
         parts.sandbox.disabled = state.doing("load")
         parts.setup.layout.display = "none" if state.session is not None else "flex"
@@ -90,18 +91,18 @@ class Face:
         self._parts.more.description = "fewer" if self.more else f"{hidden:,} more"
 
     def _offer_runs(self, runs: Sequence[Execution]) -> None:
-        """Offer the runs for choosing; what is chosen stays so."""
-        known = [run for run in runs if run.execution_id is not None][: tables.FIRST]
-        keys = [key_of(run) for run in known]
-        if keys == self._offered:
+        """Offer the runs for choosing, unfinished ones first; what is chosen stays so."""
+        known = [run for run in runs if run.execution_id is not None]
+        going, ended = ([run for run in known if run.finished is over] for over in (False, True))
+        several = len({run.stream_id for run in known}) > 1
+        options = [
+            (self._view.choice(run, named=several), key_of(run))
+            for run in [*going[: tables.FIRST], *ended[: tables.FIRST]]
+        ]
+        if options == self._offered:
             return
-        names = self._state.names
         with self._lock:
-            self._offered = keys
-            options = [
-                (tables.plain(f"{run.run} {run.name or names.get(run.stream_id, '')}", 60), key_of(run))
-                for run in known
-            ]
+            self._offered = options
             chooser = self._parts.chooser
             with chooser.hold_sync():
                 self._ours = True  # new options take every choice back for a moment
@@ -110,7 +111,8 @@ class Face:
 
     def _show_chosen(self) -> None:
         self._ours = True
-        self._parts.chooser.value = tuple(key for key in self._state.selected if key in self._offered)
+        offered = {key for _, key in self._offered}
+        self._parts.chooser.value = tuple(key for key in self._state.selected if key in offered)
         self._ours = False
 
     def _offer_streams(self) -> None:
@@ -144,8 +146,9 @@ class Face:
         session, state = self._state.connected(), self._state
         while True:
             keys, known = list(state.selected), state.runs()
-            chosen = [run for run in known if key_of(run) in keys]
-            self._parts.side.value = side_by_side(session, chosen, known)
+            chosen = state.compared()
+            self._parts.side.value = side_by_side(state, session, chosen, len(keys))
             self._parts.picture.value = picture(session, chosen, known)
             if keys == state.selected:
+                self.draw_code()
                 return

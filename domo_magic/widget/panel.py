@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     ----------
     field, label_field : ipywidgets.Text
         Streams, and what to call their runs.
-    run_button, cancel_button, confirm_button : ipywidgets.Button
+    run_button, cancel_button, refresh_button, confirm_button : ipywidgets.Button
         Their callbacks return at once, on any thread. What starts or aborts several waits for the last.
     chooser : ipywidgets.SelectMultiple
         The runs to compare.
@@ -58,7 +59,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         super().__init__(parts.children, layout={"width": "100%", "overflow": "hidden"})
         self.add_class("domo-panel")
         self.field, self.label_field, self.chooser = parts.field, parts.label, parts.chooser
-        self.run_button, self.cancel_button, self.confirm_button = parts.run, parts.cancel, parts.confirm
+        self.run_button, self.cancel_button = parts.run, parts.cancel
+        self.refresh_button, self.confirm_button = parts.refresh, parts.confirm
         self._state = state
         self._parts = parts
         self._runs_view = View(state)
@@ -71,6 +73,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._changed()
         if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
+        threading.Thread(target=self._look_again, name="domo_magic panel look", daemon=True).start()
+
+    def _look_again(self) -> None:
+        """Look for what was started elsewhere, until the panel is closed; never twice at a time."""
+        state = self._state
+        while not state.over.wait(state.every):
+            if state.session is not None:
+                state.begin("load", partial(actions.look_again, state), clicked=False)
 
     def _listen(self) -> None:
         parts = self._parts
@@ -78,6 +88,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         parts.run.on_click(self._run)
         parts.cancel.on_click(self._cancel)
         parts.confirm.on_click(self._confirm)
+        parts.refresh.on_click(self._refresh)
         parts.sandbox.on_click(self._connect)
         parts.more.on_click(self._show_more)
         parts.found.observe(self._choose_stream, "value")
@@ -153,7 +164,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._state.confirmation = None  # it was about what stood there before
         self._clicked_at.clear()  # and so was the last click
         self._face.draw_code(change)
-        self._face.draw_controls()
+        self._changed()
 
     def _start(self) -> None:
         self._settle()
@@ -188,6 +199,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self._state.confirmation = None
             self._state.begin("cancel", partial(actions.ask_to_cancel, self._state))
 
+    def _refresh(self, _button: object = None) -> None:
+        self._state.begin("load", partial(actions.load, self._state))
+
     def _connect(self, _button: object = None) -> None:
         self._state.begin("load", partial(actions.sandbox, self._state))
 
@@ -221,18 +235,15 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _draw(self) -> None:
         self._face.draw()
-        self._saved.keep((self._state.drawn, self._runs_view.caption()))
+        self._saved.keep((self._state.drawn, self._runs_view.where(), self._state.error))
 
     # What is kept
 
     def snapshot(self) -> dict[str, str]:
         """Return the table as plain HTML and as text."""
-        rows = self._runs_view.rows(self._state.runs())
-        line, now = self._runs_view.caption(), self._face.now
-        return {
-            "text/plain": tables.text_table(rows, line, now),
-            "text/html": tables.snapshot_html(rows, line, now),
-        }
+        view, now = self._runs_view, self._face.now
+        html = tables.snapshot_html(view.rows(self._state.runs()), " · ".join(view.said()), now)
+        return {"text/plain": view.text(now), "text/html": html}
 
     def living(self) -> dict[str, Any]:
         """Return what shows the panel itself, with nothing in its place where it cannot live."""
@@ -242,9 +253,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         self._state.wait_for("load", _FIRST_TABLE_S)
         bundle = {**self.living(), **self.snapshot()}
-        if in_kernel():
-            return bundle
-        return {**bundle, "text/plain": self._runs_view.in_terminal(bundle["text/plain"])}
+        return (
+            bundle if in_kernel() else {**bundle, "text/plain": self._runs_view.in_terminal(self._face.now)}
+        )
 
     def _ipython_display_(self) -> None:
         if not in_kernel():

@@ -17,7 +17,7 @@ from domo_magic.widget.view import NOT_CONNECTED
 _TYPING_S = 0.4
 _FULL = "100%"
 _WIDE = {"width": "auto", "margin": "0 2px", "max_width": _FULL}
-_ROW = {"display": "flex", "flex_flow": "row wrap", "width": _FULL}
+_ROW = {"display": "flex", "flex_flow": "row wrap", "width": _FULL, "overflow": "visible"}
 _BUTTON = {"width": "auto", "min_width": "96px", "margin": "2px"}
 
 
@@ -73,6 +73,7 @@ class Parts:
         self.confirm = ipywidgets.Button(
             button_style="warning", layout={"width": "auto", "margin": "2px", "display": "none"}
         )
+        self.refresh = ipywidgets.Button(description="Refresh", layout=_BUTTON)
         self.sandbox = ipywidgets.Button(description="Sandbox", layout=_BUTTON)
         self.more = ipywidgets.Button(
             description="more", layout={"width": "96px", "display": "none", "margin": "6px 2px"}
@@ -84,9 +85,9 @@ class Parts:
             style={"description_width": "76px"},
         )
         self.chooser = ipywidgets.SelectMultiple(
-            description="Compare",
+            description="Compare or cancel (Ctrl or Shift: several)",
             rows=18,
-            layout={"width": "auto", "flex": "1 1 200px", "max_width": "400px", "margin": "2px"},
+            layout={"flex": "1 1 260px", "min_width": "0", "max_width": "460px", "margin": "2px"},
         )
         self.chooser.add_class("domo-choose")
         self.line, self.problem, self.side, self.picture, self.code = (
@@ -111,7 +112,10 @@ class Parts:
             layout={"flex": "1 1 700px", "max_width": _FULL, "min_width": "0"},
         )
         # One box, so that both go to the next line where there is no room for them.
-        buttons = ipywidgets.Box([self.run, self.cancel, self.confirm], layout={"flex": "0 0 auto"})
+        buttons = ipywidgets.Box(
+            [self.run, self.cancel, self.refresh, self.confirm],
+            layout={"flex": "0 1 auto", "flex_flow": "row wrap", "overflow": "visible"},
+        )
         self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
         self.children = [
             ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}),

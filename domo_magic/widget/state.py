@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from domo_magic.errors import ConfigurationError, DomoError
 from domo_magic.executions.listing import newest_first
 from domo_magic.executions.session import current_session
+from domo_magic.executions.start import stuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -23,15 +24,20 @@ if TYPE_CHECKING:
 
 #: The name of the threads that do what is clicked.
 NAME = "domo_magic panel"
-# What has lasted longer looks stuck, and would be asked about for ever.
-_FOLLOWED_S = 24 * 3600.0
+# A panel looks again so often for what was started elsewhere.
+_LOOK_S = 60.0
+# No run looks stuck before.
+_YOUNG_US = 3_600_000_000
+#: Runs that are compared side by side: as many as fit beside each other.
+SIDE_BY_SIDE = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What waits for a second button, and what that button says."""
+    """What waits for a second button, what that button says, and what it will do."""
 
     says: str
+    why: str
     act: Callable[[], None]
 
 
@@ -57,6 +63,8 @@ class PanelState:
         The streams whose runs it shows; none: the runs recorded here.
     instance : str or None
         As the user named it; the panel stays with the one that this was when it was first known.
+    every : float
+        Seconds between two looks for what was started elsewhere.
 
     Attributes
     ----------
@@ -76,11 +84,21 @@ class PanelState:
         What streams are called.
     confirmation : Confirmation or None
         What was asked for and is done only when it is confirmed.
+    as_of : float or None
+        Epoch seconds of the last look that Domo responded to.
+    trouble : str
+        Why the looks since then failed.
+    silent : dict
+        Since when (epoch seconds) Domo has not told anything about a run.
     drawn : int
         Counts the changes of what is drawn seldom.
+    over : threading.Event
+        Set when the panel is closed.
     """
 
-    def __init__(self, targets: Sequence[Target] = (), instance: str | None = None) -> None:
+    def __init__(
+        self, targets: Sequence[Target] = (), instance: str | None = None, *, every: float = _LOOK_S
+    ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.ticked: Callable[[], None] = lambda: None
         self.targets = tuple(targets)
@@ -91,8 +109,13 @@ class PanelState:
         self.found: list[tuple[int, str]] | None = None
         self.names: dict[int, str] = {}
         self.confirmation: Confirmation | None = None
+        self.as_of: float | None = None
+        self.trouble = ""
+        self.silent: dict[Key, float] = {}
         self.drawn = 0
         self.stale = True
+        self.every = every
+        self.over = threading.Event()
         self.judgements: dict[Key, Judgement] = {}
         self._instance = instance
         self._session: Session | None = None
@@ -102,9 +125,10 @@ class PanelState:
         self._doing: set[str] = set()
         self._asked = 0
         self._clicked = False
-        self._closed = False
         self._made_ms = time.time() * 1000
         self._watches: list[Watch] = []
+        self._followed: set[Key] = set()
+        self._cancelling: set[Key] = set()
 
     # Where
 
@@ -133,7 +157,7 @@ class PanelState:
 
     def tick(self) -> None:
         """Draw the time that has passed."""
-        if not self._closed:
+        if not self.closed:
             self.ticked()
 
     # Clicks
@@ -141,7 +165,7 @@ class PanelState:
     def begin(self, what: str, job: Callable[[], None], *, clicked: bool = True) -> bool:
         """Do a job on a thread of its own, unless one of that name is under way; return whether it began."""
         with self._lock:
-            if self._closed or what in self._doing:
+            if self.closed or what in self._doing:
                 return False
             self._doing.add(what)
             self._asked += clicked
@@ -202,12 +226,12 @@ class PanelState:
     @property
     def closed(self) -> bool:
         """Whether it has been let go of."""
-        return self._closed
+        return self.over.is_set()
 
     def close(self) -> None:
         """Let go of everything; the runs go on."""
+        self.over.set()
         with self._lock:
-            self._closed = True
             watches, self._watches = self._watches, []
         for watch in watches:
             self.connected().poller.leave(watch)
@@ -228,6 +252,7 @@ class PanelState:
     def saw(self, run: Execution) -> None:
         """Take a run as it was just seen; a response that was overtaken changes nothing."""
         with self._lock:
+            self.silent.pop(key_of(run), None)
             before = self._runs.get(key_of(run))
             if before is not None and before.finished and not run.finished:
                 return
@@ -237,17 +262,56 @@ class PanelState:
                 self.stale = True
 
     def follow(self, runs: Sequence[Execution], *, aborted: bool = False) -> None:
-        """Show runs, and follow those that are unfinished and do not look stuck."""
-        session = self.connected()
-        followed = []
+        """Show runs, and follow those that are unfinished; what looks stuck only to its end by `aborted`."""
+        poller = self.connected().poller
         for run in runs:
             self.saw(run)
-            age = 0.0 if run.started_us is None else session.clock.time() - run.started_us / 1e6
-            if run.execution_id and not run.finished and age < _FOLLOWED_S:
-                followed.append(run)
         with self._lock:
-            if followed and not self._closed:
-                self._watches.append(session.poller.watch(followed, _Eyes(self), aborted=aborted))
+            unfinished = [run for run in runs if run.execution_id and not run.finished]
+            if aborted:
+                self._cancelling.update(map(key_of, unfinished))
+            else:
+                unfinished = [
+                    run
+                    for run in unfinished
+                    if key_of(run) not in self._followed and self.stuck_for(run) is None
+                ]
+            if unfinished and not self.closed:
+                self._followed.update(map(key_of, unfinished))
+                watch = poller.watch(unfinished, _Eyes(self), aborted=aborted)
+                self._watches = [*(known for known in self._watches if known.left), watch]
+
+    def unfollowed(self, runs: Sequence[Execution]) -> list[Execution]:
+        """Return those of the runs that are unfinished and that nobody tells about."""
+        with self._lock:
+            return [
+                run
+                for run in runs
+                if run.execution_id and not run.finished and key_of(run) not in self._followed
+            ]
+
+    def stuck_for(self, run: Execution) -> float | None:
+        """Return the seconds that an unfinished run has lasted, where it looks stuck; else None."""
+        session = self.connected()
+        now_us = round((session.clock.time() + session.client.skew) * 1e6)
+        if run.finished or run.started_us is None or now_us - run.started_us < _YOUNG_US:
+            return None
+        runs = [known for known in self.runs() if known.stream_id == run.stream_id]
+        return (now_us - run.started_us) / 1e6 if stuck(run, runs, now_us) else None
+
+    def cancelling(self) -> list[Execution]:
+        """Return the runs that were aborted here and have not ended yet."""
+        return [run for run in self.named(sorted(self._cancelling)) if not run.finished]
+
+    def on_purpose(self, run: Execution) -> bool:
+        """Whether a run that has ended was cancelled by a user, or from here."""
+        judged = self.judgements.get(key_of(run))
+        cancelled = judged is not None and judged.verdict == "cancelled"
+        return cancelled or bool(run.fields.get("cancelledBy")) or key_of(run) in self._cancelling
+
+    def compared(self) -> list[Execution]:
+        """Return the chosen runs that are compared, newest first."""
+        return newest_first(self.named(self.selected))[:SIDE_BY_SIDE]
 
     def take_confirmation(self) -> Confirmation | None:
         """Return what waits to be confirmed, once."""
@@ -270,6 +334,7 @@ class PanelState:
         """Take a run that cannot be followed any longer."""
         with self._lock:
             self.error = error
+            self._cancelling.discard(key_of(run))
             self.judgements[key_of(run)] = Judgement("not followed", error.summary)
             self.drawn += 1
 
@@ -285,11 +350,14 @@ class _Eyes:
     """What a panel's state takes from the poller."""
 
     def __init__(self, state: PanelState) -> None:
+        self._state = state
         self.seen, self.lost = state.saw, state.lose
         self.tick = self.over = state.tick
 
-    def delayed(self, run: Execution, error: DomoError, since: float) -> None:
-        """Take note of nothing: the next response tells."""
+    def delayed(self, run: Execution, _error: DomoError, since: float) -> None:
+        """Take note since when Domo has not told anything about a run."""
+        self._state.silent[key_of(run)] = since
 
-    def say(self, kind: str, text: str) -> None:
-        """Take note of nothing."""
+    def say(self, _kind: str, text: str) -> None:
+        """Show what there is to say about a stream."""
+        self._state.say(text)

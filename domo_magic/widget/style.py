@@ -25,6 +25,7 @@ border-bottom:1px solid var(--line);overflow-wrap:break-word;line-height:1.4}
 .domo-panel em{font-style:normal;font-weight:600;color:color-mix(in srgb,var(--bad) 75%,var(--ink))}
 .domo-runs tr>:nth-child(5){text-align:right;padding-right:18px;white-space:nowrap}
 .domo-panel i{font-style:normal;font-weight:700;display:inline-block;width:1.4em}
+.domo-panel .stopped{color:var(--quiet)}
 .domo-panel .good{color:color-mix(in srgb,var(--good) 75%,var(--ink))}
 .domo-panel .bad{color:color-mix(in srgb,var(--bad) 80%,var(--ink))}
 .domo-panel .running{color:color-mix(in srgb,var(--busy) 80%,var(--ink))}
@@ -34,20 +35,28 @@ linear-gradient(var(--busy),var(--busy)) 0/var(--w) 100% no-repeat,var(--track)}
 .domo-scroll{scrollbar-gutter:stable;scrollbar-width:thin;overflow-x:hidden}
 .domo-panel .domo-choose{flex-direction:column;height:auto;align-items:stretch}
 .domo-panel .domo-choose .widget-label{width:auto;text-align:left;height:auto;padding:2px 0 4px;margin:0}
-.domo-panel .domo-choose select{font:inherit;line-height:1.5;flex:0 0 auto;color:var(--ink)}
+.domo-panel .domo-choose select{font:inherit;line-height:1.5;flex:0 0 auto;color:var(--ink);
+width:100%;min-width:0}
+.domo-panel .domo-choose option{white-space:normal;overflow-wrap:break-word;padding:1px 2px}
 .domo-panel p{margin:4px 0}
-.domo-line{color:var(--quiet);min-height:1.45em;margin:4px 0}
+.domo-line{color:var(--quiet);min-height:1.45em;margin:4px 0;display:flex;flex-wrap:wrap;gap:2px 18px;
+justify-content:space-between}
+.domo-line b{display:inline-block;width:2px;height:.8em;background:var(--ink);margin-right:.5em}
 .domo-error{border-left:3px solid var(--bad);padding:4px 0 4px 10px;margin:4px 0;white-space:pre-wrap;
 overflow-wrap:anywhere}
 .domo-code{margin:0;padding:8px 10px;background:var(--jp-cell-editor-background,#8881);
 border:1px solid var(--line);overflow-wrap:anywhere;white-space:pre-wrap;user-select:all;color:var(--ink);
 font:var(--jp-code-font-size,13px)/1.45 var(--jp-code-font-family,monospace)}
 .domo-panel h4{margin:8px 0 4px;font-size:1em;font-weight:600;color:var(--ink)}
-.domo-panel img{max-width:100%;height:auto;display:block}
+.domo-plot{container-type:inline-size}
+.domo-panel img{width:100%;height:auto;display:block}
+.domo-panel .slim{display:none}
 .domo-panel .widget-label{color:var(--ink)}
-.domo-side col:first-child{width:8.5em}
+.domo-side col:first-child{width:10em}
 .domo-side tbody th{font-weight:normal;color:var(--quiet)}
 @container (max-width:620px){
+.domo-panel .wide{display:none}
+.domo-panel .slim{display:block}
 .domo-runs thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .domo-runs table,.domo-runs tbody{display:block}
 .domo-runs tbody tr{display:grid;grid-template-columns:1fr 1fr;gap:2px 12px;padding:7px 0;

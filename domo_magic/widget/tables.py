@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domo_magic.model.formatting import cut, duration_text, local_time, utc_time
+from domo_magic.model.formatting import cut, duration_text, fitted, local_time, utc_time, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
 _COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12, 17, 12, 11, 21, 8))
-MARKS = {"running": "▸", "good": "✓", "bad": "✗", "unknown": "?"}
+MARKS = {"running": "▸", "good": "✓", "bad": "✗", "stopped": "■", "unknown": "?"}
 #: Rows that are shown before "more".
 FIRST = 50
 #: A live table is one message of at most 20 kB; the rest of it is the message's own.
@@ -181,24 +181,78 @@ def _aligned(head: str, cell: str) -> str:
     return f"<div align={'right' if head == 'Rows' else 'left'}>{cell}</div>"
 
 
-def text_table(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:
-    """Return everything as plain text.
+def text_table(
+    rows: Sequence[Row], now: float, zone: tzinfo | None = None, *, most: int = FIRST, room: int | None = None
+) -> list[str]:
+    r"""Return the newest rows as lines of plain text.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Newest first.
+    now, zone : float, tzinfo
+        As for `local_time`.
+    most : int
+        Rows that are shown.
+    room : int, optional
+        The columns of text that a line may take.
 
     Examples
     --------
-    >>> print(text_table([Row("25775/2", state="ACTIVE")], "sandbox", 0.0))
-    sandbox
+    >>> print(*text_table([Row("25775/2", state="ACTIVE")], 0.0), sep="\n")
     Run      State     Started  Duration  Rows  Verdict  Label
     25775/2  ▸ ACTIVE  —        —         —
     """
-    lines = [HEADS, *(_plain(row, now, zone) for row in rows[:FIRST])]
-    widths = [max(len(cells[column]) for cells in lines) for column in range(len(HEADS))]
-    drawn = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in lines
+    if not rows:
+        return []
+    cells = zip(*(HEADS, *(_plain(row, now, zone) for row in rows[:most])), strict=True)
+    columns = dict(zip(HEADS, map(list, cells), strict=True))
+    if room is not None:
+        _fit(columns, room)
+    widths = {head: max(map(width, texts)) for head, texts in columns.items()}
+    lines = [
+        "  ".join(text + " " * (widths[head] - width(text)) for head, text in zip(columns, line, strict=True))
+        for line in zip(*columns.values(), strict=True)
     ]
-    rest = [f"{len(rows) - FIRST:,} more"] if len(rows) > FIRST else []
-    return "\n".join([line, *(drawn if rows else []), *rest])  # that there are none, the line says
+    rest = [f"{len(rows) - most:,} more"] if len(rows) > most else []
+    return [*(line.rstrip() for line in lines), *rest]
+
+
+def _fit(columns: dict[str, list[str]], room: int) -> None:
+    """Shorten what is long, then drop columns from the right, but never state and verdict."""
+
+    def over() -> int:
+        return sum(max(map(width, texts)) + 2 for texts in columns.values()) - 2 - room
+
+    if not any(columns["Label"][1:]):
+        del columns["Label"]
+    for head, least in (("Verdict", 30), ("Run", 20), ("Verdict", 16)):
+        most = max(least, max(map(width, columns[head])) - max(0, over()))
+        columns[head] = [fitted(text, most) for text in columns[head]]
+    for head in ("Label", "Rows", "Duration", "Started"):
+        if over() > 0:
+            columns.pop(head, None)
+    for head in ("Verdict", "Run", "State"):
+        most = max(4, max(map(width, columns[head])) - max(0, over()))
+        columns[head] = [fitted(text, most) for text in columns[head]]
+
+
+def wrapped(text: str, room: int) -> str:
+    r"""Return a text on lines that take at most so many columns of a terminal.
+
+    Examples
+    --------
+    >>> wrapped("売上 of 2024", 9)
+    '売上 of\\n2024'
+    """
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {fitted(word, room)}".lstrip()
+        if width(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(fitted(word, room))
+    return "\n".join(lines)
 
 
 def _plain(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:

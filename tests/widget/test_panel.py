@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import comm
@@ -13,11 +14,15 @@ import pytest
 from comm.base_comm import BaseComm
 
 import domo_magic
-from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.executions import poller
+from domo_magic.errors import ConfigurationError, DomoError, NotFound, TargetError
+from domo_magic.executions import poller, targets
 from domo_magic.executions.session import current_session, open_session, use_session
+from domo_magic.model.formatting import ratio_text, width
 from domo_magic.sandbox import faults
-from domo_magic.widget.state import NAME
+from domo_magic.sandbox.simulation import Habit
+from domo_magic.widget import actions
+from domo_magic.widget.panel import Panel
+from domo_magic.widget.state import NAME, PanelState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -314,7 +319,7 @@ def test_cancelling_several_names_them_first(session: Session, sandbox: Sandbox,
     assert panel.join(PATIENCE)
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
-    assert all(f"{stream}/1" in panel._state.note for stream in streams)
+    until(lambda: all(f"{stream}/1" in panel._parts.line.value for stream in streams))
     assert not [request for request in sandbox.requests if request.method == "PUT"]
     panel.confirm_button.click()
     assert panel.join(PATIENCE)
@@ -322,7 +327,7 @@ def test_cancelling_several_names_them_first(session: Session, sandbox: Sandbox,
 
 
 def test_enter_on_runs_compares_them(session: Session, sandbox: Sandbox, make: Make) -> None:
-    """Runs in the field are chosen by Enter, without a list; one that is not there is an error."""
+    """Runs in the field are chosen by Enter, also one too old for the list; one that is none is an error."""
     panel = loaded(make(25775))
     panel.field.value = "25775/200 25775/150"
     submit(panel)
@@ -331,8 +336,14 @@ def test_enter_on_runs_compares_them(session: Session, sandbox: Sandbox, make: M
     assert "25775/150" in panel._parts.side.value
     panel.field.value = "25775/1"
     submit(panel)
+    assert panel.join(60)
+    assert panel.selected["executionId"].tolist() == [1]
+    panel.field.value = "25775/999"
+    submit(panel)
     assert panel.join(PATIENCE)
-    assert isinstance(panel.error, TargetError)
+    assert isinstance(panel.error, NotFound)
+    until(lambda: "Refresh" in panel._parts.problem.value)
+    assert "%domo" not in panel._parts.problem.value
     assert posts(sandbox) == []
 
 
@@ -489,10 +500,10 @@ def test_a_terminal_is_told_what_went_wrong(session: Session, make: Make) -> Non
     """Where nothing but the table is shown, the error stands over it: what happened, then what to do."""
     panel = make(99999)
     assert panel.join(PATIENCE)
-    text = panel._repr_mimebundle_()["text/plain"]
-    assert "no runs yet · NotFound: stream 99999 was not found" in text.splitlines()[0]
-    assert " · look for it: %domo_streams" in text.splitlines()[0]
-    assert text.count("no runs yet") == 1
+    lines = panel._repr_mimebundle_()["text/plain"].splitlines()
+    assert lines[0].endswith("no runs yet")
+    assert lines[1].startswith("NotFound: stream 99999 was not found")
+    assert any(line.startswith("look for it: %domo_streams") for line in lines)
 
 
 def test_a_run_in_two_panels_is_asked_about_once(session: Session, sandbox: Sandbox, make: Make) -> None:
@@ -611,3 +622,183 @@ def test_nothing_is_sent_while_nothing_changes(
     panel._draw()
     assert Recording.sent == []
     until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+
+
+def started_before(sandbox: Sandbox, hours: float) -> tuple[int, int]:
+    """Have a run that began so long ago and will not end; return its two ids."""
+    stream = sandbox.world.add_stream(1e9, name="Stuck")
+    clock = sandbox.world.clock
+    sandbox.world.clock = lambda: clock() - 3600 * hours
+    number = sandbox.world.start(stream)["executionId"]
+    sandbox.world.clock = clock
+    return stream, number
+
+
+def test_a_stuck_run_is_shown_and_can_be_cancelled(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A run of any age says for how long, is not polled, can be chosen, and is polled once it is aborted."""
+    key = started_before(sandbox, 76.0)
+    panel = loaded(make(key[0]))
+    until(lambda: "stuck for 3 d 4 h" in panel._parts.live.value)
+    assert "stuck for 3 d 4 h" in panel.chooser._options_labels[0]
+    assert session.poller._thread is None
+    panel.chooser.value = (key,)
+    assert panel.join(60)
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: panel.runs["currentState"].tolist() == ["ABORTED"])
+
+
+def test_an_old_unfinished_run_is_above_the_ended_ones(
+    session: Session, sandbox: Sandbox, make: Make
+) -> None:
+    """Behind however many newer runs, an unfinished one is the first that can be chosen."""
+    stream, number = started_before(sandbox, 30.0)
+    sandbox.world._rooms[stream].stream = replace(
+        sandbox.world._rooms[stream].stream, habit=Habit(seconds=0.0)
+    )
+    for _ in range(60):
+        sandbox.world.start(stream)
+    panel = loaded(make(stream))
+    until(lambda: len(panel.chooser._options_values) == 51)
+    assert panel.chooser._options_values[0] == (stream, number)
+
+
+def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """An open panel looks again by itself, tells as of when it is, and stops when it is closed."""
+    quick = sandbox.world.add_stream(0.1, past=3)
+    panel = Panel(PanelState(targets.checked([targets.parse(str(quick))[0]], "streams"), every=0.05))
+    until(lambda: "as of" in panel._parts.line.value)
+    sandbox.world.start(quick)
+    until(lambda: panel.runs["executionId"].tolist()[:1] == [4])
+    assert panel.runs["currentState"].tolist() == ["SUCCESS"] * 4 or panel.join(PATIENCE)
+    panel.close()
+    until(lambda: not any(thread.name.startswith(NAME) for thread in threading.enumerate()))
+    asked = len(sandbox.requests)
+    panel._look_again()
+    assert len(sandbox.requests) == asked
+
+
+def test_two_looks_are_never_under_way_together(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """While Domo is silent neither time nor a click on Refresh sends the same again."""
+    panel = loaded(make(25775))
+    gate, lists = threading.Event(), []
+
+    def slow(request: Any) -> None:
+        lists.append(request.path)
+        gate.wait(PATIENCE)
+
+    sandbox.decide = slow
+    panel.refresh_button.click()
+    until(lambda: lists)
+    assert panel.refresh_button.disabled
+    panel.refresh_button.click()
+    assert not panel._state.begin("load", lambda: None, clicked=False)
+    gate.set()
+    assert panel.join(PATIENCE)
+    assert lists.count(lists[0]) == 1
+    until(lambda: not panel.refresh_button.disabled)
+
+
+def test_a_look_that_fails_is_a_quiet_word(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """What was not asked for by a click is no red box; the time of the last good look stays."""
+    panel = loaded(make(25775))
+    until(lambda: "as of" in panel._parts.line.value)
+    as_of = panel._state.as_of
+    sandbox.decide = lambda request: faults.status(403)
+    actions.look_again(panel._state)
+    panel._state.changed()
+    until(lambda: "not refreshed" in panel._parts.line.value)
+    assert panel.error is None
+    assert panel._state.as_of == as_of
+    sandbox.decide = None
+    panel.refresh_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: "not refreshed" not in panel._parts.line.value)
+
+
+def test_looks_add_no_watches(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A run that is followed is not followed once more with every look."""
+    stream = sandbox.world.add_stream(600.0)
+    sandbox.world.start(stream)
+    panel = loaded(make(stream))
+    for _ in range(3):
+        actions.look_again(panel._state)
+    assert len(panel._state._watches) == 1
+
+
+def test_a_silent_domo_is_said(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A run's row tells since when Domo does not respond, until it does."""
+    stream = sandbox.world.add_stream(600.0)
+    panel = loaded(make(stream))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    sandbox.decide = lambda request: faults.status(503)
+    until(lambda: "no response from Domo since" in panel._parts.live.value)
+    sandbox.decide = None
+    until(lambda: "no response from Domo since" not in panel._parts.live.value)
+
+
+def test_cancelling_is_said_until_it_is_over(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """The line names what is being cancelled, and no longer; what was cancelled on purpose is not red."""
+    stream = sandbox.world.add_stream(600.0)
+    panel = loaded(make(stream))
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    seen, aborted = threading.Event(), threading.Event()
+
+    def late(request: Any) -> None:
+        if request.method == "PUT":
+            aborted.set()
+        elif aborted.is_set():
+            seen.wait(PATIENCE)
+
+    sandbox.decide = late
+    panel.cancel_button.click()
+    assert panel.join(PATIENCE)
+    until(lambda: f"cancelling {stream}/1" in panel._parts.line.value)
+    seen.set()
+    until(lambda: "ABORTED" in panel._parts.ended.value)
+    until(lambda: "cancelling" not in panel._parts.line.value)
+    assert "class=bad" not in panel._parts.ended.value
+    assert "class=stopped" in panel._parts.ended.value
+
+
+def test_the_code_of_two_chosen_runs_does_what_is_shown(
+    session: Session, sandbox: Sandbox, make: Make
+) -> None:
+    """The magic compares the newer with the older; its ratio and verdict stand in the table above."""
+    panel = loaded(make(25775))
+    until(lambda: len(panel.chooser._options_values) == 50)
+    panel.chooser.value = ((25775, 200), (25775, 190))
+    assert panel.join(60)
+    until(lambda: "%domo_compare 25775/200 --baseline 25775/190" in panel._parts.code.value)
+    compared = domo_magic.compare("25775/200", baseline="25775/190")
+    (row,) = compared[compared["executionId"] == 200].itertuples()
+    assert f"{ratio_text(row.rowsInsertedRatio)} 25775/190" in panel._parts.side.value
+    assert f"<th scope=row>Against 25775/190<td><td>{row.verdict}" in panel._parts.side.value
+
+
+def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """JSON can hold what UTF-8 cannot: whatever holds it, every widget can be sent."""
+    stream = sandbox.world.add_stream(600.0, name="half \ud83d")
+    panel = loaded(make(stream))
+    panel.label_field.value = "x"
+    panel.run_button.click()
+    assert panel.join(PATIENCE)
+    state, (run, *_) = panel._state, panel._state.runs()
+    state.saw(replace(run, fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
+    state.say("note \ud800")
+    state.fail(DomoError("what \ud800", "hint \ud800"))
+    panel._draw()
+    states = ipywidgets.Widget.get_manager_state(widgets=panel._parts.children)["state"]
+    json.dumps(states, ensure_ascii=False).encode()
+    "".join(map(str, panel._repr_mimebundle_().values())).encode()
+
+
+def test_a_terminal_has_the_newest_ten(session: Session, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no kernel shows it, ten runs stand in the terminal's width."""
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = loaded(make(25775))._repr_mimebundle_()["text/plain"].splitlines()
+    assert sum("25775/" in line for line in lines) == 10
+    assert "90 more" in lines
+    assert max(map(width, lines)) <= 60

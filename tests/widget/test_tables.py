@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from domo_magic.model.formatting import local_time
+from domo_magic.model.formatting import local_time, width
 from domo_magic.widget import tables
 from domo_magic.widget.tables import Row
 
@@ -155,15 +155,31 @@ def test_the_first_and_last_moments_are_times_too() -> None:
 
 def test_the_text_table_is_plain_and_aligned() -> None:
     """The text has the columns below their heads, and says how many runs it leaves out."""
-    text = tables.text_table(
-        [_full(), _full(run="1/1", name="", state="ERROR", mark="bad")] * 30, "here", NOW, UTC
-    )
-    lines = text.splitlines()
-    assert lines[0] == "here"
-    assert len(lines) == 1 + 1 + 50 + 1
+    rows = [_full(), _full(run="1/1", name="", state="ERROR", mark="bad")] * 30
+    lines = tables.text_table(rows, NOW, UTC)
+    assert len(lines) == 1 + 50 + 1
     assert lines[-1] == "10 more"
-    assert {line.index("3 min 12 s") for line in lines[2:-1]} == {lines[1].index("Duration")}
-    assert "slow: 3 min 12 s, 2.0 times" in lines[2]
+    assert {line.index("3 min 12 s") for line in lines[1:-1]} == {lines[0].index("Duration")}
+    assert "slow: 3 min 12 s, 2.0 times" in lines[1]
+
+
+@pytest.mark.parametrize("room", [40, 60, 80, 110])
+@pytest.mark.parametrize("name", ["Sales Orders of all countries", "売上データ" * 6])
+def test_a_terminal_is_never_too_narrow(room: int, name: str) -> None:
+    """However narrow a terminal is, and in whatever letters, lines fit, and state and verdict are there."""
+    rows = [_full(name=name), _full(name=name, state="ERROR", mark="bad", verdict="failed", says=name * 3)]
+    lines = tables.text_table(rows, NOW, UTC, most=10, room=room)
+    assert max(map(width, lines)) <= room
+    assert "State" in lines[0]
+    assert "SUCCESS" in lines[1]
+    assert "slow" in lines[1]
+    assert "25775/201" in lines[1]
+
+
+def test_wrapped_text_keeps_its_words() -> None:
+    """Words go to the next line, wide ones too; one that is too long is cut."""
+    assert tables.wrapped("one two 売上 three", 8) == "one two\n売上\nthree"
+    assert tables.wrapped("x" * 20, 8) == "x" * 7 + "…"
 
 
 def test_the_snapshot_is_one_whole_table() -> None:
