@@ -161,10 +161,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._learn()
 
     def _typed(self, change: dict[str, Any]) -> None:
-        self._state.confirmation = None  # it was about what stood there before
-        self._clicked_at.clear()  # and so was the last click
+        self._forget_clicks()
         self._face.draw_code(change)
         self._changed()
+
+    def _forget_clicks(self) -> None:
+        """Take back what waits to be confirmed: it was about what stood here before."""
+        self._state.confirmation = None
+        self._clicked_at.clear()
 
     def _start(self) -> None:
         self._settle()
@@ -215,6 +219,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _choose_runs(self, change: dict[str, Any]) -> None:
         if self._face.choose(change):
+            self._forget_clicks()
             self._state.begin("compare", self._face.compare)
 
     # What is drawn

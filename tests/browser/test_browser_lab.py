@@ -56,6 +56,20 @@ def started(session: Sandbox, stream: int) -> int:
     return sum(request.method == "POST" and request.path == path for request in list(session.requests))
 
 
+def aborted(session: Sandbox, *streams: int) -> list[int]:
+    """Return those of the streams of which a run was aborted."""
+    paths = [request.path for request in list(session.requests) if request.method == "PUT"]
+    return [stream for stream in streams if any(f"/{stream}/" in path for path in paths)]
+
+
+def choose(panel: Locator, *runs: str) -> None:
+    """Choose runs in the list."""
+    listed = panel.get_by_label("Compare or cancel")
+    expect(listed).to_contain_text(runs[0])
+    texts = listed.get_by_role("option").all_inner_texts()
+    listed.select_option(index=[texts.index(next(text for text in texts if run in text)) for run in runs])
+
+
 def check(page: Page) -> None:
     """Have axe find nothing serious in what is ours."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -106,20 +120,83 @@ def test_search_choose_and_enter(lab: Any, domo_server: Sandbox) -> None:
     assert [started(domo_server, stream) for stream in streams] == [0, 0]
 
 
-def test_several_are_confirmed_first(lab: Any, domo_server: Sandbox) -> None:
-    """Run of two connectors starts none of them before the second button is pressed, once each then."""
-    streams = [domo_server.world.add_stream(600.0, name=f"Confirmed {name}", past=6) for name in "AB"]
-    lab.run(f"p = %domo_panel {streams[0]} {streams[1]}", "p")
+def test_enter_starts_nothing(lab: Any, domo_server: Sandbox) -> None:
+    """Enter on the ids of two connectors shows their runs, and starts neither, however often."""
+    streams = [domo_server.world.add_stream(600.0, name=f"Entered {name}", past=6) for name in "AB"]
+    lab.run("p = %domo_panel 25780", "p")
     panel = shown(lab.page)
-    panel.get_by_role("button", name="Run 2 connectors").dblclick()
-    confirm = panel.get_by_role("button", name="Start 2 connectors")
-    expect(confirm).to_be_visible()
+    field = panel.get_by_label("Connector")
+    field.fill(f"{streams[0]} {streams[1]}")
+    field.press("Enter")
+    field.press("Enter")
+    for stream in streams:
+        expect(table(panel, "Ended")).to_contain_text(f"{stream}/6")
     assert [started(domo_server, stream) for stream in streams] == [0, 0]
+
+
+def test_six_are_confirmed_first(lab: Any, domo_server: Sandbox, keep: Callable[..., None]) -> None:
+    """Run of six connectors starts none of them before the second button is pressed, once each then."""
+    streams = [domo_server.world.add_stream(600.0, name=f"Region {name}", past=6) for name in "ABCDEF"]
+    lab.run(f"p = %domo_panel {' '.join(map(str, streams))}", "p")
+    panel = shown(lab.page)
+    panel.get_by_role("button", name="Run 6 connectors").dblclick()
+    confirm = panel.get_by_role("button", name="Start 6 connectors")
+    expect(confirm).to_be_visible()
+    assert [started(domo_server, stream) for stream in streams] == [0] * 6
+    keep(panel, "several")
     confirm.dblclick()
     for stream in streams:
         expect(table(panel, "Unfinished")).to_contain_text(f"{stream}/7")
     expect(confirm).to_have_count(0)
-    assert [started(domo_server, stream) for stream in streams] == [1, 1]
+    assert [started(domo_server, stream) for stream in streams] == [1] * 6
+
+
+def test_a_double_click_is_one_click(lab: Any, domo_server: Sandbox) -> None:
+    """However soon Domo responds, three clicks in 0.2 s start one run; one that is meant starts the next."""
+    stream = domo_server.world.add_stream(600.0, name="Clicked twice", past=6)
+    lab.run(f"p = %domo_panel {stream}", "p")
+    panel = shown(lab.page)
+    run = panel.get_by_role("button", name="Run", exact=True)
+    run.evaluate(
+        "b => Promise.all([0, 20, 200].map(pause => new Promise(done =>"
+        " setTimeout(() => done(b.click()), pause))))"
+    )
+    expect(table(panel, "Unfinished")).to_contain_text(f"{stream}/7")
+    expect(run).to_be_enabled()
+    panel.get_by_label("Label").fill("the next")
+    panel.get_by_label("Label").press("Tab")
+    expect(panel).to_contain_text("the next")  # so that all clicks have arrived
+    assert started(domo_server, stream) == 1
+    run.click()
+    expect(table(panel, "Unfinished")).to_contain_text(f"{stream}/8")
+    assert started(domo_server, stream) == 2
+
+
+def test_cancel_spares_what_was_not_chosen(lab: Any, domo_server: Sandbox, keep: Callable[..., None]) -> None:
+    """With an ended run chosen nothing is aborted; of three runs the two that are chosen, when confirmed."""
+    streams = [domo_server.world.add_stream(600.0, name=f"Nightly {name}", past=3) for name in "ABC"]
+    for stream in streams:
+        domo_server.world.start(stream, run_type="AUTOMATED", started_by=None)
+    lab.run(f"p = %domo_panel {' '.join(map(str, streams))}", "p")
+    panel = shown(lab.page)
+    choose(panel, f"{streams[0]}/3")
+    press(panel, "Cancel")
+    expect(panel.get_by_role("status")).to_contain_text("nothing was cancelled")
+    assert aborted(domo_server, *streams) == []
+    choose(panel, f"{streams[0]}/4", f"{streams[1]}/4")
+    expect(panel.get_by_role("table", name="Chosen runs")).to_contain_text(f"{streams[1]}/4")
+    press(panel, "Cancel")
+    confirm = panel.get_by_role("button", name="Cancel 2 runs")
+    expect(confirm).to_be_visible()
+    expect(panel.get_by_role("status")).to_contain_text(f"{streams[0]}/4")
+    assert aborted(domo_server, *streams) == []
+    keep(panel, "cancel")
+    confirm.click()
+    for stream in streams[:2]:
+        row = table(panel, "Ended").get_by_role("row").filter(has_text=f"{stream}/4")
+        expect(row).to_contain_text("cancelled")
+    expect(table(panel, "Unfinished")).to_contain_text(f"{streams[2]}/4")
+    assert aborted(domo_server, *streams) == streams[:2]
 
 
 def test_keyboard_alone(lab: Any, domo_server: Sandbox) -> None:

@@ -302,10 +302,27 @@ def test_cancel_never_touches_what_was_not_chosen(session: Session, sandbox: San
     assert "nothing was cancelled" in panel._state.note
     until(lambda: (25775, 200) in panel.chooser._options_values)
     panel.chooser.value = ((25775, 200),)
-    panel._clicked_at.clear()
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
     assert "already ended" in panel._state.note
+    assert not [request for request in sandbox.requests if request.method == "PUT"]
+
+
+def test_choosing_takes_a_confirmation_back(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A confirmation is for what was chosen then; Cancel of other runs is another click."""
+    stream = sandbox.world.add_stream(500)
+    keys = tuple((stream, sandbox.world.start(stream)["executionId"]) for _ in range(3))
+    panel = loaded(make(stream))
+    until(lambda: len(panel.chooser._options_values) == 3)
+    panel.chooser.value = keys
+    panel.cancel_button.click()
+    assert panel.join(60)
+    assert panel.confirm_button.description == "Cancel 3 runs"
+    panel.chooser.value = keys[:2]
+    panel.confirm_button.click()
+    panel.cancel_button.click()
+    assert panel.join(60)
+    assert panel.confirm_button.description == "Cancel 2 runs"
     assert not [request for request in sandbox.requests if request.method == "PUT"]
 
 
