@@ -213,12 +213,11 @@ _LAYOUTS = {
         _Column("Updated", "updatedAt", _time("updatedAt")),
     ),
     "overview": (
-        *(_RUN, _CALLED, _STATE, _VERDICT, _STARTED, _DURATION),
+        *(_RUN, _CALLED, _STATE, _VERDICT, _TOLD, _STARTED, _DURATION),
         _Column("Usual", "durationBaseline", _lasted("durationBaseline"), right=True),
         _INSERTED,
         _Column("Usual rows", "rowsInsertedBaseline", _count("rowsInsertedBaseline"), right=True),
         _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
-        _TOLD,
     ),
 }
 _WORDS = {
@@ -273,6 +272,8 @@ def _fit(
 ) -> tuple[list[_Column], list[list[str]]]:
     """Shorten errors and names, then drop columns from the right, then shorten the names further."""
     kept = list(zip(columns, cells, strict=True))
+    if _too_wide(kept, most) > 0:  # what nothing is known of goes first
+        kept = [(column, texts) for column, texts in kept if column.head in _KEPT or set(texts) != {_MISSING}]
     kept = _shorten(kept, "Error", _LEAST_ERROR, most)
     kept = _shorten(kept, "Name", _SHORT_NAME, most)
     while _too_wide(kept, most) > 0 and (spare := _spare(kept)):
