@@ -125,7 +125,9 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         elif dtype.kind == "m":
             made.isetitem(at, column.dt.total_seconds())
         elif dtype == "object":
-            made.isetitem(at, pd.array(list(map(_to_text, column)), dtype="string"))
+            # pandas 2 keeps the texts of other programs as objects, too: they are no JSON
+            texts = column if pd.api.types.infer_dtype(column) == "string" else map(_to_text, column)
+            made.isetitem(at, pd.array(list(texts), dtype="string"))
     return made
 
 

@@ -107,8 +107,9 @@ def test_runs_that_only_the_frame_knows_are_compared_too(still_session: Session,
     """A run that Domo has no more, and a start whose fate is open, stay in the comparison."""
     known = domo_magic.runs(stream, limit=2)
     gone = known.head(1).assign(executionId=999)
-    gone = gone.assign(executionId=gone["executionId"].astype("Int64"), rowsInserted=5, instance=None)
-    never = known.head(1).assign(executionId=pd.array([None], dtype="Int64"), startedAt=pd.NaT)
+    gone = gone.assign(executionId=gone["executionId"].astype("Int64"), rowsInserted=5, instance="sandbox")
+    never = known.head(1).assign(executionId=pd.array([None], dtype="Int64"))
+    never["startedAt"] = never["startedAt"].shift()
     compared = domo_magic.compare(pd.concat([gone, known, never]))
     assert compared["executionId"].fillna(0).tolist() == [999, 60, 59, 0]
     assert compared["verdict"].tolist()[:3] == ["slow, few rows", "slow", "few rows"]
