@@ -55,6 +55,13 @@ _RUN = """cells => {
 }"""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one process run all of these tests, where there are several: they share the server."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 def _chromium(own: str) -> str | None:
     """Return a browser: Playwright's own, or one that is installed."""
     found = [own, *map(shutil.which, _BROWSERS), *_PLACES]

@@ -101,7 +101,7 @@ def test_an_interrupt_during_many_starts_stops_what_has_not_left(
 ) -> None:
     """What had left is known or looked for; what had not is not started any more."""
     before = {stream_id: domo_server.world.count(stream_id) for stream_id in range(100_001, 100_001 + MANY)}
-    domo_server.latency = 0.05
+    domo_server.latency = 0.5  # the interrupt comes long before the last start, however busy the machine is
     try:
         outcome = kernel.run("%domo_run many", lambda so_far: "ACTIVE" in so_far.printed)
     finally:
