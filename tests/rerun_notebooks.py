@@ -1,4 +1,4 @@
-"""Run the notebooks, or those named, and keep their outputs: ``python tests/rerun_notebooks.py [NAME...]``."""
+"""Run the notebooks, or those named, and keep their outputs: ``poe notebooks [NAME...]``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the benchmarks, or those named, one after the other: ``python tests/benchmarks [NAME...]``."""
+"""Run the benchmarks, or those named, one after the other: ``poe bench [NAME...]``."""
 
 from __future__ import annotations
 
