@@ -21,8 +21,9 @@ class DomoAccessor:
 
     Examples
     --------
-    >>> runs.domo.compare()
-    >>> runs.domo.plot("rowsInserted")
+    >>> runs.domo.compare()["verdict"].value_counts().to_dict()
+    {'usual': 15, 'no baseline': 5}
+    >>> axes = runs.domo.plot("rowsInserted")
     >>> runs.domo.to_parquet("runs.parquet")
     """
 

@@ -85,7 +85,11 @@ def compare(
 
     Examples
     --------
-    >>> compare(runs)[["executionId", "verdict", "durationRatio"]]
+    >>> compare(runs)[["executionId", "verdict", "durationRatio"]].head(3)
+       executionId verdict  durationRatio
+    0          200   usual       0.903333
+    1          199   usual       0.929226
+    2          198   usual       0.985025
     """
     import pandas as pd
 

@@ -75,7 +75,9 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> read_parquet("runs.parquet")
+    >>> to_parquet(runs, "runs.parquet")
+    >>> read_parquet("runs.parquet").equals(runs)
+    True
     """
     pa, parquet = _pyarrow()
     accessor.register()  # nothing else of the package need have been imported
@@ -113,7 +115,10 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> plain(runs).drop_duplicates()
+    >>> plain(runs)["duration"].dtype
+    dtype('float64')
+    >>> len(plain(runs).drop_duplicates())
+    20
     """
     import pandas as pd
 

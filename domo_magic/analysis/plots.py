@@ -83,7 +83,9 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
 
     Examples
     --------
-    >>> plot(session.runs(25775), "rowsInserted").set_title("Sales")
+    >>> axes = plot(runs, "rowsInserted")
+    >>> axes.get_title("left"), axes.get_ylabel()
+    ('stream 25775', 'rows')
     """
     import numpy as np
 

@@ -77,6 +77,7 @@ def frame(executions: Iterable[Execution]) -> pd.DataFrame:
 
     Examples
     --------
+    >>> from domo_magic.model.execution import Execution
     >>> frame([Execution(25775, 2)])["executionId"].dtype
     Int64Dtype()
     """

@@ -306,7 +306,10 @@ def panel(*streams: Any, instance: str | None = None) -> Panel:
     >>> buttons = panel(25775)
     >>> buttons.run_button.click()
     >>> buttons.join()
-    >>> buttons.last
+    True
+    >>> buttons.last["currentState"].item()
+    'ACTIVE'
+    >>> buttons.close()
     """
     wanted: tuple[targets.Target, ...] = ()
     if streams:

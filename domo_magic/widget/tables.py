@@ -238,12 +238,12 @@ def _fit(columns: dict[str, list[str]], room: int) -> None:
 
 
 def wrapped(text: str, room: int) -> str:
-    r"""Return a text on lines that take at most so many columns of a terminal.
+    """Return a text on lines that take at most so many columns of a terminal.
 
     Examples
     --------
-    >>> wrapped("売上 of 2024", 9)
-    '売上 of\\n2024'
+    >>> wrapped("売上 of 2024", 9).splitlines()
+    ['売上 of', '2024']
     """
     lines = [""]
     for word in text.split():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 from math import inf, nan
 
 import pytest
 
-from domo_magic.executions import schedule
 from domo_magic.executions.schedule import next_delay, time_left, usual
 
 STEADY = [270.0, 262.0, 281.0, 275.0, 266.0]
@@ -113,12 +111,6 @@ def test_only_the_last_twenty_runs_count() -> None:
 def test_no_elapsed_time_is_the_start(elapsed: float) -> None:
     """A clock that ran backwards, or none, is taken for a run that has just begun."""
     assert next_delay(elapsed, STEADY) == next_delay(0, STEADY)
-
-
-def test_examples_are_true() -> None:
-    """What the docstrings show is what comes out."""
-    assert doctest.testmod(schedule).failed == 0
-    assert doctest.testmod(schedule).attempted > 0
 
 
 def test_usual_is_the_median_from_three_runs_on() -> None:
