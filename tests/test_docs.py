@@ -184,7 +184,8 @@ def test_the_accessor_is_documented(name: str) -> None:
 
 def test_every_variable_is_documented() -> None:
     """The reference has each variable of the environment that the code names."""
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "domo_magic").rglob("*.py"))
+    package = Path(domo_magic.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     used = set(re.findall(r'"((?:DOMO|HTTPS?|ALL|NO|REQUESTS|CURL)_[A-Z_]+)"', code))
     assert used >= {"DOMO_INSTANCE", "DOMO_MAGIC_HOME", "HTTPS_PROXY"}
     assert used - _first_names(_section("## Environment variables")) == set()
