@@ -292,8 +292,8 @@ def sandbox(state: PanelState) -> None:
 def judge(state: PanelState) -> None:
     """Compare every run with what is usual, from what was fetched."""
     session = state.session
+    state.stale = False  # first: what changes from here on is compared once more
     runs = [run for run in state.runs() if run.execution_id is not None]
-    state.stale = False
     if session is not None and runs:
         state.judge(judgements(session, runs))
 

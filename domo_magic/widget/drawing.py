@@ -36,6 +36,7 @@ class Face:
         self._view = view
         self._parts = parts
         self._ended: object = None
+        self._compared: object = []
         self._offered: list[tuple[str, Key]] = []
         self._lock = threading.RLock()
         self._ours = False
@@ -141,14 +142,23 @@ class Face:
             self._state.selected = keys
             return True
 
+    @property
+    def behind(self) -> bool:
+        """Whether other runs are chosen than were compared last, or one of them has ended or been judged."""
+        return self._compared != self._choice()
+
+    def _choice(self) -> object:
+        state = self._state
+        return [
+            (key_of(run), run.finished, state.judgements.get(key_of(run)))
+            for run in state.named(state.selected)
+        ]
+
     def compare(self) -> None:
-        """Compare what is chosen, again where something else was chosen meanwhile."""
+        """Compare what is chosen."""
+        self._compared = self._choice()
         session, state = self._state.connected(), self._state
-        while True:
-            keys, known = list(state.selected), state.runs()
-            chosen = state.compared()
-            self._parts.side.value = side_by_side(state, session, chosen, len(keys))
-            self._parts.picture.value = picture(session, chosen, known)
-            if keys == state.selected:
-                self.draw_code()
-                return
+        chosen = state.compared()
+        self._parts.side.value = side_by_side(state, session, chosen, len(state.selected))
+        self._parts.picture.value = picture(session, chosen, state.runs())
+        self.draw_code()

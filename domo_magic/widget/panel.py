@@ -185,7 +185,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._settle()
         if keys := actions.named_runs(self._state, self.field.value):
             self._face.point_at(keys)
-            self._face.compare()
+            self._side_by_side()
         elif actions.is_name(self.field.value):
             actions.search(self._state, self.field.value)
             if len(found := self._state.found or []) == 1:
@@ -220,7 +220,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _choose_runs(self, change: dict[str, Any]) -> None:
         if self._face.choose(change):
             self._forget_clicks()
-            self._state.begin("compare", self._face.compare)
+            self._side_by_side()
+
+    def _side_by_side(self, *, clicked: bool = True) -> None:
+        face = self._face
+        self._state.begin("compare", face.compare, clicked=clicked, again=lambda: face.behind)
 
     # What is drawn
 
@@ -236,10 +240,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._painter.soon()
 
     def _learn(self) -> None:
-        self._state.begin("learn", partial(actions.learn, self._state), clicked=False)
+        state = self._state
+        state.begin("learn", partial(actions.learn, state), clicked=False, again=lambda: state.stale)
 
     def _draw(self) -> None:
         self._face.draw()
+        if self._face.behind:
+            self._side_by_side(clicked=False)
         self._saved.keep((self._state.drawn, self._runs_view.where(), self._state.error))
 
     # What is kept

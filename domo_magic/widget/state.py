@@ -90,6 +90,8 @@ class PanelState:
         Why the looks since then failed.
     silent : dict
         Since when (epoch seconds) Domo has not told anything about a run.
+    stale : bool
+        Runs have changed since they were last compared with what is usual.
     drawn : int
         Counts the changes of what is drawn seldom.
     over : threading.Event
@@ -162,8 +164,18 @@ class PanelState:
 
     # Clicks
 
-    def begin(self, what: str, job: Callable[[], None], *, clicked: bool = True) -> bool:
-        """Do a job on a thread of its own, unless one of that name is under way; return whether it began."""
+    def begin(
+        self,
+        what: str,
+        job: Callable[[], None],
+        *,
+        clicked: bool = True,
+        again: Callable[[], object] = bool,
+    ) -> bool:
+        """Do a job on a thread of its own, unless one of that name is under way; return whether it began.
+
+        It is done once more as long as `again` is true: what changed meanwhile could not begin another.
+        """
         with self._lock:
             if self.closed or what in self._doing:
                 return False
@@ -173,22 +185,39 @@ class PanelState:
             if clicked:
                 self.error, self.note = None, ""
         self.changed()
-        threading.Thread(target=self._do, args=(what, job, clicked), name=NAME, daemon=True).start()
+        threading.Thread(target=self._do, args=(what, job, clicked, again), name=NAME, daemon=True).start()
         return True
 
-    def _do(self, what: str, job: Callable[[], None], clicked: bool) -> None:  # noqa: FBT001
+    def _do(
+        self,
+        what: str,
+        job: Callable[[], None],
+        clicked: bool,  # noqa: FBT001
+        again: Callable[[], object],
+    ) -> None:
+        more = True
+        while more:
+            well = self._done(job)
+            with self._lock:
+                more = well and not self.closed and bool(again())
+                if not more:
+                    self._doing.discard(what)
+        self.changed()
+        with self._answered:
+            self._asked -= clicked
+            self._answered.notify_all()
+
+    def _done(self, job: Callable[[], None]) -> bool:
+        """Do a job; return whether it went well."""
         try:
             job()
         except DomoError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the user
             self.fail(DomoError(f"the panel broke: {error!r}", "please report it"))
-        with self._lock:
-            self._doing.discard(what)
-        self.changed()
-        with self._answered:
-            self._asked -= clicked
-            self._answered.notify_all()
+        else:
+            return True
+        return False
 
     def doing(self, what: str) -> bool:
         """Whether a job of that name is under way."""

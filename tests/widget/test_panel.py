@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from domo_magic.sandbox import Sandbox
 
 PATIENCE = 20.0
-THREADS = (NAME, poller.NAME)
 Make = Any
+Busy = Any
 
 
 def until(true: Callable[[], object]) -> None:
@@ -55,6 +55,18 @@ def make() -> Iterator[Make]:
     yield one
     for panel in made:
         panel.close()
+
+
+@pytest.fixture
+def busy() -> Callable[..., list[str]]:
+    """Give a function that tells which threads of the panel and the poller this test has still going."""
+    before = set(threading.enumerate())  # those of other tests may end late
+
+    def threads(*names: str) -> list[str]:
+        now = [thread.name for thread in threading.enumerate() if thread not in before]
+        return [name for name in now if name in (names or (NAME, poller.NAME))]
+
+    return threads
 
 
 def posts(sandbox: Sandbox) -> list[str]:
@@ -198,6 +210,22 @@ def test_a_run_is_followed_to_its_end_and_judged(session: Session, sandbox: Sand
     assert panel.runs.iloc[0]["currentState"] == "SUCCESS"
     until(lambda: f"{quick}/31" not in panel._parts.live.value)
     until(lambda: panel._state.judgements[quick, 31].verdict in {"usual", "fast", "slow"})
+
+
+def test_a_change_during_a_job_is_dealt_with_after_it(session: Session) -> None:
+    """What cannot begin, as one of its name is under way, is done once more, and not after an error."""
+    state, done = PanelState(), list[int]()
+
+    def job() -> None:
+        done.append(len(done))
+        assert not state.begin("learn", job, clicked=False)
+        if len(done) == 3:
+            raise DomoError("down", "")
+
+    assert state.begin("learn", job, clicked=False, again=lambda: len(done) < 9)
+    state.wait_for("learn", PATIENCE)
+    assert done == [0, 1, 2]
+    assert state.error is not None
 
 
 def test_cancel_aborts_the_run_that_was_started(session: Session, sandbox: Sandbox, make: Make) -> None:
@@ -431,6 +459,18 @@ def test_runs_that_are_chosen_stand_side_by_side(session: Session, sandbox: Sand
     assert panel._parts.side.value == ""
 
 
+def test_a_chosen_run_that_ends_is_compared_anew(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """The side-by-side view shows what became of a run, without another click."""
+    stream = sandbox.world.add_stream(1.0, past=6)
+    sandbox.world.start(stream)
+    panel = loaded(make(stream))
+    until(lambda: len(panel.chooser._options_values) == 7)
+    panel.chooser.value = ((stream, 7),)
+    until(lambda: "ACTIVE" in panel._parts.side.value)
+    until(lambda: "SUCCESS" in panel._parts.side.value)
+    until(lambda: "usual" in panel._parts.side.value)
+
+
 def test_what_is_chosen_stays_so_when_a_run_is_added(session: Session, sandbox: Sandbox, make: Make) -> None:
     """A new run in the list leaves the choice as it is."""
     panel = loaded(make(25775))
@@ -523,27 +563,31 @@ def test_a_terminal_is_told_what_went_wrong(session: Session, make: Make) -> Non
     assert any(line.startswith("look for it: %domo_streams") for line in lines)
 
 
-def test_a_run_in_two_panels_is_asked_about_once(session: Session, sandbox: Sandbox, make: Make) -> None:
+def test_a_run_in_two_panels_is_asked_about_once(
+    session: Session, sandbox: Sandbox, make: Make, busy: Busy
+) -> None:
     """Every panel and `--bg` share one follower; a panel that is closed lets the other one go on."""
     stream = sandbox.world.add_stream(1.5)
     first, second = loaded(make(stream)), loaded(make(stream))
     first.run_button.click()
     assert first.join(PATIENCE)
     second._state.follow(first._state.last)
-    assert len([thread for thread in threading.enumerate() if thread.name == THREADS[1]]) == 1
+    assert busy(poller.NAME) == [poller.NAME]
     first.close()
     until(lambda: second.runs["currentState"].tolist() == ["SUCCESS"])
-    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+    until(lambda: not busy())
 
 
-def test_closing_leaves_no_thread_and_the_run_goes_on(session: Session, sandbox: Sandbox, make: Make) -> None:
+def test_closing_leaves_no_thread_and_the_run_goes_on(
+    session: Session, sandbox: Sandbox, make: Make, busy: Busy
+) -> None:
     """A closed panel's threads end while the run is unfinished, which is not aborted."""
     slow = sandbox.world.add_stream(600.0)
     panel = make(slow)
     panel.run_button.click()
     assert panel.join(PATIENCE)
     panel.close()
-    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+    until(lambda: not busy())
     assert not [request for request in sandbox.requests if request.method == "PUT"]
     assert sandbox.world.execution(slow, 1)["currentState"] == "ACTIVE"
 
@@ -628,7 +672,7 @@ def test_two_hundred_live_runs_are_few_small_messages(
 
 
 def test_nothing_is_sent_while_nothing_changes(
-    session: Session, make: Make, monkeypatch: pytest.MonkeyPatch
+    session: Session, make: Make, monkeypatch: pytest.MonkeyPatch, busy: Busy
 ) -> None:
     """A panel without unfinished runs has no thread and sends nothing, however often it is drawn."""
     monkeypatch.setattr(comm, "create_comm", Recording)
@@ -638,7 +682,7 @@ def test_nothing_is_sent_while_nothing_changes(
     Recording.sent.clear()
     panel._draw()
     assert Recording.sent == []
-    until(lambda: not any(thread.name in THREADS for thread in threading.enumerate()))
+    until(lambda: not busy())
 
 
 def started_before(sandbox: Sandbox, hours: float) -> tuple[int, int]:
@@ -680,7 +724,7 @@ def test_an_old_unfinished_run_is_above_the_ended_ones(
     assert panel.chooser._options_values[0] == (stream, number)
 
 
-def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make: Make) -> None:
+def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make: Make, busy: Busy) -> None:
     """An open panel looks again by itself, tells as of when it is, and stops when it is closed."""
     quick = sandbox.world.add_stream(0.1, past=3)
     panel = Panel(PanelState(targets.checked([targets.parse(str(quick))[0]], "streams"), every=0.05))
@@ -689,7 +733,7 @@ def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make:
     until(lambda: panel.runs["executionId"].tolist()[:1] == [4])
     assert panel.runs["currentState"].tolist() == ["SUCCESS"] * 4 or panel.join(PATIENCE)
     panel.close()
-    until(lambda: not any(thread.name.startswith(NAME) for thread in threading.enumerate()))
+    until(lambda: not busy(NAME, f"{NAME} look"))
     asked = len(sandbox.requests)
     panel._look_again()
     assert len(sandbox.requests) == asked
