@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from domo_magic.analysis.export import read_parquet
-    from domo_magic.api import cancel, compare, connect, overview, plot, run, runs, streams, wait
+    from domo_magic.api import cancel, collect, compare, connect, overview, plot, run, runs, streams, wait
     from domo_magic.errors import (
         AlreadyRunning,
         ApiError,
@@ -53,6 +53,7 @@ __all__ = [
     "TargetError",
     "TriggerOutcomeUnknown",
     "cancel",
+    "collect",
     "compare",
     "connect",
     "overview",
@@ -68,7 +69,8 @@ __all__ = [
 # Where each public name lives, resolved when it is first asked for; the others are errors.
 _ROOMS = {
     **dict.fromkeys(
-        ("cancel", "compare", "connect", "overview", "plot", "run", "runs", "streams", "wait"), "api"
+        ("cancel", "collect", "compare", "connect", "overview", "plot", "run", "runs", "streams", "wait"),
+        "api",
     ),
     "read_parquet": "analysis.export",
     "Sandbox": "sandbox",

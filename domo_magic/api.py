@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
 from domo_magic.display.progress import Board, Collecting
-from domo_magic.errors import TargetError, Warn, warn
+from domo_magic.errors import ConfigurationError, TargetError, Warn, warn
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
@@ -21,7 +21,9 @@ from domo_magic.executions.resolve import (
 )
 from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
 from domo_magic.executions.start import Unless, start_streams
+from domo_magic.fleet import collect as fleet
 from domo_magic.fleet import overview as glance
+from domo_magic.fleet.dataset import Dataset
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
 from domo_magic.model.concurrency import THREADS, each
@@ -29,9 +31,12 @@ from domo_magic.model.execution import CONNECTOR, Execution, state_of
 from domo_magic.model.formatting import is_text
 from domo_magic.model.frame import typed
 from domo_magic.model.shown import shown
+from domo_magic.model.timeouts import SystemClock
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+    from concurrent.futures import Executor
     from datetime import datetime
 
     import pandas as pd
@@ -581,8 +586,6 @@ def compare(
     >>> compare(25775, since="12h")["verdict"].unique().tolist()
     ['usual']
     """
-    from domo_magic.model.shown import shown
-
     compared = compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
     return shown(compared, "comparison")
 
@@ -654,6 +657,118 @@ def overview(
         rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
         collecting.over(headline)
     return shown(rows, "overview")
+
+
+def collect(
+    path: str | os.PathLike[str],
+    streams: Any = None,
+    *,
+    since: float | str | datetime | None = None,
+    executor: Executor | None = None,
+    max_parallel: int = 16,
+    instance: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Write the runs of very many streams into a folder of Parquet files; run again, only what is new.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder, which every worker sees; it is made. Beside it stands ``path.state``.
+    streams : int, str, list, Series, DataFrame, ..., optional
+        Streams, the same of every instance; by default all connectors.
+    since : float, str or datetime, optional
+        Runs that began before that are left out: ``"90d"``, a date, or a number of seconds ago.
+    executor : concurrent.futures.Executor, optional
+        Where requests are sent; by default threads. ``dask.distributed.Client().get_executor()`` makes it
+        a cluster, whose workers take the token from their own environment or keyring.
+    max_parallel : int
+        Requests under way at the same time to each instance, 1 to 16.
+    instance : str or list of str, optional
+        Another instance than the one last connected, or several.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per stream: ``instance`` (``string``), ``streamId`` (``Int64``), ``name`` (``string``),
+        ``fetched`` (``Int64``, the runs that are new or have ended), ``newest`` (``Int64``, the highest
+        ``executionId`` known), ``error`` (``string``, why a stream could not be read). One of several
+        instances that does not list its connectors is one row with its error.
+
+    Raises
+    ------
+    TargetError
+        An argument cannot be understood, the folder holds other files, or another process writes into it.
+    ConfigurationError
+        No Domo is known, pyarrow is not installed, or a worker cannot write into the folder.
+    ConnectionFailed, ApiError, InvalidResponse
+        The only instance does not list its connectors.
+    RunInterrupted
+        The user interrupted; what had been read is in the folder.
+
+    See Also
+    --------
+    read_parquet : Read the folder.
+    overview : Every connector at a glance.
+
+    Notes
+    -----
+    The folder holds nothing but ``part-*.parquet``, sorted by instance, stream and execution within each:
+    the 35 columns of every frame of runs in types that every reader knows (objects as JSON text,
+    ``duration`` in seconds), and ``undocumented``, JSON text. Finished runs are never rewritten;
+    unfinished ones stand in a part that is replaced, and are requested again by the next `collect`.
+
+    Examples
+    --------
+    >>> collect("runs", 25775)["fetched"].tolist()
+    [200]
+    >>> collect("runs", 25775)["fetched"].tolist()
+    [0]
+    """
+    dataset = Dataset(path)
+    parallel = _parallel(max_parallel)
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TargetError(
+            f"an executor has a method submit, got {type(executor).__name__}",
+            "of dask.distributed: client.get_executor()",
+        )
+    if hasattr(executor, "get_executor"):
+        raise TargetError("a Dask client is not an executor", "write executor=client.get_executor()")
+    wanted = None if streams is None else targets.understood(streams, "streams", repeats=True)
+    names = [instance] if instance is None or isinstance(instance, str) else list(dict.fromkeys(instance))
+    sessions = [_session_of(name, alone=len(names) == 1) for name in names]
+    began = 0 if since is None else int(targets.since(since, _time(sessions)) * 1e6)
+    with interruptible(list):
+        for each_of in sessions:
+            if wanted is not None and each_of.session is not None:
+                ids = stream_ids(each_of.session, wanted, repeats=True)
+                each_of.streams = {stream_id: each_of.session.name(stream_id) for stream_id in ids}
+        collecting = Collecting(screen(), SystemClock())
+        rows, headline = fleet.collect(
+            dataset,
+            sessions,
+            since_us=began,
+            executor=executor,
+            parallel=parallel,
+            progress=collecting.progress,
+        )
+        collecting.over(headline)
+    return shown(rows, "collected")
+
+
+def _session_of(name: str | None, *, alone: bool) -> fleet.Instance:
+    """Return an instance to collect from; one of several may have no login."""
+    try:
+        session = current_session(name)
+    except ConfigurationError as error:
+        if alone:
+            raise
+        return fleet.Instance(str(name), None, error=error.summary)
+    return fleet.Instance(session.instance, session)
+
+
+def _time(sessions: Sequence[fleet.Instance]) -> float:
+    clocks = [each_of.session.clock for each_of in sessions if each_of.session is not None]
+    return (clocks or [SystemClock()])[0].time()
 
 
 def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:

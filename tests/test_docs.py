@@ -126,10 +126,18 @@ def _columns(heading: str) -> list[tuple[str, str]]:
         ("### Streams", lambda: api.streams("sales")),
         ("### Comparison", lambda: api.compare(25_775, limit=1)),
         ("### Overview", lambda: api.overview("sales")),
+        ("### Collected", lambda: api.collect("runs", 25_775)),
     ],
 )
-def test_every_column_is_documented(session: Session, heading: str, make: Callable[[], pd.DataFrame]) -> None:
+def test_every_column_is_documented(
+    session: Session,
+    heading: str,
+    make: Callable[[], pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The reference has the columns of each frame, with their dtypes."""
+    monkeypatch.chdir(tmp_path)
     made = {name: str(dtype) for name, dtype in make().dtypes.items()}
     assert dict(_columns(heading)) == made
     if heading == "### Runs":

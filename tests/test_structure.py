@@ -17,6 +17,7 @@ from domo_magic import errors
 PACKAGE = Path(domo_magic.__file__).parent
 FUNCTIONS = {
     "cancel",
+    "collect",
     "compare",
     "connect",
     "overview",
@@ -28,7 +29,17 @@ FUNCTIONS = {
     "streams",
     "wait",
 }
-HEAVY = {"IPython", "ipywidgets", "matplotlib", "numpy", "pandas", "requests"}
+HEAVY = {
+    "IPython",
+    "dask",
+    "distributed",
+    "ipywidgets",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "requests",
+}
 
 
 def test_no_module_is_named_like_a_public_function() -> None:

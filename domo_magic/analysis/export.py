@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import accessor
+from domo_magic.analysis.arrow import COLLECTED, arrow, json_text, to_frame
 from domo_magic.errors import ConfigurationError, TargetError
-from domo_magic.model.execution import ExactFloat, parse_json
+from domo_magic.model.execution import parse_json
 from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ConfigurationError
         pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
     """
-    pa, parquet = _pyarrow()
+    pa, parquet = arrow()
     objects = _texts(frame)  # Parquet has no type for "any JSON", and refuses an empty object
     texts = frame.assign(**objects).astype(dict.fromkeys(objects, "string"))
     table = pa.Table.from_pandas(texts)
@@ -52,24 +52,25 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read the frame that ``runs.domo.to_parquet(path)`` wrote, unchanged.
+    """Read the frame that ``runs.domo.to_parquet(path)`` wrote, unchanged; or a folder of collected runs.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The file, or the folder that `collect` wrote.
 
     Returns
     -------
     pandas.DataFrame
-        With the columns, dtypes and values that were written; the index too.
+        With the columns, dtypes and values that were written; the index too. Of a folder the 35 columns
+        of every frame of runs, and ``undocumented`` (``string``): JSON of the fields nobody documented.
 
     Raises
     ------
     ConfigurationError
         pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
     FileNotFoundError
-        There is no such file.
+        There is no such file or folder.
     TargetError
         The file is no Parquet, or damaged.
 
@@ -79,10 +80,12 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     >>> read_parquet("runs.parquet").equals(runs)
     True
     """
-    pa, parquet = _pyarrow()
+    pa, parquet = arrow()
     accessor.register()  # nothing else of the package need have been imported
     try:
         table = parquet.read_table(path)
+        if COLLECTED in (table.schema.metadata or {}):
+            return to_frame(table)
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "no such file", os.fspath(path)) from error
     except (pa.ArrowException, OSError) as error:
@@ -131,7 +134,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
             made.isetitem(at, column.dt.total_seconds())
         elif dtype == "object":
             # pandas 2 keeps the texts of other programs as objects, too: they are no JSON
-            texts = column if pd.api.types.infer_dtype(column) == "string" else map(_to_text, column)
+            texts = column if pd.api.types.infer_dtype(column) == "string" else map(json_text, column)
             made.isetitem(at, pd.array(list(texts), dtype="string"))
     return made
 
@@ -200,61 +203,10 @@ def _harmless(value: Any) -> Any:
 def _texts(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns of objects as JSON text."""
     objects = [name for name in frame.columns if frame[name].dtype == object]
-    return {name: [_to_text(value) for value in frame[name]] for name in objects}
+    return {name: [json_text(value) for value in frame[name]] for name in objects}
 
 
 def _objects(values: list[object], frame: pd.DataFrame) -> pd.Series[Any]:
     import pandas as pd
 
     return pd.Series(values, index=frame.index, dtype=object)
-
-
-class _Raw(str):
-    """A piece of JSON text."""
-
-    __slots__ = ()
-
-
-def _to_text(value: Any) -> str | None:
-    """Return parsed JSON as text, numbers digit for digit, however deep it is nested."""
-    if not isinstance(value, dict | list):
-        return _scalar_text(value)
-    pieces: list[str] = []
-    todo: list[Any] = [value]
-    while todo:  # no recursion: JSON can be nested deeper than calls can
-        item = todo.pop()
-        if isinstance(item, dict | list):
-            todo.extend(reversed(_inside(item)))
-        else:
-            pieces.append(item if isinstance(item, _Raw) else _scalar_text(item) or "null")
-    return "".join(pieces)
-
-
-def _inside(value: dict[str, Any] | list[Any]) -> list[Any]:
-    """Return an object or array as pieces of JSON with its values between them."""
-    pairs = value.items() if isinstance(value, dict) else (("", item) for item in value)
-    first, last = "{}" if isinstance(value, dict) else "[]"
-    inside: list[Any] = []
-    for key, item in pairs:
-        before = ", " if inside else ""
-        name = f"{json.dumps(key)}: " if isinstance(value, dict) else ""
-        inside += [_Raw(before + name), item]
-    return [_Raw(first), *inside, _Raw(last)]
-
-
-def _scalar_text(value: Any) -> str | None:
-    if isinstance(value, ExactFloat):
-        return value.text
-    known = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    return json.dumps(value) if known else None  # None, or pandas' own missing value
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigurationError(
-            "Parquet files need pyarrow, which is an extra", "pip install 'domo-magic[parquet]'"
-        ) from None
-    return pa, parquet

@@ -162,9 +162,20 @@ def _headline(rows: pd.DataFrame, limit: int) -> str:
     return " · ".join([f"{len(rows):,} {named}", *words]) + cut
 
 
-def _connectors(session: Session, text: str) -> list[_Connector]:
+def connectors_named(session: Session, parallel: int = THREADS) -> dict[int, str | None]:
+    """Return the streams of all connectors with the names of their DataSets.
+
+    Raises
+    ------
+    DomoError
+        The DataSets are not listed.
+    """
+    return {one.stream_id: _text(one.dataset, "name") for one in _connectors(session, "", parallel)}
+
+
+def _connectors(session: Session, text: str, parallel: int = THREADS) -> list[_Connector]:
     """Return the connectors whose DataSet has `text` in its name, each with its stream."""
-    items = _datasets(session, text)
+    items = _datasets(session, text, parallel)
     found: dict[int, _Connector] = {}
     for item in items:
         stream_id = whole(item.get("streamId"))
@@ -175,13 +186,13 @@ def _connectors(session: Session, text: str) -> list[_Connector]:
     )
     ids = list(found)
     batches = [ids[at : at + _STREAMS_PAGE] for at in range(0, len(ids), _STREAMS_PAGE)]
-    for streams in each(lambda batch: _streams(session, batch), batches, parallel=THREADS):
+    for streams in each(lambda batch: _streams(session, batch), batches, parallel=parallel):
         for stream_id, stream in streams.items():
             found[stream_id].stream = stream
     return [connector for connector in found.values() if connector.fed]
 
 
-def _datasets(session: Session, text: str) -> list[dict[str, Any]]:
+def _datasets(session: Session, text: str, parallel: int) -> list[dict[str, Any]]:
     """Return all DataSets with `text` in their names, each once, side by side where Domo counts them."""
 
     def page(offset: int) -> list[dict[str, Any]]:
@@ -190,7 +201,7 @@ def _datasets(session: Session, text: str) -> list[dict[str, Any]]:
     items, total = session.client.datasets_page(text, _DATASETS_PAGE, 0)
     if not items:
         return []
-    for more in each(page, range(len(items), min(total or 0, _MOST), len(items)), parallel=THREADS):
+    for more in each(page, range(len(items), min(total or 0, _MOST), len(items)), parallel=parallel):
         items = items + more
     known = {str(item.get("id")): item for item in items}
     while len(known) != total and len(items) < _MOST:  # Domo does not count them, or not these

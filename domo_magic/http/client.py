@@ -190,9 +190,11 @@ class Client:
         each = item_texts(response.text) if texts else [None] * len(value)
         return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
 
-    def list_records(self, stream_id: int, limit: int, offset: int) -> list[dict[str, Any]]:
+    def list_records(
+        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True
+    ) -> list[dict[str, Any]]:
         """Return a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
-        response, value = self._page(stream_id, limit, offset)
+        response, value = self._page(stream_id, limit, offset, repeat=repeat)
         if not all(type(item) is dict for item in value):
             raise unexpected(response, f"stream {stream_id}")
         return value

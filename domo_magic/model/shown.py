@@ -84,7 +84,7 @@ def shown(frame: pd.DataFrame, kind: str) -> ShownFrame:
     frame : pandas.DataFrame
         With the columns of its kind; not to be used afterwards, the memory may be shared.
     kind : str
-        ``runs``, ``comparison``, ``streams`` or ``overview``.
+        ``runs``, ``comparison``, ``streams``, ``overview`` or ``collected``.
 
     Returns
     -------
@@ -219,18 +219,27 @@ _LAYOUTS = {
         _Column("Usual rows", "rowsInsertedBaseline", _count("rowsInsertedBaseline"), right=True),
         _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
     ),
+    "collected": (
+        _Column("Stream", "streamId", _run),
+        _CALLED,
+        _Column("Instance", "instance", _of("instance", _NAME)),
+        _Column("Fetched", "fetched", _count("fetched"), right=True),
+        _Column("Newest", "newest", _count("newest"), right=True),
+        _TOLD,
+    ),
 }
 _WORDS = {
     "runs": ("runs", "run"),
     "comparison": ("runs", "compared"),
     "streams": ("streams", "streams"),
     "overview": ("connectors", "overview"),
+    "collected": ("streams", "collected"),
 }
 # The kinds of dtype that the columns of numbers and times can be displayed of.
 _DTYPES = {
     **dict.fromkeys(("startedAt", "updatedAt", "lastSuccessAt"), "M"),
     **dict.fromkeys(("duration", "durationBaseline"), "m"),
-    **dict.fromkeys(("rowsInserted", "rowsInsertedBaseline", "rows"), "iuf"),
+    **dict.fromkeys(("rowsInserted", "rowsInsertedBaseline", "rows", "fetched", "newest"), "iuf"),
     **dict.fromkeys(("durationRatio", "rowsInsertedRatio"), "iuf"),
 }
 _KEPT = frozenset(("Run", "Stream", "State", "Verdict"))

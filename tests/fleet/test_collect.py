@@ -1,0 +1,608 @@
+"""The runs of many streams in a folder of Parquet: complete, each once, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from pyarrow import parquet
+from support import NOW
+
+import domo_magic as domo
+from domo_magic.errors import ConfigurationError, DomoWarning, NotFound, RunInterrupted, TargetError
+from domo_magic.executions.session import current_session
+from domo_magic.fleet import collect as coordinator
+from domo_magic.fleet import dataset
+from domo_magic.model.frame import COLUMNS, KINDS
+from domo_magic.sandbox import ManualClock, Sandbox, faults, routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from domo_magic.executions.session import Session
+    from domo_magic.sandbox.faults import Fault, Request
+
+KEY = ["instance", "streamId", "executionId"]
+LIST = re.compile(r"/api/data/v1/streams/(\d+)/executions\?")
+ONE = re.compile(r"/api/data/v1/streams/(\d+)/executions/(\d+)$")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give the dataset's folder."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Give the time of the sandbox's runs."""
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
+    """Give a Domo whose runs take the clock's time."""
+    with Sandbox(clock=clock, streams=6) as one:
+        yield one
+
+
+def listed(sandbox: Sandbox, stream_id: int) -> dict[int, dict[str, Any]]:
+    """Return a stream's runs as the server has them."""
+    runs = json.loads(sandbox.world.executions_json(stream_id, 10**6, 0))
+    return {run["executionId"]: run for run in runs}
+
+
+def streams(sandbox: Sandbox) -> list[int]:
+    """Return the connectors of the sandbox."""
+    every = sandbox.world.streams(10**6, 0)
+    return [
+        each["id"] for each in every if each["transport"]["type"] == "CONNECTOR" and not each.get("deleted")
+    ]
+
+
+def check(folder: Path, *sandboxes: Sandbox) -> pd.DataFrame:
+    """See that the dataset equals what the servers have, and return it."""
+    found = domo.read_parquet(folder)
+    assert not found.duplicated(KEY).any()
+    states = set(zip(found["streamId"], found["executionId"], found["currentState"], strict=True))
+    assert states == {
+        (stream_id, run, fields["currentState"])
+        for sandbox in sandboxes
+        for stream_id in streams(sandbox)
+        for run, fields in listed(sandbox, stream_id).items()
+    }
+    for file in folder.iterdir():
+        part = parquet.read_table(file, columns=KEY).to_pylist()
+        assert part == sorted(part, key=lambda row: tuple(row.values()))
+    assert {file.name for file in folder.parent.glob("*.state/*")} - {"lock"} == set()
+    return found
+
+
+def requests(sandbox: Sandbox, kind: re.Pattern[str] = LIST) -> list[Request]:
+    """Return the requests of one kind so far, and forget all."""
+    found = [request for request in sandbox.requests if kind.match(request.path)]
+    sandbox.requests.clear()
+    return found
+
+
+def test_all_connectors_are_collected(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Every run of every connector is there once, in the columns and values of a frame of runs."""
+    rows = domo.collect(folder)
+    found = check(folder, sandbox)
+    assert list(rows.columns) == ["instance", "streamId", "name", "fetched", "newest", "error"]
+    assert rows["streamId"].tolist() == sorted(streams(sandbox))
+    assert rows["fetched"].sum() == len(found)
+    assert rows["error"].isna().all()
+    assert list(found.columns) == [*COLUMNS, "undocumented"]
+    assert found["undocumented"].isna().all()
+    expected = domo.runs(25775, limit=1000).sort_values("executionId", ignore_index=True)
+    collected = found[found["streamId"] == 25775].sort_values("executionId", ignore_index=True)
+    pd.testing.assert_frame_equal(collected[list(COLUMNS)], pd.DataFrame(expected))
+
+
+def test_again_only_what_is_new_is_requested(
+    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path
+) -> None:
+    """One request per stream and one per unfinished run; parts of finished runs stay as they are."""
+    domo.collect(folder)
+    before = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
+    unfinished = len(parquet.read_table(folder / "part-open.parquet"))
+    sandbox.requests.clear()
+    rows = domo.collect(folder)
+    sent = list(sandbox.requests)
+    assert len([request for request in sent if ONE.match(request.path)]) == unfinished > 0
+    assert len(requests(sandbox)) == len(streams(sandbox))
+    assert rows["fetched"].sum() == 0
+    assert rows["newest"].tolist() == [max(listed(sandbox, each), default=pd.NA) for each in rows["streamId"]]
+    assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
+    sandbox.world.start(25775)
+    clock.advance(3600)
+    assert domo.collect(folder, 25775)["fetched"].tolist() == [1]
+    assert len(requests(sandbox)) == 1
+    assert (folder / "part-000001.parquet").read_bytes() == before["part-000001.parquet"][1]
+
+
+def test_an_unfinished_run_moves_to_the_finished(
+    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path
+) -> None:
+    """It stands in the part that is replaced until it has ended, and is in one part at any time."""
+    sandbox.world.start(25775)
+    domo.collect(folder)
+    found = check(folder, sandbox)
+    assert (found["currentState"] == "ACTIVE").sum() == len(parquet.read_table(folder / "part-open.parquet"))
+    clock.advance(3600)
+    rows = domo.collect(folder)
+    check(folder, sandbox)
+    assert rows.set_index("streamId")["fetched"][25775] == 1
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of pandas, in Dask
+def test_every_reader_reads_the_folder(session: Session, folder: Path) -> None:
+    """DuckDB, polars, Dask and pandas read the parts as they are, and find the same."""
+    duckdb, polars, dask = map(pytest.importorskip, ("duckdb", "polars", "dask.dataframe"))
+    domo.collect(folder)
+    expected = domo.read_parquet(folder)
+    files = f"{folder}/*.parquet"
+    count, seconds = duckdb.sql(f"select count(*), sum(duration) from '{files}'").fetchall()[0]  # noqa: S608
+    read = polars.read_parquet(files)
+    lazy = dask.read_parquet(folder)
+    plain = pd.read_parquet(folder)
+    assert count == len(read) == len(lazy) == len(plain) == len(expected)
+    total = expected["duration"].dt.total_seconds().sum()
+    assert seconds == pytest.approx(total)
+    assert read["duration"].sum() == pytest.approx(total)
+    assert lazy["duration"].sum().compute() == pytest.approx(total)
+    assert plain["duration"].sum() == pytest.approx(total)
+
+
+def changed(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], sandbox: Sandbox) -> None:
+    """Let the sandbox give lists of runs that were changed."""
+
+    def decide(request: Request) -> Fault | None:
+        if (match := LIST.match(request.path)) is None:
+            return None
+        limit, offset = map(int, re.findall(r"=(\d+)", request.path))
+        runs = change(list(listed(sandbox, int(match[1])).values()))
+        return faults.response(json.dumps(runs[offset : offset + limit]).encode())
+
+    sandbox.decide = decide
+
+
+def test_what_nobody_documented_is_kept(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Unknown fields are in one column, what does not fit is empty, and numbers keep their digits."""
+    odd = b"""[{"streamId": 25775, "executionId": 1, "currentState": "SUCCESS", "rowsInserted": "many",
+        "indexRequestKey": 20220513224325.6280, "bytesInserted": "12", "startedAt": "2024-12-17T17:56:56Z",
+        "endedAt": 1734458217.5, "toe": 7, "cost": 1.10, "why": {"a": [null, "\\u0000"]}, "name": "theirs",
+        "errors": [{"message": "a\\u0000b", "parameters": {"x": "y"}}], "duration": 7, "index": "yes"}]"""
+    sandbox.order(faults.response(odd), method="GET", path="25775/executions")
+    domo.collect(folder, 25775)
+    row = domo.read_parquet(folder).iloc[0]
+    assert json.loads(row["undocumented"]) == {"cost": 1.1, "why": {"a": [None, "\0"]}}
+    assert '"cost": 1.10' in row["undocumented"]
+    assert pd.isna(row["rowsInserted"])
+    assert pd.isna(row["index"])
+    assert row["bytesInserted"] == 12
+    assert row["indexRequestKey"] == "20220513224325.6280"
+    assert row["duration"] == pd.Timedelta(seconds=1.5)
+    assert row["errors"] == [{"message": "a\0b", "parameters": {"x": "y"}}]
+
+
+@pytest.mark.parametrize("most", [1, 7, 60, 100, 200])
+def test_pages_of_any_length(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """However few runs Domo gives at most at once, none is left out, now and later."""
+    monkeypatch.setattr(routes, "_PAGE_MOST", most)
+    sandbox.world.add_stream(past=2 * most)
+    sandbox.world.add_stream(past=2 * most + 1)
+    wanted = [25775, *streams(sandbox)[-2:]]
+    domo.collect(folder, wanted)
+    sandbox.world.start(25775)
+    domo.collect(folder, wanted)
+    found = domo.read_parquet(folder)
+    assert found[found.duplicated(KEY)][KEY].to_numpy().tolist() == []
+    assert found.groupby("streamId").size().to_dict() == {each: len(listed(sandbox, each)) for each in wanted}
+
+
+ORDERS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "newest first": lambda runs: runs[::-1],
+    "no order": lambda runs: sorted(runs, key=lambda run: (run["executionId"] * 7919) % 101),
+    "with gaps": lambda runs: [run for run in runs if run["executionId"] % 3],
+    "old ones removed": lambda runs: runs[-20:],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_lists_in_any_order(session: Session, sandbox: Sandbox, folder: Path, order: str) -> None:
+    """Nobody promised an order, nor that ids have no gaps."""
+    sandbox.world.add_stream(past=1200, stream_id=7)
+    changed(ORDERS[order], sandbox)
+    domo.collect(folder, [7, 25775])
+    sandbox.world.start(25775)
+    sandbox.world.start(7)
+    domo.collect(folder, [7, 25775])
+    found = domo.read_parquet(folder)
+    assert not found.duplicated(KEY).any()
+    for stream_id in (7, 25775):
+        runs = ORDERS[order](list(listed(sandbox, stream_id).values()))
+        there = set(found.loc[found["streamId"] == stream_id, "executionId"])
+        assert there >= {run["executionId"] for run in runs}
+
+
+def test_a_run_that_appears_late_is_not_missed(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """One that the list did not have, although later ones were there, comes with the next collect."""
+    changed(lambda runs: [run for run in runs if run["executionId"] != 197], sandbox)
+    domo.collect(folder, 25775)
+    assert len(domo.read_parquet(folder)) == 199
+    sandbox.decide = None
+    assert domo.collect(folder, 25775)["fetched"].tolist() == [1]
+    assert sorted(domo.read_parquet(folder)["executionId"]) == list(range(1, 201))
+
+
+def test_since_and_further_back(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Only what began since then, in a few requests; an earlier time later on brings the rest."""
+    sandbox.world.add_stream(past=1700, stream_id=7)
+    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+
+    def collected(since: float | None) -> int:
+        domo.collect(folder, 7, since=None if since is None else datetime.fromtimestamp(since, UTC))
+        found = domo.read_parquet(folder)
+        assert not found.duplicated(KEY).any()
+        return len(found)
+
+    sandbox.requests.clear()
+    assert collected(began[-100]) == 100
+    assert len(requests(sandbox)) <= 3
+    assert collected(began[-100]) == 100
+    assert len(requests(sandbox)) == 1
+    assert collected(began[-1100]) == 1100
+    assert collected(None) == 1700
+    assert collected(None) == 1700
+
+
+def test_several_instances(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """One folder holds them all; one without a login, or with a wrong one, is a row."""
+    with Sandbox(streams=3, seed=7) as other, Sandbox(streams=3) as third:
+        for each, token in ((other, other.token), (third, "wrong")):
+            domo.connect(each.url, token)
+        names = [session.instance, *(each.url.removeprefix("http://") for each in (other, third)), "nobody"]
+        rows = domo.collect(folder, instance=names)
+        check(folder, sandbox, other)
+    assert rows.groupby("instance").size().to_dict() == {
+        names[0]: len(streams(sandbox)),
+        names[1]: len(streams(other)),
+        names[2]: 1,
+        names[3]: 1,
+    }
+    errors = rows.loc[rows["streamId"].isna(), "error"].tolist()
+    assert "401" in errors[0]
+    assert "no token" in errors[1]
+
+
+def test_one_stream_that_is_refused(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """A 403 or 404 of a single stream, or an outage that lasts, is its row; the others are collected."""
+    sandbox.order(faults.status(403), method="GET", path="25776/executions")
+    sandbox.order(faults.html(), method="GET", path="25777/executions", times=100)
+    rows = domo.collect(folder, [25775, 25776, 25777, 999_999]).set_index("streamId")
+    assert rows["fetched"].to_dict() == {25775: 200, 25776: 0, 25777: 0, 999_999: 0}
+    assert "403" in rows["error"][25776]
+    assert "HTML" in rows["error"][25777]
+    assert "999999" in rows["error"][999_999]
+    sandbox.orders = type(sandbox.orders)()
+    assert domo.collect(folder, [25776, 25777])["fetched"].tolist() == [200, 200]
+
+
+def test_what_passes_is_tried_again(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Resets, 500s, HTML and cut responses in between leave no trace."""
+    for fault in (faults.reset(), faults.status(500), faults.html(), faults.cut()):
+        sandbox.order(fault, method="GET", path=r"executions\?", times=2)
+    assert domo.collect(folder)["error"].isna().all()
+    check(folder, sandbox)
+
+
+def test_rate_limits_are_kept(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """After a 429 nothing is sent until Retry-After is over; then everything is read."""
+    sandbox.order(faults.status(429, retry_after=1), method="GET", path="25776/executions")
+    rows = domo.collect(folder, streams(sandbox), max_parallel=1)
+    assert rows["error"].isna().all()
+    check(folder, sandbox)
+    sent = requests(sandbox)
+    refused = next(at for at, request in enumerate(sent) if "25776/" in request.path)
+    assert sent[refused + 1].at - sent[refused].at >= 1
+
+
+def test_rate_limits_without_an_end(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """An instance that wants a day of rest is given up, with a row for each stream that was not read."""
+    sandbox.order(faults.status(429, retry_after=86_400), method="GET", path="25776/executions")
+    rows = domo.collect(folder, [25775, 25776, 25777], max_parallel=1).set_index("streamId")
+    assert rows["fetched"].to_dict() == {25775: 200, 25776: 0, 25777: 0}
+    assert rows["error"].str.contains("rate limiting; retry after 86400 s").sum() == 2
+
+
+@pytest.mark.parametrize("parallel", [1, 3, 16])
+def test_no_more_requests_than_wanted(
+    session: Session, sandbox: Sandbox, folder: Path, parallel: int
+) -> None:
+    """An instance sees at most `max_parallel` requests at the same time, and as many where there is work."""
+    lock, under_way, most = threading.Lock(), 0, 0
+    real = sandbox.world.executions_json
+
+    def counting(*args: int) -> bytes:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        threading.Event().wait(0.02)
+        with lock:
+            under_way -= 1
+        return real(*args)
+
+    sandbox.world.executions_json = counting  # type: ignore[method-assign]
+    for _ in range(60):
+        sandbox.world.add_stream(past=1)
+    domo.collect(folder, streams(sandbox), max_parallel=parallel)
+    assert parallel / 2 <= most <= parallel
+
+
+def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Path, tmp_path: Path) -> None:
+    """Nothing is sent for a folder with other files, one that another collect writes, or none."""
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    sandbox.requests.clear()
+    with pytest.raises(TargetError, match=r"holds other files than a dataset's: notes\.txt"):
+        domo.collect(folder)
+    (folder / "notes.txt").rename(folder / "part-000001.parquet")
+    (folder / "part-000001.parquet").unlink()
+    with dataset.Dataset(folder).opened(), pytest.raises(TargetError, match="another collect is writing"):
+        domo.collect(folder)
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
+        domo.collect(tmp_path / "file")
+    with pytest.raises(TargetError, match="name a folder of its own"):
+        domo.collect("/")
+    with pytest.raises(TargetError, match=r"client\.get_executor"):
+        domo.collect(folder, executor=object())  # type: ignore[arg-type]
+    assert sandbox.requests == []
+
+
+def test_frames_of_others_are_refused(session: Session, folder: Path) -> None:
+    """A part that somebody else wrote is left alone."""
+    folder.mkdir()
+    pd.DataFrame({"a": [1]}).to_parquet(folder / "part-000001.parquet")
+    with pytest.raises(TargetError, match=r"part-000001\.parquet"):
+        domo.collect(folder)
+    assert pd.read_parquet(folder)["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize("which", [1, 2, 3, "open"])
+def test_a_damaged_part(
+    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path, which: int | str
+) -> None:
+    """A half-written file is put aside with a warning, and its runs are fetched again."""
+    for _ in range(3):
+        domo.collect(folder)
+        sandbox.world.start(25775)
+        clock.advance(3600)
+    name = f"part-{which:06d}.parquet" if isinstance(which, int) else "part-open.parquet"
+    (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+    with pytest.warns(DomoWarning, match=f"{name} cannot be read"):
+        domo.collect(folder)
+    aside = folder.with_name("runs.state") / f"unreadable-{name}"
+    assert aside.exists()
+    aside.unlink()
+    check(folder, sandbox)
+    assert domo.collect(folder)["fetched"].sum() == 0
+
+
+class _EndedError(BaseException):
+    """Stands for a process that is no more."""
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_killed_between_any_two_steps(
+    session: Session,
+    sandbox: Sandbox,
+    clock: ManualClock,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    """Whenever a process ends while parts are renamed, no run is there twice, and the next has them all."""
+    sandbox.world.start(25776)
+    domo.collect(folder)
+    before = domo.read_parquet(folder)
+    sandbox.world.start(25775)
+    clock.advance(30)
+    sandbox.world.start(25777)
+    real, done = Path.replace, 0
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal done
+        done += 1
+        if done == step:
+            raise _EndedError
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(_EndedError) if step < 4 else _nothing():
+        domo.collect(folder)
+    monkeypatch.undo()
+    found = domo.read_parquet(folder)
+    assert not found.duplicated(KEY).any()
+    ended = before[before["endedAt"].notna()]
+    assert set(found["executionId"] + 10**6 * found["streamId"]) >= set(
+        ended["executionId"] + 10**6 * ended["streamId"]
+    )
+    domo.collect(folder)
+    check(folder, sandbox)
+
+
+def _nothing() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def test_a_full_disk(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said in one sentence; what was there before is whole, and the next collect goes on."""
+    domo.collect(folder, 25775)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("domo_magic.fleet.reading._Task._write", full)
+        with pytest.raises(ConfigurationError, match="No space left on device"):
+            domo.collect(folder)
+        patched.setattr("domo_magic.fleet.dataset.os.fsync", full)
+        patched.undo()
+        patched.setattr("domo_magic.fleet.dataset.os.fsync", full)
+        with pytest.raises(ConfigurationError, match="No space left on device"):
+            domo.collect(folder)
+    assert len(domo.read_parquet(folder)) == 200
+    domo.collect(folder)
+    check(folder, sandbox)
+
+
+class Odd(Executor):
+    """Threads that do every task twice, the result of the first being lost now and then."""
+
+    def __init__(self, lost: int = 0, *, broken_after: int = 10**9) -> None:
+        self.lost = lost
+        self.left = broken_after
+        self.pickled: list[bytes] = []
+
+    def submit(self, fn: Any, /, *args: Any, **_: Any) -> Future[Any]:
+        """Do it at once."""
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        self.pickled.append(pickle.dumps((fn, args)))
+        future: Future[Any] = Future()
+        fn(*args)
+        if self.lost > 0 and fn.__name__ == "read":
+            self.lost -= 1
+            future.set_exception(OSError("the worker has died"))
+        else:
+            future.set_result(pickle.loads(pickle.dumps(fn(*args))))  # noqa: S301
+        return future
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_tasks_that_run_twice_or_are_lost(
+    session: Session, sandbox: Sandbox, folder: Path, lost: int
+) -> None:
+    """What an executor does twice changes nothing, what it loses is done again, and no token travels."""
+    odd = Odd(lost)
+    rows = domo.collect(folder, executor=odd)
+    assert rows["error"].isna().all()
+    found = domo.read_parquet(folder)
+    assert not found.duplicated(KEY).any()
+    assert len(found) == sum(len(listed(sandbox, each)) for each in streams(sandbox))
+    assert not any(sandbox.token.encode() in each for each in odd.pickled)
+    domo.collect(folder)  # removes what tasks left that nobody waited for
+    check(folder, sandbox)
+
+
+def test_an_executor_that_breaks_down(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """One that takes no more tasks, or loses every one, leaves rows that say so, and what was read."""
+    rows = domo.collect(folder, executor=Odd(broken_after=3))
+    assert rows["error"].str.contains("takes no more tasks: RuntimeError: cannot schedule").any()
+    assert 0 < rows["fetched"].sum() == len(domo.read_parquet(folder))
+    rows = domo.collect(folder, executor=Odd(lost=10**9))
+    assert rows["error"].str.contains("the worker was lost: OSError: the worker has died").all()
+    domo.collect(folder)
+    check(folder, sandbox)
+
+
+def test_a_folder_that_a_worker_does_not_see(session: Session, folder: Path) -> None:
+    """It is noticed before the first request."""
+
+    class Elsewhere(Odd):
+        def submit(self, fn: Any, /, *args: Any, **_: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result("nothing.try")
+            return future
+
+    with pytest.raises(ConfigurationError, match="a worker does not see"):
+        domo.collect(folder, executor=Elsewhere())
+
+
+def test_other_processes_take_their_own_login(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login refuses to travel; workers have theirs from the environment, or say that there is none."""
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(session.login)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        rows = domo.collect(folder, 25775, executor=pool)
+        assert "no token" in rows["error"][0]
+    monkeypatch.setenv("DOMO_DEVELOPER_TOKEN", sandbox.token)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        assert domo.collect(folder, executor=pool)["error"].isna().all()
+    check(folder, sandbox)
+
+
+def test_an_interrupt_keeps_what_was_read(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at once; the next collect goes on from there."""
+    real = coordinator._Collecting._take
+
+    def take(self: Any, task: Any) -> None:
+        real(self, task)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(coordinator._Collecting, "_take", take)
+        with pytest.raises(RunInterrupted):
+            domo.collect(folder)
+    assert len(domo.read_parquet(folder)) > 0
+    domo.collect(folder)
+    domo.collect(folder)
+    check(folder, sandbox)
+
+
+def test_labels_are_joined(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """A run that was started here has its label and the time of the request."""
+    domo.run(25775, label="nightly")
+    domo.collect(folder, 25775)
+    row = domo.read_parquet(folder).set_index("executionId").loc[201]
+    assert row["label"] == "nightly"
+    assert row["requestedAt"] is not pd.NaT
+
+
+def test_only_one_instance_that_does_not_list(folder: Path, sandbox: Sandbox) -> None:
+    """Alone, its error is raised."""
+    domo.connect(sandbox.url, "wrong")
+    with pytest.raises(domo.AuthenticationError):
+        domo.collect(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_dtypes_of_an_empty_result(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Of streams that never ran there is a row each, and no part."""
+    stream_id = sandbox.world.add_stream(past=0)
+    rows = domo.collect(folder, stream_id)
+    assert rows["fetched"].tolist() == [0]
+    assert rows["newest"].isna().all()
+    assert {name: str(dtype) for name, dtype in rows.dtypes.items()} == {
+        **dict.fromkeys(("instance", "name", "error"), "string"),
+        **dict.fromkeys(("streamId", "fetched", "newest"), "Int64"),
+    }
+    assert list(folder.iterdir()) == []
+    assert set(KINDS) == set(COLUMNS)
+    assert current_session().instance == rows["instance"][0]
+    with pytest.raises(NotFound):
+        domo.runs(999_999)
