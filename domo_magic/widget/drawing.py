@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.model.formatting import moment_of
 from domo_magic.widget import actions, tables
 from domo_magic.widget.comparing import picture, side_by_side
 from domo_magic.widget.state import key_of
@@ -80,7 +81,8 @@ class Face:
 
     def _draw_ended(self, rest: Sequence[Execution], shown: int) -> None:
         """Draw the other runs, which change only when a run ends or is judged."""
-        revision = (self._state.drawn, self.more, shown)
+        today = moment_of(round(self.now * 1e6))  # whose times have no day
+        revision = (self._state.drawn, self.more, shown, today.date(), today.tzname())
         if revision == self._ended:
             return
         self._ended = revision
@@ -108,6 +110,7 @@ class Face:
             with chooser.hold_sync():
                 self._ours = True  # new options take every choice back for a moment
                 chooser.options = options
+                chooser.rows = max(6, min(18, len(options)))
                 self._show_chosen()
 
     def _show_chosen(self) -> None:

@@ -56,7 +56,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, state: PanelState) -> None:
         parts = Parts(" ".join(target.text for target in state.targets))
-        super().__init__(parts.children, layout={"width": "100%", "overflow": "hidden"})
+        # From 0 on the front end counts the views.
+        super().__init__(parts.children, layout={"width": "100%", "overflow": "hidden"}, _view_count=0)
         self.add_class("domo-panel")
         self.field, self.label_field, self.chooser = parts.field, parts.label, parts.chooser
         self.run_button, self.cancel_button = parts.run, parts.cancel
@@ -69,6 +70,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._painter = Painter(self._draw)
         self._judged_at = float("-inf")
         self._clicked_at: dict[object, float] = {}
+        self._gone = False
         self._listen()
         self._changed()
         if state.session is not None:
@@ -76,14 +78,26 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         threading.Thread(target=self._look_again, name="domo_magic panel look", daemon=True).start()
 
     def _look_again(self) -> None:
-        """Look for what was started elsewhere, until the panel is closed; never twice at a time."""
+        """Look for what was started elsewhere, until the panel is closed or has gone from the page."""
+        while not self._state.over.wait(self._state.every):
+            if not self._gone:
+                self._look()
+
+    def _look(self) -> None:
+        """Look once, unless a look is under way."""
         state = self._state
-        while not state.over.wait(state.every):
-            if state.session is not None:
-                state.begin("load", partial(actions.look_again, state), clicked=False)
+        if state.session is not None:
+            state.begin("load", partial(actions.look_again, state), clicked=False)
+
+    def _viewed(self, change: dict[str, Any]) -> None:
+        """Rest when the last view is gone, as after its cell was run again; look when one is back."""
+        was_gone, self._gone = self._gone, bool(change["old"] and not change["new"])
+        if was_gone and change["new"]:
+            self._look()
 
     def _listen(self) -> None:
         parts = self._parts
+        self.observe(self._viewed, "_view_count")
         parts.field.on_msg(self._submitted)
         parts.run.on_click(self._run)
         parts.cancel.on_click(self._cancel)

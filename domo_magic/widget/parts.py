@@ -18,7 +18,7 @@ _TYPING_S = 0.4
 _FULL = "100%"
 _WIDE = {"width": "auto", "margin": "0 2px", "max_width": _FULL}
 _ROW = {"display": "flex", "flex_flow": "row wrap", "width": _FULL, "overflow": "visible"}
-_BUTTON = {"width": "auto", "min_width": "96px", "margin": "2px"}
+_BUTTON = {"width": "auto", "min_width": "84px", "margin": "2px"}
 
 
 class Field(ipywidgets.Text):  # type: ignore[misc]
@@ -70,13 +70,13 @@ class Parts:
         )
         self.run = ipywidgets.Button(description="Run", button_style="primary", layout=_BUTTON)
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True, layout=_BUTTON)
-        self.confirm = ipywidgets.Button(
-            button_style="warning", layout={"width": "auto", "margin": "2px", "display": "none"}
-        )
+        # Below the others, which stay where they are: a second click must not hit what has come there.
+        self.confirm = ipywidgets.Button(button_style="warning", layout={**_BUTTON, "display": "none"})
         self.refresh = ipywidgets.Button(description="Refresh", layout=_BUTTON)
         self.sandbox = ipywidgets.Button(description="Sandbox", layout=_BUTTON)
         self.more = ipywidgets.Button(
-            description="more", layout={"width": "96px", "display": "none", "margin": "6px 2px"}
+            description="more",
+            layout={**_BUTTON, "display": "none", "margin": "6px 2px", "align_self": "flex-start"},
         )
         self.found = ipywidgets.SelectMultiple(
             description="Found",
@@ -87,7 +87,7 @@ class Parts:
         self.chooser = ipywidgets.SelectMultiple(
             description="Compare or cancel (Ctrl or Shift: several)",
             rows=18,
-            layout={"flex": "1 1 260px", "min_width": "0", "max_width": "460px", "margin": "2px"},
+            layout={"flex": "1 1 260px", "min_width": "0", "max_width": "460px", "margin": "0 2px"},
         )
         self.chooser.add_class("domo-choose")
         self.line, self.problem, self.side, self.picture, self.code = (
@@ -95,9 +95,10 @@ class Parts:
         )
         # The place to which a user scrolled stays, whatever is drawn in it.
         self.live, self.ended = (
-            ipywidgets.HTML(layout={**_WIDE, "max_height": height, "overflow": "auto"}, tabbable=True)
-            for height in ("300px", "420px")
+            ipywidgets.HTML(layout={**_WIDE, "max_height": "420px", "overflow": "auto"}, tabbable=True)
+            for _ in range(2)
         )
+        self.line.layout.flex = "1 1 260px"
         self.live.add_class("domo-scroll")
         self.ended.add_class("domo-scroll")
         self._place()
@@ -105,7 +106,8 @@ class Parts:
     def _place(self) -> None:
         self.found_box = ipywidgets.Box([self.found], layout={"display": "none"})
         self.setup = ipywidgets.VBox(
-            [ipywidgets.HTML(NOT_CONNECTED), self.sandbox], layout={"display": "none"}
+            [ipywidgets.HTML(NOT_CONNECTED), self.sandbox],
+            layout={"display": "none", "align_items": "flex-start"},
         )
         tables = ipywidgets.VBox(
             [self.live, self.ended, self.more],
@@ -113,7 +115,7 @@ class Parts:
         )
         # One box, so that both go to the next line where there is no room for them.
         buttons = ipywidgets.Box(
-            [self.run, self.cancel, self.refresh, self.confirm],
+            [self.run, self.cancel, self.refresh],
             layout={"flex": "0 1 auto", "flex_flow": "row wrap", "overflow": "visible"},
         )
         self.middle = ipywidgets.Box([tables, self.chooser], layout={**_ROW, "align_items": "flex-start"})
@@ -121,7 +123,7 @@ class Parts:
             ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}),
             ipywidgets.Box([self.field, self.label, buttons], layout={**_ROW, "align_items": "center"}),
             self.found_box,
-            self.line,
+            ipywidgets.Box([self.confirm, self.line], layout={**_ROW, "align_items": "center"}),
             self.problem,
             self.setup,
             self.middle,

@@ -19,13 +19,17 @@ _BRACKETS = str.maketrans("<>", "\u2039\u203a")
 _JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
-_COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12, 17, 12, 11, 21, 8))
+_COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12.5, 17, 12, 10.5, 21, 8))
 MARKS = {"running": "▸", "good": "✓", "bad": "✗", "stopped": "■", "unknown": "?"}
 #: Rows that are shown before "more".
 FIRST = 50
 #: A live table is one message of at most 20 kB; the rest of it is the message's own.
 _LIVE_BYTES = 18_500
 _PLAIN_WIDTHS = {"Run": 30, "State": 12, "Verdict": 60, "Label": 20}
+
+
+_QUIET = {"", "usual", "running", "no baseline", "cancelled"}
+_BAD = ("failed", "no rows", "stuck", "not followed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,22 @@ def _lasted(row: Row) -> str:
 
 
 def _verdict(row: Row) -> str:
-    quiet = row.verdict in {"", "usual", "running", "no baseline", "cancelled"}
-    word = safe(row.verdict, 60)
+    word, tone = safe(row.verdict, 60), tone_of(row.verdict)
     says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
-    return f"{word if quiet else f'<em>{word}</em>'}{says}"
+    return f"{f'<em class={tone}>{word}</em>' if tone else word}{says}"
+
+
+def tone_of(verdict: str) -> str:
+    """Return ``bad`` or ``unusual`` for a verdict that stands out, else nothing.
+
+    Examples
+    --------
+    >>> [tone_of(verdict) for verdict in ("usual", "stuck for 3 d", "few rows")]
+    ['', 'bad', 'unusual']
+    """
+    if verdict in _QUIET:
+        return ""
+    return "bad" if verdict.startswith(_BAD) else "unusual"
 
 
 def table_html(body: str, caption: str, *, head: bool) -> str:
@@ -201,7 +217,7 @@ def text_table(
     --------
     >>> print(*text_table([Row("25775/2", state="ACTIVE")], 0.0), sep="\n")
     Run      State     Started  Duration  Rows  Verdict  Label
-    25775/2  ▸ ACTIVE  —        —         —
+    25775/2  ▸ ACTIVE  —        —            —
     """
     if not rows:
         return []
@@ -211,11 +227,17 @@ def text_table(
         _fit(columns, room)
     widths = {head: max(map(width, texts)) for head, texts in columns.items()}
     lines = [
-        "  ".join(text + " " * (widths[head] - width(text)) for head, text in zip(columns, line, strict=True))
+        "  ".join(_filled(head, text, widths[head]) for head, text in zip(columns, line, strict=True))
         for line in zip(*columns.values(), strict=True)
     ]
     rest = [f"{len(rows) - most:,} more"] if len(rows) > most else []
     return [*(line.rstrip() for line in lines), *rest]
+
+
+def _filled(head: str, text: str, most: int) -> str:
+    """Return a text as wide as its column: numbers stand to the right."""
+    room = " " * (most - width(text))
+    return room + text if head == "Rows" else text + room
 
 
 def _fit(columns: dict[str, list[str]], room: int) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _IN_TERMINAL = 10
 # Past durations come while a run goes on.
 _USUAL_FOR_S = 2.0
+# Between two facts; a list's spaces do not break, so that a long line would break anywhere.
+_MAY_BREAK = " · \u200b"
 # What can be clicked in place of the magics that messages name.
 _CLICKS = (
     (
@@ -116,7 +118,8 @@ class View:
         started = "" if row.started_us is None else local_time(row.started_us, session.clock.time())
         state = f"{MARKS[row.mark]} {plain(row.state, 16)}"
         name = plain(row.name, 40) if named else ""
-        return " · ".join(filter(None, (row.run, name, started, state, row.verdict)))
+        facts = (row.run, started.rpartition(" ")[0], state, row.verdict, name)
+        return _MAY_BREAK.join(filter(None, facts))
 
     def _usually(self, session: Session, stream_id: int) -> float | None:
         now = session.clock.monotonic()

@@ -727,7 +727,7 @@ def test_an_old_unfinished_run_is_above_the_ended_ones(
 def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make: Make, busy: Busy) -> None:
     """An open panel looks again by itself, tells as of when it is, and stops when it is closed."""
     quick = sandbox.world.add_stream(0.1, past=3)
-    panel = Panel(PanelState(targets.checked([targets.parse(str(quick))[0]], "streams"), every=0.05))
+    panel = Panel(PanelState(targets.parse(str(quick)), every=0.05))
     until(lambda: "as of" in panel._parts.line.value)
     sandbox.world.start(quick)
     until(lambda: panel.runs["executionId"].tolist()[:1] == [4])
@@ -737,6 +737,20 @@ def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make:
     asked = len(sandbox.requests)
     panel._look_again()
     assert len(sandbox.requests) == asked
+
+
+def test_a_panel_that_is_gone_from_the_page_rests(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """When its last view is gone, as after its cell ran again, it looks no more, until it is shown again."""
+    panel = loaded(Panel(PanelState(targets.parse("25775"), every=0.05)))
+    panel.set_state({"_view_count": 1})  # as a front end does
+    panel.set_state({"_view_count": 0})
+    panel._state.wait_for("load", PATIENCE)
+    before = len(sandbox.requests)
+    threading.Event().wait(0.3)
+    assert len(sandbox.requests) == before
+    panel.set_state({"_view_count": 1})
+    until(lambda: len(sandbox.requests) > before + 5)
+    panel.close()
 
 
 def test_two_looks_are_never_under_way_together(session: Session, sandbox: Sandbox, make: Make) -> None:
