@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import accessor
@@ -23,6 +24,7 @@ from domo_magic.executions.session import SANDBOX, current_session, open_session
 from domo_magic.executions.start import Unless, start_streams
 from domo_magic.fleet import collect as fleet
 from domo_magic.fleet import overview as glance
+from domo_magic.fleet.compare import compare_dataset
 from domo_magic.fleet.dataset import Dataset
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
@@ -34,7 +36,6 @@ from domo_magic.model.shown import shown
 from domo_magic.model.timeouts import SystemClock
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from concurrent.futures import Executor
     from datetime import datetime
@@ -553,11 +554,13 @@ def compare(
 
     Parameters
     ----------
-    runs : int, str, list, DataFrame, ..., optional
+    runs : int, str, list, DataFrame, pathlib.Path, ..., optional
         Streams, of which the newest `limit` runs are compared; or runs (``"25775/2"``, a frame of runs),
         which are compared themselves. Either way with what is usual for their stream, for which as much
         of its history is fetched as that needs; ``runs.domo.compare()`` fetches nothing. By default
-        every stream with a run recorded here.
+        every stream with a run recorded here. Of a folder that `collect` wrote, as a ``Path``, all runs
+        are compared, stream by stream, and those that are not ``usual`` returned; nothing is fetched, and
+        the active Dask client does it where there is one.
     limit : int
         Runs of each stream; without effect where there is a `since`.
     since : float, str or datetime, optional
@@ -586,6 +589,9 @@ def compare(
     >>> compare(25775, since="12h")["verdict"].unique().tolist()
     ['usual']
     """
+    if isinstance(runs, os.PathLike):
+        began = 0 if since is None else int(targets.since(since, SystemClock().time()) * 1e6)
+        return shown(compare_dataset(runs, baseline=baseline, since_us=began), "comparison")
     compared = compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
     return shown(compared, "comparison")
 

@@ -125,7 +125,7 @@ def _missing(value: Any) -> bool:
     import pandas as pd
 
     if pd.api.types.is_scalar(value):
-        return value == "" or bool(pd.isna(value))
+        return bool(pd.isna(value)) or value == ""
     return hasattr(value, "__len__") and not len(value)
 
 
