@@ -32,7 +32,7 @@ _COLUMNS = (
     *("rowsInserted", "bytesInserted", "peakMemoryUsedBytes", "cancelledBy", "errors"),
 )
 # Rows that are compared together, whole streams, and rows that are read at a time.
-_TOGETHER, _BATCH = 500_000, 65_536
+_TOGETHER, _BATCH = 200_000, 65_536
 _THREADS = 2
 _FIRST: Key = ("", -(2**63))
 _LAST: Key = ("\U0010ffff", 2**63 - 1)

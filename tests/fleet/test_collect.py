@@ -28,6 +28,8 @@ from domo_magic.sandbox import ManualClock, Sandbox, faults, routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support import JumpClock
+
     from domo_magic.executions.session import Session
     from domo_magic.sandbox.faults import Fault, Request
 
@@ -43,15 +45,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
+def runs_clock() -> ManualClock:
     """Give the time of the sandbox's runs."""
     return ManualClock(NOW)
 
 
 @pytest.fixture
-def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
+def sandbox(runs_clock: ManualClock) -> Iterator[Sandbox]:
     """Give a Domo whose runs take the clock's time."""
-    with Sandbox(clock=clock, streams=6) as one:
+    with Sandbox(clock=runs_clock, streams=6) as one:
         yield one
 
 
@@ -110,7 +112,7 @@ def test_all_connectors_are_collected(session: Session, sandbox: Sandbox, folder
 
 
 def test_again_only_what_is_new_is_requested(
-    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
 ) -> None:
     """One request per stream and one per unfinished run; parts of finished runs stay as they are."""
     domo.collect(folder)
@@ -125,21 +127,21 @@ def test_again_only_what_is_new_is_requested(
     assert rows["newest"].tolist() == [max(listed(sandbox, each), default=pd.NA) for each in rows["streamId"]]
     assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
     sandbox.world.start(25775)
-    clock.advance(3600)
+    runs_clock.advance(3600)
     assert domo.collect(folder, 25775)["fetched"].tolist() == [1]
     assert len(requests(sandbox)) == 1
     assert (folder / "part-000001.parquet").read_bytes() == before["part-000001.parquet"][1]
 
 
 def test_an_unfinished_run_moves_to_the_finished(
-    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
 ) -> None:
     """It stands in the part that is replaced until it has ended, and is in one part at any time."""
     sandbox.world.start(25775)
     domo.collect(folder)
     found = check(folder, sandbox)
     assert (found["currentState"] == "ACTIVE").sum() == len(parquet.read_table(folder / "part-open.parquet"))
-    clock.advance(3600)
+    runs_clock.advance(3600)
     rows = domo.collect(folder)
     check(folder, sandbox)
     assert rows.set_index("streamId")["fetched"][25775] == 1
@@ -320,6 +322,23 @@ def test_rate_limits_are_kept(session: Session, sandbox: Sandbox, folder: Path) 
     assert sent[refused + 1].at - sent[refused].at >= 1
 
 
+@pytest.mark.parametrize("retry_after", [None, 7])
+def test_a_minute_of_rate_limits(
+    still_session: Session, still_sandbox: Sandbox, clock: JumpClock, folder: Path, retry_after: int | None
+) -> None:
+    """An instance that refuses for a minute is given time, whether it says how much or not."""
+    begun = clock.now
+
+    def decide(request: Request) -> Fault | None:
+        over = clock.now - begun > 60 or "/executions?" not in request.path
+        return None if over else faults.status(429, retry_after=retry_after)
+
+    still_sandbox.decide = decide
+    assert domo.collect(folder, [25775, 25776])["fetched"].tolist() == [200, 200]
+    refused = len(requests(still_sandbox)) - 2
+    assert 0 < refused <= 40
+
+
 def test_rate_limits_without_an_end(session: Session, sandbox: Sandbox, folder: Path) -> None:
     """An instance that wants a day of rest is given up, with a row for each stream that was not read."""
     sandbox.order(faults.status(429, retry_after=86_400), method="GET", path="25776/executions")
@@ -385,13 +404,13 @@ def test_frames_of_others_are_refused(session: Session, folder: Path) -> None:
 
 @pytest.mark.parametrize("which", [1, 2, 3, "open"])
 def test_a_damaged_part(
-    session: Session, sandbox: Sandbox, clock: ManualClock, folder: Path, which: int | str
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path, which: int | str
 ) -> None:
     """A half-written file is put aside with a warning, and its runs are fetched again."""
     for _ in range(3):
         domo.collect(folder)
         sandbox.world.start(25775)
-        clock.advance(3600)
+        runs_clock.advance(3600)
     name = f"part-{which:06d}.parquet" if isinstance(which, int) else "part-open.parquet"
     (folder / name).write_bytes((folder / name).read_bytes()[:-100])
     with pytest.warns(DomoWarning, match=f"{name} cannot be read"):
@@ -411,7 +430,7 @@ class _EndedError(BaseException):
 def test_killed_between_any_two_steps(
     session: Session,
     sandbox: Sandbox,
-    clock: ManualClock,
+    runs_clock: ManualClock,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     step: int,
@@ -421,7 +440,7 @@ def test_killed_between_any_two_steps(
     domo.collect(folder)
     before = domo.read_parquet(folder)
     sandbox.world.start(25775)
-    clock.advance(30)
+    runs_clock.advance(30)
     sandbox.world.start(25777)
     real, done = Path.replace, 0
 
