@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.formatters import DisplayFormatter
 from jupyter_client.manager import KernelManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from threading import Event
     from typing import Self
@@ -89,6 +90,38 @@ class Looks:
     def over(self) -> None:
         """Let those who wait go on."""
         self.ended.set()
+
+
+def visible(widget: Any) -> Iterator[Any]:
+    """Give a widget and those in it, from the top of the page on, but for what is hidden."""
+    if widget.layout.display != "none":
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from visible(child)
+
+
+def part(widget: Any, words: str) -> Any:
+    """Return the visible widget that is called so, or whose HTML has these words; None without one."""
+    return next(
+        (
+            each
+            for each in visible(widget)
+            if words == getattr(each, "description", "") or words in str(getattr(each, "value", ""))
+        ),
+        None,
+    )
+
+
+def html_of(widget: Any, words: str) -> str:
+    """Return the visible HTML that has these words; nothing without one."""
+    found = part(widget, words)
+    return "" if found is None else str(found.value)
+
+
+def displayed(thing: object) -> dict[str, str]:
+    """Return what IPython displays, by its kind."""
+    formats: dict[str, str] = DisplayFormatter().format(thing)[0]  # type: ignore[no-untyped-call]
+    return formats
 
 
 def environment(home: Path, sandbox: Sandbox) -> dict[str, str]:

@@ -8,17 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
+from IPython.display import display
 
 from domo_magic.display.output import in_kernel
 from domo_magic.executions import targets
 from domo_magic.model.frame import frame
 from domo_magic.widget import actions, tables
-from domo_magic.widget.drawing import Face
-from domo_magic.widget.painter import Painter
-from domo_magic.widget.parts import Parts, everything_in
-from domo_magic.widget.saving import Saved
 from domo_magic.widget.state import PanelState
-from domo_magic.widget.view import View
+from domo_magic.widget.style import Parts, everything_in
+from domo_magic.widget.view import Face, Painter, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,7 +64,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._parts = parts
         self._runs_view = View(state)
         self._face = Face(state, self._runs_view, parts)
-        self._saved = Saved(self)
+        # The table in the notebook's file, an output of its own that the living panel hides: replacing the
+        # panel's own would draw it anew, and take away what a user is typing.
+        self._saved: Any = None
+        self._kept: object = None
         self._painter = Painter(self._draw)
         self._judged_at = float("-inf")
         self._clicked_at: dict[object, float] = {}
@@ -261,7 +262,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._face.draw()
         if self._face.behind:
             self._side_by_side(clicked=False)
-        self._saved.keep((self._state.drawn, self._runs_view.where(), self._state.error))
+        revision = (self._state.drawn, self._runs_view.where(), self._state.error)
+        if self._saved is not None and revision != self._kept:
+            self._kept = revision
+            self._saved.update(self.snapshot(), raw=True)
 
     # What is kept
 
@@ -287,7 +291,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if not in_kernel():
             raise NotImplementedError  # a terminal shows the text
         self._state.wait_for("load", _FIRST_TABLE_S)
-        self._saved.show()
+        display(self.living(), raw=True)  # type: ignore[no-untyped-call]
+        self._saved = display(self.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Take the panel away; no thread of it stays, and the runs go on."""

@@ -1,13 +1,15 @@
-"""What of the panel's state is drawn: rows of the tables, lines of text, code to copy. No widgets."""
+"""Drawing the panel's state: as rows, lines and code, and into its widgets; only what changed is sent."""
 
 from __future__ import annotations
 
 import html
 import re
 import shlex
+import threading
+import time
 from dataclasses import dataclass
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domo_magic.display.progress import mark
 from domo_magic.errors import TargetError
@@ -15,17 +17,21 @@ from domo_magic.executions import targets
 from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import usual
 from domo_magic.executions.session import SANDBOX
-from domo_magic.model.formatting import cut, duration_text, local_time, spelled
+from domo_magic.model.formatting import cut, duration_text, local_time, moment_of, spelled
+from domo_magic.widget import actions, tables
 from domo_magic.widget.state import key_of
 from domo_magic.widget.tables import MARKS, Row, plain, text_table, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import PanelState
+    from domo_magic.widget.state import Key, PanelState
+    from domo_magic.widget.style import Parts
 
+#: Seconds between two drawings.
+PAUSE = 0.25
 # Runs that a terminal shows.
 _IN_TERMINAL = 10
 # Past durations come while a run goes on.
@@ -241,8 +247,216 @@ def magics(state: PanelState, text: str, label: str) -> str:
     return "\n".join(lines)
 
 
-NOT_CONNECTED = (
-    "<p>No Domo is connected yet. Connect in a cell, then press Run:</p>"
-    "<pre class=domo-code tabindex=0>%domo_connect mycompany</pre>"
-    "<p>or try everything without an account:</p>"
-)
+class Face:
+    """Draws one state into one panel's widgets.
+
+    Parameters
+    ----------
+    state : PanelState
+        What is drawn.
+    view : View
+        As rows and lines.
+    parts : Parts
+        Where to.
+    """
+
+    def __init__(self, state: PanelState, view: View, parts: Parts) -> None:
+        self._state = state
+        self._view = view
+        self._parts = parts
+        self._ended: object = None
+        self._compared: object = []
+        self._offered: list[tuple[str, Key]] = []
+        self._lock = threading.RLock()
+        self._ours = False
+        self.more = False
+
+    @property
+    def now(self) -> float:
+        """Epoch seconds."""
+        session = self._state.session
+        return 0.0 if session is None else session.clock.time()
+
+    def draw_controls(self) -> None:
+        """Say what can be pressed."""
+        state, parts = self._state, self._parts
+        going = any(not run.finished for run in state.runs())
+        parts.run.disabled = state.doing("run")
+        several = actions.count(parts.field.value)
+        parts.run.description = f"Run {several} connectors" if several > 1 else "Run"
+        confirmation = state.confirmation
+        parts.confirm.description = "" if confirmation is None else confirmation.says
+        parts.confirm.layout.display = "none" if confirmation is None else ""
+        parts.refresh.disabled = state.doing("load") or state.session is None
+        parts.cancel.disabled = state.doing("cancel") or not going
+        parts.sandbox.disabled = state.doing("load")
+        parts.setup.layout.display = "none" if state.session is not None else "flex"
+        parts.middle.layout.display = "none" if state.session is None else "flex"
+
+    def draw(self) -> None:
+        """Draw everything."""
+        parts, runs = self._parts, self._state.runs()
+        parts.line.value, parts.problem.value = self._view.line(), self._view.error()
+        going = [run for run in runs if not run.finished]
+        live, shown = tables.live_html(self._view.rows(going[: tables.FIRST]), self.now)
+        # The ended ones first: a row that moves down is there twice for a moment, never missing.
+        self._draw_ended([*going[shown:], *(run for run in runs if run.finished)], shown)
+        parts.live.value = live
+        self.draw_controls()
+        self._offer_runs(runs)
+        self._offer_streams()
+        self.draw_code()
+
+    def _draw_ended(self, rest: Sequence[Execution], shown: int) -> None:
+        """Draw the other runs, which change only when a run ends or is judged."""
+        today = moment_of(round(self.now * 1e6))  # whose times have no day
+        revision = (self._state.drawn, self.more, shown, today.date(), today.tzname())
+        if revision == self._ended:
+            return
+        self._ended = revision
+        first = max(0, tables.FIRST - shown)
+        rows = self._view.rows(rest if self.more else rest[:first])
+        self._parts.ended.value = tables.ended_html(rows, self.now)
+        hidden = len(rest) - first
+        self._parts.more.layout.display = "none" if hidden <= 0 else ""
+        self._parts.more.description = "fewer" if self.more else f"{hidden:,} more"
+
+    def _offer_runs(self, runs: Sequence[Execution]) -> None:
+        """Offer the runs for choosing, unfinished ones first; what is chosen stays so."""
+        known = [run for run in runs if run.execution_id is not None]
+        going, ended = ([run for run in known if run.finished is over] for over in (False, True))
+        several = len({run.stream_id for run in known}) > 1
+        options = [
+            (self._view.choice(run, named=several), key_of(run))
+            for run in [*going[: tables.FIRST], *ended[: tables.FIRST]]
+        ]
+        if options == self._offered:
+            return
+        with self._lock:
+            self._offered = options
+            chooser = self._parts.chooser
+            with chooser.hold_sync():
+                self._ours = True  # new options take every choice back for a moment
+                chooser.options = options
+                chooser.rows = max(6, min(18, len(options)))
+                self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        self._ours = True
+        offered = {key for _, key in self._offered}
+        self._parts.chooser.value = tuple(key for key in self._state.selected if key in offered)
+        self._ours = False
+
+    def _offer_streams(self) -> None:
+        found = self._state.found
+        options = tuple((tables.plain(words, 100), stream) for stream, words in found or ())
+        if options != self._parts.found.options:
+            self._parts.found.options = options
+        self._parts.found_box.layout.display = "flex" if found else "none"
+
+    def draw_code(self, _change: object = None) -> None:
+        """Draw the magics that do the same."""
+        self._parts.code.value = self._view.code(self._parts.field.value, self._parts.label.value)
+
+    def point_at(self, keys: Sequence[Key]) -> None:
+        """Choose these runs, as if they had been chosen in the list."""
+        with self._lock:
+            self._state.selected = list(keys)
+            self._show_chosen()
+
+    def choose(self, change: dict[str, Any]) -> bool:
+        """Take the runs that are chosen; return whether they are others than before."""
+        with self._lock:
+            keys = list(change["new"])
+            if self._ours or keys == self._state.selected:
+                return False
+            self._state.selected = keys
+            return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether other runs are chosen than were compared last, or one of them has ended or been judged."""
+        return self._compared != self._choice()
+
+    def _choice(self) -> object:
+        state = self._state
+        return [
+            (key_of(run), run.finished, state.judgements.get(key_of(run)))
+            for run in state.named(state.selected)
+        ]
+
+    def compare(self) -> None:
+        """Compare what is chosen."""
+        self._compared = self._choice()
+        session, state = self._state.connected(), self._state
+        chosen = state.compared()
+        self._parts.side.value = tables.side_by_side(state, session, chosen, len(state.selected))
+        self._parts.picture.value = tables.picture(session, chosen, state.runs())
+        self.draw_code()
+
+
+class Painter:
+    """Draws when it is asked to: at once, or as soon as the pause since the last drawing is over.
+
+    Parameters
+    ----------
+    draw : callable
+        Called on any thread, never on two at the same time.
+    monotonic : callable, optional
+        Gives the time in seconds.
+    """
+
+    def __init__(self, draw: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._draw = draw
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+        self._timer: threading.Timer | None = None
+        self._drawing = False
+        self._again = False
+        self._closed = False
+
+    def soon(self) -> None:
+        """Draw now, or when the pause is over; never waits for it, nor for another thread that draws."""
+        with self._lock:
+            if self._closed or self._timer is not None:
+                return
+            if self._drawing:
+                self._again = True
+                return
+            pause = self._next - self._monotonic()
+            if pause > 0:
+                self._timer = threading.Timer(pause, self._late)
+                self._timer.daemon = True
+                self._timer.start()
+                return
+            self._drawing = True
+        self._now()
+
+    def _late(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._closed:
+                return
+            self._drawing = True  # nobody else draws while a timer runs
+        self._now()
+
+    def _now(self) -> None:
+        try:
+            self._draw()
+        finally:
+            with self._lock:
+                self._drawing = False
+                # From its end: what a slow drawing sent last and the next sends first are apart too.
+                self._next = self._monotonic() + PAUSE
+                again, self._again = self._again, False
+        if again:
+            self.soon()
+
+    def close(self) -> None:
+        """Draw no more."""
+        with self._lock:
+            self._closed = True
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()

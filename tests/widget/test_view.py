@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from domo_magic.widget.painter import PAUSE, Painter
+from domo_magic.widget.view import PAUSE, Painter
 
 
 class Clock:
