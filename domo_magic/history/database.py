@@ -27,7 +27,7 @@ _BUSY_AGAIN = 1.0
 _MISSED = 10_000
 
 # Each entry takes the schema one version on; entries are added, never changed.
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE run (
         id INTEGER PRIMARY KEY,
@@ -114,7 +114,7 @@ class Database:
         return result
 
     def _done(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool) -> _T:
-        result = _commit(self._opened(), work, durable=durable)
+        result = _commit(self.opened(), work, durable=durable)
         if self._missed is not None:
             self._missed.append(work)
         return result
@@ -124,10 +124,10 @@ class Database:
         self._own()
         with self._lock:
             try:
-                return self._opened().execute(query, arguments).fetchall()
+                return self.opened().execute(query, arguments).fetchall()
             except (sqlite3.Error, OSError) as error:
                 warning = self._leave_file(error)
-                rows = self._opened().execute(query, arguments).fetchall()
+                rows = self.opened().execute(query, arguments).fetchall()
         self._tell(warning, sent=True)
         return rows
 
@@ -137,7 +137,8 @@ class Database:
         if not told:
             warn(warning, HistoryWarning, sent=sent)
 
-    def _opened(self) -> sqlite3.Connection:
+    def opened(self) -> sqlite3.Connection:
+        """Return the connection, made when it is first needed."""
         if self._db is None:
             self._db = _open_file(self._path, BUSY) if self._path else _open(":memory:")
             self._file = _identity(self._path) if self._path else None
@@ -256,17 +257,17 @@ def _open(name: str, busy: float = 0.0) -> sqlite3.Connection:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    if _version(db) >= len(_MIGRATIONS):
+    if _version(db) >= len(MIGRATIONS):
         return
     with _transaction(db):
-        for script in _MIGRATIONS[_version(db) :]:  # another kernel may have been faster
+        for script in MIGRATIONS[_version(db) :]:  # another kernel may have been faster
             for statement in script.split(";\n"):
                 db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _refuse_newer(db: sqlite3.Connection) -> None:
-    if _version(db) > len(_MIGRATIONS):
+    if _version(db) > len(MIGRATIONS):
         raise sqlite3.DatabaseError("it was written by a newer domo_magic")
 
 

@@ -32,7 +32,7 @@ class History:
     """
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
-        self._database = Database(path)
+        self.database = Database(path)
         self._clock = clock
 
     def intend(self, instance: str, streams: Sequence[int], label: str | None) -> list[Intent]:
@@ -65,12 +65,12 @@ class History:
                 given.update((intent.stream_id, intent.id) for intent in found)
             return found
 
-        return self._database.write(work, durable=True)
+        return self.database.write(work, durable=True)
 
     def leaves(self, intent: Intent, requested_at: int | None = None) -> Intent:
         """Record that the request of a start left at another time (epoch ms, by default now)."""
         moved = replace(intent, requested_at=self._now_ms() if requested_at is None else requested_at)
-        self._database.write(
+        self.database.write(
             lambda db: db.execute(
                 "UPDATE run SET requested_at = ?, sorted_at = ? WHERE id = ?",
                 (moved.requested_at, moved.requested_at * 1000, moved.id),
@@ -81,7 +81,7 @@ class History:
 
     def ahead(self, instance: str, intent: Intent, since: int) -> dict[int, int | None]:
         """Return the stream's starts recorded before this one, `since` (epoch ms): when, where still open."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT id, CASE outcome WHEN 'open' THEN requested_at END FROM run WHERE instance = ?"
             " AND stream_id = ? AND requested_at >= ? AND id < ? AND outcome IS NOT 'refused'",
             (instance, intent.stream_id, since, intent.id),
@@ -90,7 +90,7 @@ class History:
 
     def user(self, instance: str) -> str | None:
         """Return whose token started the newest run whose start was answered here, as far as it is known."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT answer FROM run WHERE instance = ? AND outcome = 'started' AND answer IS NOT NULL"
             " ORDER BY sorted_at DESC LIMIT 1",
             (instance,),
@@ -137,7 +137,7 @@ class History:
             records.take(db, instance, intent, execution, "started", self._now_ms())
             return True
 
-        return self._database.write(work)
+        return self.database.write(work)
 
     def adopt(self, instance: str, intent: Intent, execution: Execution) -> bool:
         """Claim a run for an intent; False where another intent has it, or this one has another run."""
@@ -154,11 +154,11 @@ class History:
             records.take(db, instance, intent, execution, "adopted", self._now_ms())
             return True
 
-        return self._database.write(work)
+        return self.database.write(work)
 
     def refused(self, *intents: Intent) -> None:
         """Record that nothing was started."""
-        self._database.write(
+        self.database.write(
             lambda db: db.executemany(
                 "UPDATE run SET outcome = 'refused', finished = 1 WHERE id = ?",
                 [(intent.id,) for intent in intents],
@@ -174,12 +174,12 @@ class History:
                 if execution.execution_id is not None:
                     records.record(db, instance, execution, now)
 
-        self._database.write(work)
+        self.database.write(work)
 
     def cancelled(self, instance: str, executions: Sequence[Execution]) -> None:
         """Record that these runs were aborted from here."""
         now = self._now_ms()
-        self._database.write(
+        self.database.write(
             lambda db: db.executemany(
                 "UPDATE run SET cancelled_at = ? WHERE instance = ? AND stream_id = ? AND execution_id = ?",
                 [(now, instance, run.stream_id, run.execution_id) for run in executions],
@@ -188,7 +188,7 @@ class History:
 
     def cancelled_here(self, instance: str, stream_id: int) -> set[int]:
         """Return the executions of a stream that were aborted from here."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT execution_id FROM run WHERE instance = ? AND stream_id = ? AND cancelled_at IS NOT NULL",
             (instance, stream_id),
         )
@@ -196,7 +196,7 @@ class History:
 
     def open_intents(self, instance: str, stream_id: int | None = None) -> list[Intent]:
         """Return the starts whose fate is not known, oldest first."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT id, stream_id, requested_at, known_before, label FROM run"
             " WHERE instance = ? AND NOT finished AND outcome = 'open' AND stream_id = coalesce(?, stream_id)"
             " ORDER BY id",
@@ -206,7 +206,7 @@ class History:
 
     def claimed(self, instance: str, intent: Intent) -> set[int]:
         """Return the executions of an intent's stream that belong to other intents."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT execution_id FROM run WHERE instance = ? AND stream_id = ? AND execution_id IS NOT NULL"
             " AND outcome IS NOT NULL AND id != ?",
             (instance, intent.stream_id, intent.id),
@@ -248,7 +248,7 @@ class History:
             also += (
                 f" AND run.stream_id IN ({', '.join(map(str, map(int, streams)))})"  # more than parameters
             )
-        return self._database.read(
+        return self.database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
             f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}{also}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
@@ -257,7 +257,7 @@ class History:
 
     def streams_with_runs(self, instance: str) -> list[int]:
         """Return the streams with a run recorded here, by their ids."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT DISTINCT stream_id FROM run WHERE instance = ? AND outcome IS NOT 'refused'"
             " ORDER BY stream_id",
             (instance,),
@@ -266,7 +266,7 @@ class History:
 
     def request_of(self, instance: str, execution: Execution) -> tuple[str | None, int | None]:
         """Return the label and the time (epoch ms) of our request for a run, where it was ours."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT label, requested_at FROM run WHERE instance = ? AND stream_id = ? AND execution_id = ?",
             (instance, execution.stream_id, execution.execution_id),
         )
@@ -274,7 +274,7 @@ class History:
 
     def requests(self, instance: str, stream_id: int) -> dict[int | None, tuple[str | None, int | None]]:
         """Return ``{execution_id: (label, requested_at)}`` of a stream's runs recorded here; None: open."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT execution_id, label, requested_at FROM run"
             " WHERE instance = ? AND stream_id = ? AND outcome IS NOT 'refused'",
             (instance, stream_id),
@@ -292,7 +292,7 @@ class History:
     def find_streams(self, instance: str, text: str, limit: int) -> list[tuple[int, str | None]]:
         """Return known streams whose id begins with `text`, or whose name has it; none that was refused."""
         escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in text)
-        return self._database.read(
+        return self.database.read(
             "SELECT stream_id, name FROM stream WHERE instance = ?"
             " AND (stream_id LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!')"
             " AND (name IS NOT NULL OR EXISTS (SELECT 1 FROM run WHERE run.instance = stream.instance"
@@ -302,7 +302,7 @@ class History:
 
     def durations(self, instance: str, stream_id: int) -> list[float]:
         """Return how long the last 20 successful runs of a stream lasted, in seconds, newest first."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT ended_at - started_at FROM run WHERE instance = ? AND stream_id = ? AND state = 'SUCCESS'"
             " AND ended_at >= started_at ORDER BY sorted_at DESC LIMIT 20",
             (instance, stream_id),
@@ -312,7 +312,7 @@ class History:
     def remember(self, instance: str, streams: Iterable[tuple[int, str | None, str | None]]) -> None:
         """Keep the DataSet and the name of streams: ``(stream_id, dataset_id, name)``."""
         rows = [(instance, stream_id, *map(records.storable, texts)) for stream_id, *texts in streams]
-        self._database.write(
+        self.database.write(
             lambda db: db.executemany(
                 "INSERT INTO stream VALUES (?, ?, ?, ?) ON CONFLICT (instance, stream_id) DO UPDATE SET"
                 " dataset_id = coalesce(excluded.dataset_id, dataset_id),"
@@ -323,14 +323,14 @@ class History:
 
     def stream(self, instance: str, stream_id: int) -> tuple[str | None, str | None]:
         """Return the DataSet of a stream and its name, as far as they are known here."""
-        rows = self._database.read(
+        rows = self.database.read(
             "SELECT dataset_id, name FROM stream WHERE instance = ? AND stream_id = ?", (instance, stream_id)
         )
         return (rows[0][0], rows[0][1]) if rows else (None, None)
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self.database.close()
 
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)

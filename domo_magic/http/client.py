@@ -69,7 +69,7 @@ class Client:
     """
 
     def __init__(self, transport: Transport, login: Login, timeouts: Timeouts, clock: Clock) -> None:
-        self._transport = transport
+        self.transport = transport
         self._login = login
         self._timeouts = timeouts
         self._clock = clock
@@ -89,7 +89,7 @@ class Client:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._transport.close()
+        self.transport.close()
 
     def create_execution(self, stream_id: int, stop: Event = _NEVER) -> Execution:
         """Start a run: exactly one POST that may have arrived.
@@ -355,7 +355,7 @@ class Client:
             late.sent = False
             raise late
         before = self._clock.time()
-        response = self._transport.send(method, path, body, within=within)
+        response = self.transport.send(method, path, body, within=within)
         if (server := response.server_time) is not None:
             # Whole seconds, written at some moment between request and response: a slow one tells little.
             earliest = server - self._clock.time()

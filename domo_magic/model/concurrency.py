@@ -30,6 +30,11 @@ class Pool:
     size : int
         The most threads.
 
+    Attributes
+    ----------
+    threads, unfinished : int
+        Its threads, and the jobs that are not done.
+
     Examples
     --------
     >>> Pool(2).submit(lambda: None)
@@ -43,16 +48,16 @@ class Pool:
         """Begin anew, without the threads and jobs, which a forked process does not have."""
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._threads = 0
-        self._unfinished = 0
+        self.threads = 0
+        self.unfinished = 0
 
     def submit(self, job: Callable[[], None]) -> None:
         """Have `job` done on one of the threads; it must not raise."""
         with self._lock:
-            self._unfinished += 1
+            self.unfinished += 1
             self._jobs.put(job)
-            if self._threads < min(self._unfinished, self._size):
-                self._threads += 1
+            if self.threads < min(self.unfinished, self._size):
+                self.threads += 1
                 threading.Thread(target=self._work, name=_NAME, daemon=True).start()
 
     def _work(self) -> None:
@@ -62,7 +67,7 @@ class Pool:
             except queue.Empty:
                 with self._lock:
                     if self._jobs.empty():
-                        self._threads -= 1
+                        self.threads -= 1
                         return
                 continue
             try:
@@ -71,7 +76,7 @@ class Pool:
                 threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
             del job  # an idle thread holds on to nothing
             with self._lock:
-                self._unfinished -= 1
+                self.unfinished -= 1
 
 
 #: Shared by everything that asks Domo.

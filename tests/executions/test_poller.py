@@ -64,7 +64,7 @@ def test_every_state_is_recorded_with_its_time(still_sandbox: Sandbox, still_ses
     seen = told.runs
     assert list(dict.fromkeys(each.state for each in seen)) == ["QUEUED", "ACTIVE", "SUCCESS"]
     assert not told.problems
-    changes = still_session.history._database.read("SELECT state, seen_at FROM change ORDER BY rowid", ())
+    changes = still_session.history.database.read("SELECT state, seen_at FROM change ORDER BY rowid", ())
     assert [state for state, _ in changes] == ["QUEUED", "ACTIVE", "SUCCESS"]
     times = [seen_at for _, seen_at in changes]
     assert times == sorted(set(times))

@@ -644,7 +644,7 @@ def test_looking_rests_when_told_to(still_sandbox: Sandbox, still_session: Sessi
 def test_looking_is_over_in_time_though_domo_hangs(sandbox: Sandbox, session: Session) -> None:
     """A list that never responses is not waited for beyond the time there is for looking."""
     session.timeouts = replace(session.timeouts, look=0.2)
-    session.client._transport._timeouts = replace(session.timeouts, response=30.0)
+    session.client.transport._timeouts = replace(session.timeouts, response=30.0)
     sandbox.order(faults.delay(20), method="GET", times=99)
     sandbox.order(faults.status(500))
     before = time.monotonic()
@@ -853,7 +853,7 @@ def test_an_intent_is_on_the_disk_before_its_request_leaves(
     login = Login(address(still_sandbox.url), Token(still_sandbox.token), "the test")
     session = open_session(login, clock=clock)
     streams = [still_sandbox.world.add_stream(500) for _ in range(3)]
-    (file,) = [session.history._database._path]
+    (file,) = [session.history.database._path]
     seen, told = list[object](), list[object]()
 
     def stored(what: str) -> list[tuple[object, ...]]:

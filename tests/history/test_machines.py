@@ -237,7 +237,7 @@ def test_no_statement_needs_a_newer_sqlite_than_3_26(
 ) -> None:
     """Upserts name what conflicts (3.35), nothing returns rows (3.35), and JSON need not be built in."""
     told: list[str] = []
-    history._database._opened().set_trace_callback(told.append)
+    history.database.opened().set_trace_callback(told.append)
     intents = history.intend(HERE, [1, 2, 3], "label")
     history.leaves(intents[0])
     history.ahead(HERE, intents[1], 0)

@@ -134,7 +134,7 @@ def test_a_home_on_the_network_does_without_wal(
     one, other = History(file, clock), History(file, clock)
     started(one)
     assert len(other.runs(HERE)) == 1
-    assert one._database._opened().execute("PRAGMA journal_mode").fetchone() == ("truncate",)
+    assert one.database.opened().execute("PRAGMA journal_mode").fetchone() == ("truncate",)
     one.close()
     other.close()
 
@@ -143,7 +143,7 @@ def test_an_intent_outlives_a_power_cut(history: History) -> None:
     """The commit of an intent is on the disk before anything goes on, in one go for all streams of a call."""
     history.open_intents(HERE)
     told: list[str] = []
-    history._database._opened().set_trace_callback(told.append)
+    history.database.opened().set_trace_callback(told.append)
     history.intend(HERE, [7, 8, 9], None)
     assert told[0] == "PRAGMA synchronous = FULL"
     assert [line for line in told if line.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
@@ -156,13 +156,13 @@ def test_a_file_of_an_older_version_is_brought_up(
     file: Path, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Migrations run once, each from where the file stands, and what was there stays."""
-    known = len(database._MIGRATIONS)
+    known = len(database.MIGRATIONS)
     old = History(file, clock)
     started(old)
     old.close()
     assert rows(file, "PRAGMA user_version") == [(known,)]
-    later = (*database._MIGRATIONS, "ALTER TABLE run ADD COLUMN mood TEXT", "UPDATE run SET mood = 'good'")
-    monkeypatch.setattr(database, "_MIGRATIONS", later)
+    later = (*database.MIGRATIONS, "ALTER TABLE run ADD COLUMN mood TEXT", "UPDATE run SET mood = 'good'")
+    monkeypatch.setattr(database, "MIGRATIONS", later)
     new = History(file, clock)
     assert [run.execution_id for run in new.runs(HERE)] == [1]
     new.close()
@@ -175,7 +175,7 @@ def test_a_file_of_the_first_version_is_used(
 ) -> None:
     """Runs that were recorded before aborts were are there, and can be aborted."""
     with monkeypatch.context() as patch:
-        patch.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:1])
+        patch.setattr(database, "MIGRATIONS", database.MIGRATIONS[:1])
         old = History(file, clock)
         started(old)
         old.close()
@@ -194,11 +194,11 @@ def test_a_migration_that_fails_changes_nothing(
     started(old)
     old.close()
     later = (
-        *database._MIGRATIONS,
+        *database.MIGRATIONS,
         "ALTER TABLE run ADD COLUMN mood TEXT;\nINSERT INTO run SELECT * FROM run",
     )
     with monkeypatch.context() as patch:
-        patch.setattr(database, "_MIGRATIONS", later)
+        patch.setattr(database, "MIGRATIONS", later)
         new = History(file, clock)
         with pytest.warns(HistoryWarning, match="UNIQUE"):
             assert new.runs(HERE) == []
@@ -407,7 +407,7 @@ def test_a_full_disk_is_one_warning(
     start_streams(disk_domo, [25775])
 
     def fill() -> None:
-        db = history._database._opened()
+        db = history.database.opened()
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -627,7 +627,7 @@ def test_a_kernel_that_is_killed_leaves_its_intent(
     assert (intent.stream_id, intent.label) == (25775, "nightly")
     # The other process has another clock than this test's sandbox.
     at = round(still_sandbox.world.clock() * 1000)
-    history._database.write(lambda db: db.execute("UPDATE run SET requested_at = ?", (at,)))
+    history.database.write(lambda db: db.execute("UPDATE run SET requested_at = ?", (at,)))
     assert [found.run for found in reconcile.settle(disk_domo)] == ["25775/201"]
     assert [(kept.run, kept.label) for kept in history.runs("sandbox")] == [("25775/201", "nightly")]
 

@@ -503,14 +503,14 @@ def test_a_question_ends_with_its_repeats_within_a_minute(
 ) -> None:
     """What is left of the minute is all that the last repeat may take."""
     given: list[float | None] = []
-    send = client._transport.send
+    send = client.transport.send
 
     def slow(*args: Any, within: float | None = None, **options: Any) -> Any:
         given.append(within)
         clock.now += 14
         return send(*args, within=5, **options)
 
-    client._transport.send = slow  # type: ignore[method-assign]
+    client.transport.send = slow  # type: ignore[method-assign]
     still_sandbox.order(faults.status(500), method="GET", times=9)
     began = clock.now
     with pytest.raises(ApiError):

@@ -65,7 +65,7 @@ def session(clock: JumpClock) -> Iterator[Session]:
 def breaks(session: Session, error: BaseException, *, sent: bool | None = None) -> Broken:
     """Let every request raise `error`, something written or not, or (None) nobody knows."""
     adapter = Broken(error, sent=sent)
-    session.client._transport._session.mount("http://", adapter)
+    session.client.transport._session.mount("http://", adapter)
     return adapter
 
 
@@ -110,7 +110,7 @@ def test_every_error_of_requests_is_ours(session: Session, kind: type[requests.R
     """Each class comes out as `Lost` with words of ours, its cause kept without the token's request."""
     breaks(session, made(kind))
     with pytest.raises(Lost) as caught:
-        session.client._transport.send("GET", "/")
+        session.client.transport.send("GET", "/")
     words = WORDS.get(kind.__name__, "the request failed")
     assert str(caught.value).startswith(f"127.0.0.1:9 could not be reached: {words}")
     assert caught.value.hint
@@ -171,7 +171,7 @@ def test_the_reason_of_a_failed_connection_counts(session: Session, reason: Exce
     """What urllib3 says about a connection that was never made proves that nothing was sent."""
     breaks(session, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)))
     with pytest.raises(Lost) as caught:
-        session.client._transport.send("POST", "/")
+        session.client.transport.send("POST", "/")
     assert caught.value.sent is sent
 
 
@@ -181,7 +181,7 @@ def test_every_error_of_urllib3_has_words(session: Session) -> None:
     errors = [kind for kind in kinds if issubclass(kind, urllib3.exceptions.HTTPError)]
     assert len(errors) > 20
     for kind in (*errors, TimeoutError, ssl.SSLError, ConnectionResetError, UnicodeError):
-        assert session.client._transport._meaning(kind.__new__(kind))  # type: ignore[call-overload]
+        assert session.client.transport._meaning(kind.__new__(kind))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_what_gets_past_requests_is_ours_too(session: Session, error: Exception)
     """Errors that requests lets through are `Lost`, and prove nothing about what was sent."""
     breaks(session, error)
     with pytest.raises(Lost) as caught:
-        session.client._transport.send("GET", "/")
+        session.client.transport.send("GET", "/")
     assert caught.value.sent
 
 

@@ -59,7 +59,7 @@ class Wire:
     def __init__(self, talk: Talk, context: ssl.SSLContext | None = None) -> None:
         self.heard: list[bytes] = []
         self.connections = 0
-        self._talk = talk
+        self.talk = talk
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -74,10 +74,10 @@ class Wire:
                 with plain, contextlib.suppress(OSError):
                     plain.settimeout(10)
                     if self._context is None:
-                        self._talk(plain)
+                        self.talk(plain)
                     else:
                         with self._context.wrap_socket(plain, server_side=True) as secure:
-                            self._talk(secure)
+                            self.talk(secure)
 
     def hear(self, connection: socket.socket) -> bytes:
         """Read one request, whole."""
@@ -138,7 +138,7 @@ def sender(timeouts: Timeouts) -> Iterator[Callable[..., Transport]]:
 
     def make(url: str, token: str = TOKEN, timeouts: Timeouts = timeouts) -> Transport:
         session = open_session(Login(address(url), Token(token), "the test"), timeouts=timeouts, sandbox=True)
-        made.append(session.client._transport)
+        made.append(session.client.transport)
         return made[-1]
 
     yield make
@@ -323,7 +323,7 @@ def test_a_connection_closed_while_idle_is_made_anew(
         connection.shutdown(socket.SHUT_RDWR)
         closed.release()
 
-    wire._talk = talk
+    wire.talk = talk
     transport = sender(to(wire))
     for _ in range(3):
         assert post(transport).status == 200
@@ -342,7 +342,7 @@ def test_a_connection_closed_after_it_took_a_request_is_uncertain(
         connection.sendall(OK)
         wire.hear(connection)
 
-    wire._talk = talk
+    wire.talk = talk
     transport = sender(to(wire))
     post(transport)
     with pytest.raises(Lost) as caught:
@@ -474,7 +474,7 @@ def test_a_deadline_holds_under_tls(
         secure.hear(connection)
         drip(OK)(connection)
 
-    secure._talk = talk
+    secure.talk = talk
     before = time.monotonic()
     with pytest.raises(Lost) as caught:
         post(sender(f"https://127.0.0.1:{secure.port}", timeouts=replace(Timeouts(), response=0.3)))
@@ -866,10 +866,10 @@ def test_what_came_behind_a_response_answers_no_request(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
     wire = serve(OK, context if secured else None)
-    wire._talk = more(wire, first)
+    wire.talk = more(wire, first)
     transport = sender(f"https://127.0.0.1:{wire.port}" if secured else to(wire), timeouts=Timeouts())
     assert post(transport).body == b"{}"
-    wire._talk = more(wire, OK)
+    wire.talk = more(wire, OK)
     assert post(transport).body == b"{}"
     assert (wire.connections, len(wire.heard)) == (2, 2)
     assert post(transport).body == b"{}"

@@ -36,7 +36,7 @@ class FrontEnd:
         self.told: list[str] = []
         self.printed = ""
         self.displayed: list[str] = []
-        self._idle: set[str] = set()
+        self.idle: set[str] = set()
         self._subshell: str | None = None
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class FrontEnd:
             elif message["msg_type"] == "error":
                 pytest.fail(f"{content['ename']}: {content['evalue']}")
             elif content.get("execution_state") == "idle":
-                self._idle.add(message["parent_header"]["msg_id"])
+                self.idle.add(message["parent_header"]["msg_id"])
 
     def begin(self, code: str) -> str:
         """Let a cell run."""
@@ -72,7 +72,7 @@ class FrontEnd:
         """Run a cell to its end; give what it printed."""
         self.printed = ""
         sent = self.begin(code)
-        self.until(lambda: sent in self._idle)
+        self.until(lambda: sent in self.idle)
         return self.printed.strip()
 
     def use_subshell(self) -> None:
@@ -147,9 +147,9 @@ def test_rows_live_while_a_cell_runs(front: FrontEnd, sandbox: Sandbox, tmp_path
     go = tmp_path / "go"
     cell = front.begin(_BUSY.format(str(go)))
     front.until(front.says(f"{stream}/7", "SUCCESS"))
-    assert cell not in front._idle
+    assert cell not in front.idle
     go.touch()
-    front.until(lambda: cell in front._idle)
+    front.until(lambda: cell in front.idle)
 
 
 def test_clicks_while_a_cell_runs(front: FrontEnd, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_clicks_while_a_cell_runs(front: FrontEnd, sandbox: Sandbox, tmp_path: P
     front.until(lambda: "busy" in front.printed)
     front.click(button)
     go.touch()
-    front.until(lambda: cell in front._idle)
+    front.until(lambda: cell in front.idle)
     front.until(front.says(f"{stream}/7", "SUCCESS"))
     assert len(starts(sandbox)) == 1
 

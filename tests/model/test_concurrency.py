@@ -127,8 +127,8 @@ def test_a_pool_makes_no_more_threads_than_it_may_and_needs() -> None:
     for _ in range(20):
         pool.submit(done.release)
         assert done.acquire(timeout=LONG)
-        assert settled(lambda: pool._unfinished == 0)
-    assert pool._threads == 1
+        assert settled(lambda: pool.unfinished == 0)
+    assert pool.threads == 1
     go_on, most = threading.Event(), threading.Semaphore(0)
 
     def job() -> None:
@@ -140,7 +140,7 @@ def test_a_pool_makes_no_more_threads_than_it_may_and_needs() -> None:
     for _ in range(16):
         assert most.acquire(timeout=LONG)
     assert not most.acquire(timeout=0.02)
-    assert pool._threads == 16
+    assert pool.threads == 16
     go_on.set()
 
 
@@ -164,7 +164,7 @@ def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
             pool.submit(done.release)
         for _ in range(4):
             assert done.acquire(timeout=LONG)
-        assert settled(lambda: pool._threads == 0)
+        assert settled(lambda: pool.threads == 0)
 
 
 def test_an_interpreter_ends_though_threads_work() -> None:

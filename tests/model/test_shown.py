@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from support import displayed
 
 from domo_magic.model import formatting
 from domo_magic.model.execution import Execution
@@ -94,7 +95,7 @@ def test_state_and_verdict_are_never_dropped(columns: int, monkeypatch: pytest.M
 def test_twenty_rows_and_a_count_of_the_rest() -> None:
     """A long frame shows its first 20 rows, and says how many more there are."""
     runs = frame([Execution(7, number) for number in range(1, 101)])
-    text, markup = repr(runs), runs._repr_html_()  # type: ignore[operator]
+    text, markup = repr(runs), displayed(runs)["text/html"]
     assert "7/20" in text
     assert "7/21" not in text
     assert "80 more, 100 runs" in text
@@ -106,7 +107,7 @@ def test_foreign_text_is_harmless() -> None:
     """Names, states and errors from Domo are text in HTML and letters in a terminal."""
     fields = {"currentState": HOSTILE, "errors": [{"message": HOSTILE}]}
     runs = frame([Execution(7, 1, fields, name="<b>R&D</b>\x07")])
-    markup, text = runs._repr_html_(), repr(runs)  # type: ignore[operator]
+    markup, text = displayed(runs)["text/html"], repr(runs)
     assert "<img" not in markup
     assert "<b>R&D" not in markup
     assert "&lt;b&gt;R&amp;D&lt;/b&gt;" in markup
@@ -124,7 +125,7 @@ def test_wide_letters_are_aligned() -> None:
 def test_an_empty_frame_says_so() -> None:
     """No runs, no streams: a line in words, in a terminal and in a notebook."""
     assert repr(empty()) == "0 runs · 35 columns; all of them: run.T"
-    assert "0 runs" in empty()._repr_html_()  # type: ignore[operator]
+    assert "0 runs" in displayed(empty())["text/html"]
     assert repr(typed({"streamId": []}, {"streamId": "whole"})).startswith("0 streams")
 
 
@@ -139,7 +140,7 @@ def test_changed_columns_are_shown_by_pandas(runs: pd.DataFrame) -> None:
         change(mine)
         assert isinstance(mine, ShownFrame)
         assert repr(mine) == repr(pd.DataFrame(mine))
-        assert "all of them" not in mine._repr_html_()  # type: ignore[operator]
+        assert "all of them" not in displayed(mine)["text/html"]
     assert "all of them" in repr(runs)
 
 

@@ -711,13 +711,15 @@ def started_before(sandbox: Sandbox, hours: float) -> tuple[int, int]:
     return stream, number
 
 
-def test_a_stuck_run_is_shown_and_can_be_cancelled(session: Session, sandbox: Sandbox, make: Make) -> None:
+def test_a_stuck_run_is_shown_and_can_be_cancelled(
+    session: Session, sandbox: Sandbox, make: Make, busy: Busy
+) -> None:
     """A run of any age says for how long, is not polled, can be chosen, and is polled once it is aborted."""
     key = started_before(sandbox, 76.0)
     panel = loaded(make(key[0]))
     until(lambda: "stuck for 3 d 4 h" in html_of(panel, "Unfinished runs"))
     assert "stuck for 3 d 4 h" in panel.chooser.options[0][0]
-    assert session.poller._thread is None
+    assert not busy(poller.NAME)
     panel.chooser.value = (key,)
     assert panel.join(60)
     panel.cancel_button.click()
@@ -883,7 +885,7 @@ def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, 
 def test_a_terminal_has_the_newest_ten(session: Session, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no kernel shows it, ten runs stand in the terminal's width."""
     monkeypatch.setenv("COLUMNS", "60")
-    lines = loaded(make(25775))._repr_mimebundle_()["text/plain"].splitlines()
+    lines = displayed(loaded(make(25775)))["text/plain"].splitlines()
     assert sum("25775/" in line for line in lines) == 10
     assert "90 more" in lines
     assert max(map(width, lines)) <= 60
