@@ -13,10 +13,10 @@ from IPython.display import display
 from domo_magic.display.output import in_kernel
 from domo_magic.executions import targets
 from domo_magic.model.frame import frame
-from domo_magic.widget import actions, tables
+from domo_magic.widget import actions
 from domo_magic.widget.state import PanelState
 from domo_magic.widget.style import Parts, everything_in
-from domo_magic.widget.view import Face, Painter, View
+from domo_magic.widget.view import Painter, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     run_button, cancel_button, refresh_button, confirm_button : ipywidgets.Button
         Their callbacks return at once, on any thread. What starts or aborts several waits for the last.
     chooser : ipywidgets.SelectMultiple
-        The runs to compare.
+        The runs to compare or cancel.
     """
 
     def __init__(self, state: PanelState) -> None:
@@ -62,8 +62,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.refresh_button, self.confirm_button = parts.refresh, parts.confirm
         self._state = state
         self._parts = parts
-        self._runs_view = View(state)
-        self._face = Face(state, self._runs_view, parts)
+        self._drawing = View(state, parts)
         # The table in the notebook's file, an output of its own that the living panel hides: replacing the
         # panel's own would draw it anew, and take away what a user is typing.
         self._saved: Any = None
@@ -177,7 +176,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _typed(self, change: dict[str, Any]) -> None:
         self._forget_clicks()
-        self._face.draw_code(change)
+        self._drawing.draw_code(change)
         self._changed()
 
     def _forget_clicks(self) -> None:
@@ -199,7 +198,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """Show the runs of ids, search for a name, compare runs; nothing is started."""
         self._settle()
         if keys := actions.named_runs(self._state, self.field.value):
-            self._face.point_at(keys)
+            self._drawing.point_at(keys)
             self._side_by_side()
         elif actions.is_name(self.field.value):
             actions.search(self._state, self.field.value)
@@ -225,7 +224,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._state.begin("load", partial(actions.sandbox, self._state))
 
     def _show_more(self, _button: object = None) -> None:
-        self._face.more = not self._face.more
+        self._drawing.more = not self._drawing.more
         self._changed()
 
     def _choose_stream(self, change: dict[str, Any]) -> None:
@@ -233,18 +232,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.field.value = " ".join(str(stream) for stream in change["new"])
 
     def _choose_runs(self, change: dict[str, Any]) -> None:
-        if self._face.choose(change):
+        if self._drawing.choose(change):
             self._forget_clicks()
             self._side_by_side()
 
     def _side_by_side(self, *, clicked: bool = True) -> None:
-        face = self._face
-        self._state.begin("compare", face.compare, clicked=clicked, again=lambda: face.behind)
+        view = self._drawing
+        self._state.begin("compare", view.compare, clicked=clicked, again=lambda: view.behind)
 
     # What is drawn
 
     def _changed(self) -> None:
-        self._face.draw_controls()
+        self._drawing.draw_controls()
         self._painter.soon()
 
     def _ticked(self) -> None:
@@ -259,40 +258,31 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         state.begin("learn", partial(actions.learn, state), clicked=False, again=lambda: state.stale)
 
     def _draw(self) -> None:
-        self._face.draw()
-        if self._face.behind:
+        self._drawing.draw()
+        if self._drawing.behind:
             self._side_by_side(clicked=False)
-        revision = (self._state.drawn, self._runs_view.where(), self._state.error)
+        revision = (self._state.drawn, self._drawing.where(), self._state.error)
         if self._saved is not None and revision != self._kept:
             self._kept = revision
-            self._saved.update(self.snapshot(), raw=True)
+            self._saved.update(self._drawing.snapshot(), raw=True)
 
     # What is kept
 
-    def snapshot(self) -> dict[str, str]:
-        """Return the table as plain HTML and as text."""
-        view, now = self._runs_view, self._face.now
-        html = tables.snapshot_html(view.rows(self._state.runs()), " · ".join(view.said()), now)
-        return {"text/plain": view.text(now), "text/html": html}
-
-    def living(self) -> dict[str, Any]:
+    def _living(self) -> dict[str, Any]:
         """Return what shows the panel itself, with nothing in its place where it cannot live."""
-        bundle = super()._repr_mimebundle_() or {}
-        return {**bundle, "text/plain": "", "text/html": ""}
+        return {**(super()._repr_mimebundle_() or {}), "text/plain": "", "text/html": ""}
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         self._state.wait_for("load", _FIRST_TABLE_S)
-        bundle = {**self.living(), **self.snapshot()}
-        return (
-            bundle if in_kernel() else {**bundle, "text/plain": self._runs_view.in_terminal(self._face.now)}
-        )
+        bundle = {**self._living(), **self._drawing.snapshot()}
+        return bundle if in_kernel() else {**bundle, "text/plain": self._drawing.in_terminal()}
 
     def _ipython_display_(self) -> None:
         if not in_kernel():
             raise NotImplementedError  # a terminal shows the text
         self._state.wait_for("load", _FIRST_TABLE_S)
-        display(self.living(), raw=True)  # type: ignore[no-untyped-call]
-        self._saved = display(self.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        display(self._living(), raw=True)  # type: ignore[no-untyped-call]
+        self._saved = display(self._drawing.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Take the panel away; no thread of it stays, and the runs go on."""

@@ -62,17 +62,26 @@ class _Usual:
 
 
 class View:
-    """Draws one state.
+    """Draws one state: as rows, lines and code, and into one panel's widgets.
 
     Parameters
     ----------
     state : PanelState
         What is drawn.
+    parts : Parts
+        Where to.
     """
 
-    def __init__(self, state: PanelState) -> None:
+    def __init__(self, state: PanelState, parts: Parts) -> None:
         self._state = state
+        self._parts = parts
         self._usual: dict[int, _Usual] = {}
+        self._ended: object = None
+        self._compared: object = []
+        self._offered: list[tuple[str, Key]] = []
+        self._lock = threading.RLock()
+        self._ours = False
+        self.more = False
 
     def rows(self, runs: Sequence[Execution]) -> list[Row]:
         """Return the rows of runs."""
@@ -164,15 +173,16 @@ class View:
             said += [f"{type(error).__name__}: {error.summary}", error.hint]
         return [plain(text, 300) for text in said if text]
 
-    def text(self, now: float) -> str:
-        """Return everything as plain text."""
-        rows = self.rows(self._state.runs())
-        return "\n".join([" · ".join(self.said()), *text_table(rows, now)])
+    def snapshot(self) -> dict[str, str]:
+        """Return the table as plain HTML and as text."""
+        rows, now, said = self.rows(self._state.runs()), self.now, " · ".join(self.said())
+        text = "\n".join([said, *text_table(rows, now)])
+        return {"text/plain": text, "text/html": tables.snapshot_html(rows, said, now)}
 
-    def in_terminal(self, now: float) -> str:
+    def in_terminal(self) -> str:
         """Return the newest runs in the terminal's width, and what to type where there are no buttons."""
         room = get_terminal_size().columns
-        table = text_table(self.rows(self._state.runs()), now, most=_IN_TERMINAL, room=room)
+        table = text_table(self.rows(self._state.runs()), self.now, most=_IN_TERMINAL, room=room)
         connected = self._state.session is not None
         ways = (
             "the buttons need a notebook; here: %domo_run STREAM, %domo_wait, %domo_compare"
@@ -211,65 +221,7 @@ class View:
         """Return the magics that do the same as HTML."""
         return f"<pre class=domo-code tabindex=0>{html.escape(magics(self._state, text, label))}</pre>"
 
-
-def clickable(text: str) -> str:
-    """Return a message with what can be clicked in place of the magics that it names.
-
-    Examples
-    --------
-    >>> clickable("to cancel it: %domo_cancel 25775/2")
-    'to cancel it: choose it in the list and press Cancel'
-    """
-    for magic, click in _CLICKS:
-        text = re.sub(magic, click, text)
-    return text
-
-
-def magics(state: PanelState, text: str, label: str) -> str:
-    """Return the magics that do what the panel does, as code to copy."""
-    try:
-        streams = " ".join(target.text for target in targets.parse(cut(text, 500)))
-    except TargetError:  # a name, a run, or not yet written to its end
-        streams = " ".join(str(run.stream_id) for run in state.last)
-    called = cut(label, 100)
-    lines = [f"run = %domo_run {streams or 'STREAM'}{f' --label {shlex.quote(called)}' if called else ''}"]
-    if any(sign in called for sign in "{}$"):  # IPython would take these for variables
-        lines = [f"run = domo_magic.run({streams!r}, label={called!r})"]
-    if names := " ".join(run.run for run in state.last if run.execution_id is not None):
-        lines.append(f"%domo_wait {names}")
-    if runs := state.compared():
-        *others, first = (run.run for run in runs)
-        one_stream = others and len({run.stream_id for run in runs}) == 1
-        chosen = f"{' '.join(others)} --baseline {first}" if one_stream else " ".join([*others, first])
-        lines.append(f"%domo_compare {chosen}")
-    elif streams:
-        lines.append(f"%domo_compare {streams}")
-    return "\n".join(lines)
-
-
-class Face:
-    """Draws one state into one panel's widgets.
-
-    Parameters
-    ----------
-    state : PanelState
-        What is drawn.
-    view : View
-        As rows and lines.
-    parts : Parts
-        Where to.
-    """
-
-    def __init__(self, state: PanelState, view: View, parts: Parts) -> None:
-        self._state = state
-        self._view = view
-        self._parts = parts
-        self._ended: object = None
-        self._compared: object = []
-        self._offered: list[tuple[str, Key]] = []
-        self._lock = threading.RLock()
-        self._ours = False
-        self.more = False
+    # Into the widgets
 
     @property
     def now(self) -> float:
@@ -296,9 +248,9 @@ class Face:
     def draw(self) -> None:
         """Draw everything."""
         parts, runs = self._parts, self._state.runs()
-        parts.line.value, parts.problem.value = self._view.line(), self._view.error()
+        parts.line.value, parts.problem.value = self.line(), self.error()
         going = [run for run in runs if not run.finished]
-        live, shown = tables.live_html(self._view.rows(going[: tables.FIRST]), self.now)
+        live, shown = tables.live_html(self.rows(going[: tables.FIRST]), self.now)
         # The ended ones first: a row that moves down is there twice for a moment, never missing.
         self._draw_ended([*going[shown:], *(run for run in runs if run.finished)], shown)
         parts.live.value = live
@@ -315,7 +267,7 @@ class Face:
             return
         self._ended = revision
         first = max(0, tables.FIRST - shown)
-        rows = self._view.rows(rest if self.more else rest[:first])
+        rows = self.rows(rest if self.more else rest[:first])
         self._parts.ended.value = tables.ended_html(rows, self.now)
         hidden = len(rest) - first
         self._parts.more.layout.display = "none" if hidden <= 0 else ""
@@ -327,7 +279,7 @@ class Face:
         going, ended = ([run for run in known if run.finished is over] for over in (False, True))
         several = len({run.stream_id for run in known}) > 1
         options = [
-            (self._view.choice(run, named=several), key_of(run))
+            (self.choice(run, named=several), key_of(run))
             for run in [*going[: tables.FIRST], *ended[: tables.FIRST]]
         ]
         if options == self._offered:
@@ -356,7 +308,7 @@ class Face:
 
     def draw_code(self, _change: object = None) -> None:
         """Draw the magics that do the same."""
-        self._parts.code.value = self._view.code(self._parts.field.value, self._parts.label.value)
+        self._parts.code.value = self.code(self._parts.field.value, self._parts.label.value)
 
     def point_at(self, keys: Sequence[Key]) -> None:
         """Choose these runs, as if they had been chosen in the list."""
@@ -393,6 +345,41 @@ class Face:
         self._parts.side.value = tables.side_by_side(state, session, chosen, len(state.selected))
         self._parts.picture.value = tables.picture(session, chosen, state.runs())
         self.draw_code()
+
+
+def clickable(text: str) -> str:
+    """Return a message with what can be clicked in place of the magics that it names.
+
+    Examples
+    --------
+    >>> clickable("to cancel it: %domo_cancel 25775/2")
+    'to cancel it: choose it in the list and press Cancel'
+    """
+    for magic, click in _CLICKS:
+        text = re.sub(magic, click, text)
+    return text
+
+
+def magics(state: PanelState, text: str, label: str) -> str:
+    """Return the magics that do what the panel does, as code to copy."""
+    try:
+        streams = " ".join(target.text for target in targets.parse(cut(text, 500)))
+    except TargetError:  # a name, a run, or not yet written to its end
+        streams = " ".join(str(run.stream_id) for run in state.last)
+    called = cut(label, 100)
+    lines = [f"run = %domo_run {streams or 'STREAM'}{f' --label {shlex.quote(called)}' if called else ''}"]
+    if any(sign in called for sign in "{}$"):  # IPython would take these for variables
+        lines = [f"run = domo_magic.run({streams!r}, label={called!r})"]
+    if names := " ".join(run.run for run in state.last if run.execution_id is not None):
+        lines.append(f"%domo_wait {names}")
+    if runs := state.compared():
+        *others, first = (run.run for run in runs)
+        one_stream = others and len({run.stream_id for run in runs}) == 1
+        chosen = f"{' '.join(others)} --baseline {first}" if one_stream else " ".join([*others, first])
+        lines.append(f"%domo_compare {chosen}")
+    elif streams:
+        lines.append(f"%domo_compare {streams}")
+    return "\n".join(lines)
 
 
 class Painter:

@@ -19,7 +19,7 @@ import domo_magic
 from domo_magic.errors import ConfigurationError, DomoError, NotFound, TargetError
 from domo_magic.executions import poller, targets
 from domo_magic.executions.session import current_session, open_session, use_session
-from domo_magic.model.formatting import ratio_text, width
+from domo_magic.model.formatting import ratio_text, set_timezone, width
 from domo_magic.sandbox import faults
 from domo_magic.sandbox.simulation import Habit
 from domo_magic.widget import actions
@@ -765,6 +765,20 @@ def test_a_panel_that_is_gone_from_the_page_rests(session: Session, sandbox: San
     assert len(sandbox.requests) == before
     panel.set_state({"_view_count": 1})
     until(lambda: len(sandbox.requests) > before + 5)
+
+
+def test_times_are_in_the_zone_of_the_setting(session: Session, make: Make) -> None:
+    """Another zone is in the line, the tables and the list after the next look, and in what is saved."""
+    panel = loaded(make(25775))
+    set_timezone("Asia/Tokyo")
+    try:
+        panel.refresh_button.click()
+        assert panel.join(PATIENCE)
+        for words in ("as of", "Ended runs"):
+            until(lambda words=words: " JST" in html_of(panel, words))
+        assert " JST" in displayed(panel)["text/plain"]
+    finally:
+        set_timezone(None)
 
 
 def test_two_looks_are_never_under_way_together(session: Session, sandbox: Sandbox, make: Make) -> None:
