@@ -41,8 +41,8 @@ border-bottom:1px solid var(--line);overflow-wrap:break-word;line-height:1.4}
 linear-gradient(var(--ink),var(--ink)) 50%/2px 100% no-repeat,
 linear-gradient(var(--busy),var(--busy)) 0/var(--w) 100% no-repeat,var(--track)}
 .domo-runs tbody tr:last-child>*{border-bottom:0}
-.domo-scroll{border-bottom:1px solid var(--line);scrollbar-gutter:stable;scrollbar-width:thin;
-overflow-x:hidden}
+.domo-scroll{scrollbar-gutter:stable;scrollbar-width:thin;overflow-x:hidden}
+.domo-scroll:has(tbody tr){border-bottom:1px solid var(--line)}
 .domo-panel .domo-choose{flex-direction:column;height:auto;align-items:stretch}
 .domo-panel .domo-choose .widget-label{width:auto;text-align:left;height:auto;line-height:1.4;
 padding:2px 0 5px;margin:0}
@@ -64,11 +64,12 @@ font:var(--jp-code-font-size,13px)/1.45 var(--jp-code-font-family,monospace)}
 .domo-panel img{width:100%;height:auto;display:block}
 .domo-panel .slim{display:none}
 .domo-panel .widget-label{color:var(--ink)}
-.domo-side col:first-child{width:10em}
+.domo-side col:first-child{width:12.5em}
 .domo-side tbody th{font-weight:normal;color:var(--quiet)}
 @container (max-width:620px){
 .domo-panel .wide{display:none}
 .domo-panel .slim{display:block}
+.domo-side col:first-child{width:8.5em}
 .domo-runs thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .domo-runs table,.domo-runs tbody{display:block}
 .domo-runs tbody tr{display:grid;grid-template-columns:1fr 1fr;gap:2px 12px;padding:7px 0;

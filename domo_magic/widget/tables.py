@@ -141,9 +141,20 @@ def _lasted(row: Row) -> str:
 
 
 def _verdict(row: Row) -> str:
-    word, tone = safe(row.verdict, 60), tone_of(row.verdict)
     says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
-    return f"{f'<em class={tone}>{word}</em>' if tone else word}{says}"
+    return marked(row.verdict) + says
+
+
+def marked(verdict: str) -> str:
+    """Return a verdict as HTML, emphasised where it stands out.
+
+    Examples
+    --------
+    >>> marked("usual"), marked("slow")
+    ('usual', '<em class=unusual>slow</em>')
+    """
+    word, tone = safe(verdict, 60), tone_of(verdict)
+    return f"<em class={tone}>{word}</em>" if tone else word
 
 
 def tone_of(verdict: str) -> str:
@@ -369,7 +380,7 @@ def side_by_side(state: PanelState, session: Session, chosen: Sequence[Execution
     ]
     if first is not None:
         verdicts = [
-            "" if run is first else html.escape(row["verdict"]) for run, row in zip(runs, facts, strict=True)
+            "" if run is first else marked(row["verdict"]) for run, row in zip(runs, facts, strict=True)
         ]
         lines.append((f"Against {first.run}", verdicts))
     lines.append(("Against the usual", [_judged(state, run) for run in runs]))
@@ -402,7 +413,7 @@ def _judged(state: PanelState, run: Execution) -> str:
     judged = state.judgements.get(key_of(run))
     if judged is None:
         return ""
-    return safe(judged.verdict, 60) + (f"<small>{safe(judged.says, 200)}</small>" if judged.says else "")
+    return marked(judged.verdict) + (f"<small>{safe(judged.says, 200)}</small>" if judged.says else "")
 
 
 def _value(metric: str, row: Mapping[str, Any], against: str, *, itself: bool) -> str:
