@@ -90,13 +90,12 @@ def to_arrow(records: Sequence[Mapping[str, object]], facts: Sequence[Known]) ->
     columns |= dict(zip(names, ours, strict=False))
     columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in ours[5]]
     made = {name: _array(kind, columns.get(name)) for name, kind in KINDS.items()}
-    nothing = pa.nulls(len(records))
     lasted = _seconds(made["startedAt"], made["endedAt"])
     made["duration"], made["rowsPerSecond"] = lasted, _rates(made["rowsInserted"], lasted)
-    made[UNDOCUMENTED] = pa.array(_together(others, len(records)), pa.string())
+    made[UNDOCUMENTED] = pa.array(_together(others, len(records)), pa.string()) if others else None
     wanted = schema()
     arrays = [
-        (nothing if array is None else array).cast(field.type)
+        pa.nulls(len(records), field.type) if array is None else array.cast(field.type)
         for array, field in zip(made.values(), wanted, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=wanted)
@@ -145,12 +144,12 @@ def _where(condition: Any, values: Any) -> Any:
 
 def _together(columns: Mapping[str, Column], size: int) -> list[str | None]:
     """Return for each run the JSON of the fields that nobody documented."""
-    rows: list[dict[str, object]] = [{} for _ in range(size)] if columns else []
+    rows: list[dict[str, object]] = [{} for _ in range(size)]
     for name, values in columns.items():
         for row, value in zip(rows, values, strict=True):
             if value is not None and name not in OURS:
                 row[name] = value
-    return [json_text(row) if row else None for row in rows] if rows else [None] * size
+    return [json_text(row) if row else None for row in rows]
 
 
 def to_frame(table: Any) -> pd.DataFrame:
@@ -181,6 +180,8 @@ def to_frame(table: Any) -> pd.DataFrame:
 
 def _json_texts(values: Column) -> list[str | None]:
     """Return what `json_text` does of each, made in one piece where nothing speaks against it."""
+    if not any(values):  # nearly always: nothing, and empty lists
+        return list(map(json_text, values))
     if all(map(_is_plain, values)):
         with suppress(ValueError):  # not a number
             marked = [_MARK] * (2 * len(values) - 1)
@@ -211,6 +212,8 @@ def json_text(value: Any) -> str | None:
     >>> json_text([{"code": 7}])
     '[{"code": 7}]'
     """
+    if value == []:
+        return "[]"
     if not isinstance(value, dict | list):
         return _scalar_text(value)
     pieces: list[str] = []

@@ -36,9 +36,9 @@ COLUMNS = {
     "newest": "whole",
     "error": "text",
 }
-# Tasks of an instance at the same time, which share its requests; streams of one at most; and how often
-# one is given out again whose worker was lost.
-_TASKS, _STREAMS, _TRIES = 4, 256, 3
+# Tasks of an instance at the same time, which share its requests; streams of one at most, and at least as
+# long as there are enough; and how often one is given out again whose worker was lost.
+_TASKS, _STREAMS, _FEWEST, _TRIES = 4, 256, 8, 3
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
 _PART, _PAUSE = 512 * 1024 * 1024, 60.0
 # Seconds between two looks at the clock while tasks are under way.
@@ -252,8 +252,7 @@ class _Collecting:
         if of.session.clock.monotonic() < of.quiet_until:
             return
         while of.leases and of.works:
-            count = min(_STREAMS, -(-len(of.works) // (2 * _TASKS)))
-            works = [of.works.popleft() for _ in range(count)]
+            works = [of.works.popleft() for _ in range(_share(len(of.works)))]
             lease = of.leases.pop()
             try:
                 task = self._executor.submit(reading.read, uuid.uuid4().hex, of.place, works, lease)
@@ -366,6 +365,11 @@ class _Collecting:
         failed = len(self._errors) + sum(each.streams is None for each in self._instances)
         words = f"{streams:,} streams · {self._fetched.total():,} runs fetched"
         return f"{words} · {failed:,} with an error" if failed else words
+
+
+def _share(streams: int) -> int:
+    """Return how many streams the next task has: fewer towards the end, so that all end together."""
+    return min(_STREAMS, max(-(-streams // (2 * _TASKS)), min(_FEWEST, -(-streams // _TASKS))))
 
 
 def _overlap(instance: str, done: Done, other_instance: str, other: Done) -> bool:

@@ -1,0 +1,239 @@
+"""Collecting many streams: threads beside a Dask cluster of two processes, and beside the network's floor.
+
+``python tests/benchmarks/collect.py [STREAMS]``; 1,000 streams of 200 runs by default, the full scale is
+5,000. The server responds after 50 ms, in a process of its own; ``requests * 0.05 / 16`` seconds is the least
+that the requests made can take with 16 at a time. Each side runs in a process of its own, whose start is not
+counted, and prints its processor time and peak memory. Then again with nothing new, and with one run a
+stream, 16 requests at a time beside 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from overview import LATENCY, PARALLEL, Server, stream_of
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection as Pipe
+
+PAST, STREAM = 200, 1_000_000_000
+FLOOR, CLUSTER, AGAIN, FOUR, MEMORY, CPU = 1.6, 0.8, 0.2, 2.5, 400, 3.0
+
+
+def run(number: int) -> dict[str, Any]:
+    """Return a run with the fields of Domo's own sample."""
+    began = 1_734_458_216 + 3600 * number
+    return {
+        "streamId": STREAM,
+        "executionId": number,
+        "toe": "HJP31Q11Q3-MO40M-EIVQC",
+        "startedAt": began,
+        "endedAt": began + 100 + number % 7,
+        "updateMethod": "REPLACE",
+        "index": True,
+        "retryCount": 0,
+        "retryExecution": None,
+        "containerManagerId": "62f38e6c-b6ad-4c2b",
+        "uploadId": 7_000 + number,
+        "indexRequestKey": f"@{20_220_513_224_325 + number}.628@",
+        "currentState": "SUCCESS",
+        "runType": "AUTOMATED",
+        "createdAt": began,
+        "modifiedAt": began + 100,
+        "latestPhase": None,
+        "currentPhase": None,
+        "removed": False,
+        "rowsInserted": 10_000 + number % 9,
+        "bytesInserted": 500_000 + number % 9,
+        "startedBy": None,
+        "cancelledBy": None,
+        "dataTag": None,
+        "peakMemoryUsedBytes": 200_819_808,
+        "peakMemoryCommittedBytes": 300_819_808,
+        "exportable": False,
+        "manualIndex": False,
+        "errors": [],
+    }
+
+
+class Fleet(Server):
+    """Lists of runs, which differ in their stream alone."""
+
+    def __init__(self, streams: int, past: int) -> None:
+        super().__init__(0)
+        self.past = past
+        self.datasets = [
+            {"id": f"d{each}", "name": f"DataSet {each}", "streamId": each, "transportType": "CONNECTOR"}
+            for each in range(1, streams + 1)
+        ]
+        self.pages: dict[int, bytes] = {}
+
+    def body(self, path: str) -> bytes:
+        """Return the response to one request."""
+        path, _, query = path.partition("?")
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        parts = path.split("/")[4:]
+        if parts == ["datasources"]:
+            offset = int(asked["offset"])
+            page = self.datasets[offset : offset + int(asked["limit"])]
+            return json.dumps({"dataSources": page, "_metaData": {"totalCount": len(self.datasets)}}).encode()
+        if parts[-1] == "bulk":
+            return json.dumps([stream_of(int(each)) for each in asked["streamId"].split(",")]).encode()
+        self.paths["executions"] += 1
+        offset = int(asked["offset"])
+        if offset not in self.pages:
+            text = json.dumps([run(number) for number in range(offset + 1, self.past + 1)])
+            self.pages[offset] = text.replace('"@', "").replace('@"', "").encode()
+        return self.pages[offset].replace(str(STREAM).encode(), parts[1].encode())
+
+
+def serve(pipe: Pipe, streams: int, past: int) -> None:
+    """Serve until told otherwise."""
+
+    async def main() -> None:
+        server = Fleet(streams, past)
+        listening = await asyncio.start_server(server.connection, "127.0.0.1", 0, backlog=64)
+        pipe.send(listening.sockets[0].getsockname()[1])
+        while True:
+            await asyncio.to_thread(pipe.recv)
+            pipe.send(server.paths["executions"])
+            server.paths.clear()
+
+    asyncio.run(main())
+
+
+def side(url: str, folder: str, workers: int, parallel: int) -> None:
+    """Collect once in this process, on threads or on a cluster, and print what it took."""
+    import domo_magic as domo
+
+    loaded()
+    os.environ["DOMO_DEVELOPER_TOKEN"] = "benchmark"
+    domo.connect(url)
+    domo.streams(limit=1)
+    if not workers:
+        print(json.dumps(timed(domo, folder, parallel, None)))
+        return
+    from dask.distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(workers, threads_per_worker=8, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(loaded)
+        before = sum(client.run(time.process_time).values())
+        found = timed(domo, folder, parallel, client.get_executor())
+        found["cpu"] += sum(client.run(time.process_time).values()) - before
+        found["peak"] = max(found["peak"], *client.run(peak).values())
+    print(json.dumps(found))
+
+
+def loaded() -> None:
+    """Load what a first collect loads: imports are not counted."""
+    for name in ("pandas", "pyarrow.compute", "pyarrow.parquet", "domo_magic.fleet.reading"):
+        importlib.import_module(name)
+
+
+def timed(domo: Any, folder: str, parallel: int, executor: Any) -> dict[str, float]:
+    """Collect, and return seconds, processor seconds, runs and peak memory."""
+    began, used = time.perf_counter(), time.process_time()
+    rows = domo.collect(folder, executor=executor, max_parallel=parallel)
+    took, used = time.perf_counter() - began, time.process_time() - used
+    assert rows["error"].isna().all(), rows["error"].dropna().iloc[0]
+    return {"took": took, "cpu": used, "runs": int(rows["fetched"].sum()), "peak": peak()}
+
+
+def peak() -> float:
+    """Return the peak memory of this process in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Bench:
+    """A server, and sides that collect from it."""
+
+    def __init__(self, streams: int, past: int) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.server = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(theirs, streams, past), daemon=True
+        )
+        self.server.start()
+        self.url = f"http://127.0.0.1:{self.pipe.recv()}"
+
+    def collect(
+        self, name: str, folder: Path, workers: int = 0, parallel: int = PARALLEL
+    ) -> dict[str, float]:
+        """Collect in a process of its own; return what it took."""
+        command = [sys.executable, __file__, "--side", self.url, str(folder), str(workers), str(parallel)]
+        self.pipe.send("count")
+        self.pipe.recv()
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        self.pipe.send("count")
+        found["requests"] = requests = self.pipe.recv()
+        found["floor"] = found["took"] / (requests * LATENCY / parallel)
+        print(
+            f"{name:>22}: {found['took']:6.2f} s, {found['floor']:.2f} of the floor, {requests:,} requests,"
+            f" {found['runs']:,} runs, {1000 * found['cpu'] / requests:.1f} ms of processor time a request,"
+            f" peak {found['peak']:.0f} MiB"
+        )
+        return found
+
+
+def contents(folder: Path) -> Any:
+    """Return what a dataset holds, in one order."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder, columns=["streamId", "executionId", "rowsInserted", "toe", "duration"])
+    return table.sort_by([("streamId", "ascending"), ("executionId", "ascending")])
+
+
+def main() -> int:
+    """Measure and print; 1 when a figure is missed."""
+    if sys.argv[1:2] == ["--side"]:
+        url, folder, workers, parallel = sys.argv[2:]
+        side(url, folder, int(workers), int(parallel))
+        return 0
+    streams = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["DOMO_MAGIC_HOME"] = home
+        bench = Bench(streams, PAST)
+        threads = bench.collect("threads", Path(home, "threads"))
+        cluster = bench.collect("two processes of Dask", Path(home, "dask"), 2)
+        again = bench.collect("again, nothing new", Path(home, "threads"))
+        equal = contents(Path(home, "threads")).equals(contents(Path(home, "dask")))
+        bench.server.terminate()
+        bench = Bench(streams, 1)
+        many = bench.collect("one run, 16 at a time", Path(home, "16"))
+        few = bench.collect("one run, 4 at a time", Path(home, "4"), parallel=4)
+        bench.server.terminate()
+    figures = [
+        ("both sides equal", equal, equal),
+        ("threads, of the floor", threads["floor"], threads["floor"] <= FLOOR),
+        ("ms of processor time a page", ms := 1000 * threads["cpu"] / threads["requests"], ms <= CPU),
+        ("cluster by threads", by := cluster["took"] / threads["took"], by <= CLUSTER),
+        ("requests by streams", by := threads["requests"] / streams, by <= 2),
+        ("again, requests by streams", by := again["requests"] / streams, by <= 1),
+        ("again by first", by := again["took"] / threads["took"], by <= AGAIN),
+        ("4 at a time by 16", by := few["took"] / many["took"], by >= FOUR),
+        ("peak MiB", most := max(threads["peak"], cluster["peak"]), most <= MEMORY),
+    ]
+    for name, figure, met in figures:
+        print(
+            f"{name:>30}: {figure:.2f}" if figure is not equal else f"{name:>30}: {figure}", met or "MISSED"
+        )
+    return int(not all(met for *_, met in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
