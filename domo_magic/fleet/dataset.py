@@ -51,6 +51,8 @@ class Known:
         Ids shortly before the newest that were not in the list.
     open : tuple of int
         Ids of unfinished runs.
+    beyond : tuple of int
+        Ids of finished runs above the newest: they had been unfinished, and ended before the list was read.
     """
 
     last: int = 0
@@ -59,6 +61,7 @@ class Known:
     since_us: int = 0
     gaps: tuple[int, ...] = ()
     open: tuple[int, ...] = ()
+    beyond: tuple[int, ...] = ()
 
 
 class Dataset:

@@ -318,7 +318,12 @@ class _Task:
                     unfinished.remove(execution_id)
                     was_unfinished = False
             self.done.fetched[stream_id] += not was_unfinished  # of a stream one thread at a time reads
-        known = replace(known, open=tuple(sorted(unfinished)))
+        beyond = {*known.beyond, *runs} - unfinished
+        known = replace(
+            known,
+            open=tuple(sorted(unfinished)),
+            beyond=tuple(sorted(each for each in beyond if each > known.newest)),
+        )
         self.done.states[instance, stream_id] = known
         self._works[stream_id] = replace(work, known=known)
         with self._lock:
@@ -373,7 +378,7 @@ def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Kno
     seen = dict(_unfinished(source, stream_id, known.open))
     if seen:
         yield seen, known, True
-    there = work.there | seen.keys()
+    there = work.there | seen.keys() | set(known.beyond)
     further = since_us < known.since_us
     since_us = min(since_us, known.since_us) if known.newest else since_us
     start = max(0, known.last - _OVERLAP)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 CAMPAIGN = Path(__file__).with_name("campaign.py")
+COLLECTING = Path(__file__).with_name("collecting.py")
 KINDS = 13
 
 
@@ -25,3 +26,13 @@ def test_in_bad_weather_nothing_is_lost_and_nothing_started_twice() -> None:
     counts = [int(number) for number in re.findall(r" (\d+)(?:,|$)", met[1])]
     assert len(counts) == KINDS
     assert min(counts) > 5, "a kind of fault was hardly met"
+
+
+def test_collects_that_are_killed_lose_nothing() -> None:
+    """15 collects over one folder, most of them killed: it has every run of the server, once."""
+    command = [sys.executable, str(COLLECTING), "--collects", "15"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.findall(r"(\d+) killed", done.stdout)[0]) >= 4
+    assert "in the folder twice at any time: 0\n" in done.stdout
+    assert "both sides equal: True\n" in done.stdout

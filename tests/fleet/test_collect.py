@@ -625,3 +625,20 @@ def test_dtypes_of_an_empty_result(session: Session, sandbox: Sandbox, folder: P
     assert current_session().instance == rows["instance"][0]
     with pytest.raises(NotFound):
         domo.runs(999_999)
+
+
+def test_an_unfinished_run_that_ends_before_the_list_is_read(
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
+) -> None:
+    """Where nothing but it was ever kept of a stream, it is there once, also if the list fails at first."""
+    stream_id = sandbox.world.add_stream(past=0)
+    sandbox.world.start(stream_id)
+    domo.collect(folder, stream_id)
+    assert [file.name for file in folder.iterdir()] == ["part-open.parquet"]
+    runs_clock.advance(3600)
+    sandbox.order(faults.html(), method="GET", path=r"executions\?")
+    domo.collect(folder, stream_id)
+    sandbox.world.start(stream_id)
+    runs_clock.advance(3600)
+    domo.collect(folder, stream_id)
+    assert sorted(domo.read_parquet(folder)["executionId"]) == [1, 2]
