@@ -19,7 +19,6 @@ import traceback
 import tracemalloc
 import zlib
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +26,7 @@ import requests
 import requests_mock
 import responses
 
+import domo_magic
 from domo_magic.errors import ApiError, ConnectionFailed, DomoError, TriggerOutcomeUnknown
 from domo_magic.executions.session import open_session
 from domo_magic.http import transport
@@ -171,7 +171,7 @@ def test_a_request_says_who_it_is_and_no_more(
     assert first == f"POST {START} HTTP/1.1"
     assert headers.pop("Host") == f"127.0.0.1:{wire.port}"
     assert headers.pop("X-DOMO-Developer-Token") == TOKEN
-    assert headers.pop("User-Agent") == f"domo-magic/{version('domo-magic')}"
+    assert headers.pop("User-Agent") == f"domo-magic/{domo_magic.__version__}"
     assert headers == {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",
