@@ -197,8 +197,12 @@ def _updates(shell: Any) -> bool:
     it, and an ``ipywidgets.Output`` that captures the cell, as ``interact`` has one, passes over changes.
     """
     parent = getattr(shell, "parent_header", None) or {}
+    return _of_notebook(parent) and not _captured(parent)
+
+
+def _of_notebook(parent: dict[str, Any]) -> bool:
     cell = "cellId" in parent.get("metadata", {}) or not parent.get("content", {}).get("allow_stdin", False)
-    return (cell or "google.colab" in sys.modules) and not _captured(parent)
+    return cell or "google.colab" in sys.modules
 
 
 def _captured(parent: dict[str, Any]) -> bool:
@@ -208,7 +212,8 @@ def _captured(parent: dict[str, Any]) -> bool:
     message = parent.get("header", {}).get("msg_id")
     if widgets is None or outputs is None or message is None:
         return False
-    instances = list(widgets._instances.values())  # noqa: SLF001  the public name is deprecated
+    known = vars(widgets).get("_instances")  # the public name, which ipywidgets 7 has alone, is deprecated
+    instances = list((widgets.Widget.widgets if known is None else known).values())
     return any(isinstance(each, outputs.Output) and each.msg_id == message for each in instances)
 
 
@@ -231,5 +236,10 @@ def _shell() -> Any:
 
 
 def in_kernel() -> bool:
-    """Whether what is displayed goes to a notebook, where it can change in place."""
+    """Whether what is displayed goes to a front end of its own, not to a terminal."""
     return getattr(_shell(), "kernel", None) is not None
+
+
+def in_console() -> bool:
+    """Whether a cell was typed into a console of a kernel, which shows text and nothing that lives."""
+    return in_kernel() and not _of_notebook(getattr(_shell(), "parent_header", None) or {})

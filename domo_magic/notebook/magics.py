@@ -385,15 +385,22 @@ class DomoMagics(Magics):
 def load(shell: InteractiveShell) -> None:
     """Register the magics and their completion."""
     shell.register_magics(DomoMagics)
-    if (completer := getattr(shell, "Completer", None)) is not None:
+    if (completer := _completer(shell)) is not None:
         from domo_magic.notebook.completion import matcher
 
         completer.custom_matchers.append(matcher)
 
 
+def _completer(shell: InteractiveShell) -> Any:
+    """Return what completes, if it takes matchers with a context: IPython 7, which Colab has, does not."""
+    from IPython.core import completer
+
+    return getattr(shell, "Completer", None) if hasattr(completer, "context_matcher") else None
+
+
 def unload(shell: InteractiveShell) -> None:
     """Remove the magics and their completion."""
-    if (completer := getattr(shell, "Completer", None)) is not None:
+    if (completer := _completer(shell)) is not None:
         from domo_magic.notebook.completion import matcher
 
         completer.custom_matchers[:] = [each for each in completer.custom_matchers if each is not matcher]

@@ -270,7 +270,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _living(self) -> dict[str, Any]:
         """Return what shows the panel itself, with nothing in its place where it cannot live."""
-        return {**(super()._repr_mimebundle_() or {}), "text/plain": "", "text/html": ""}
+        # ipywidgets 7 makes no bundle
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": "", "text/html": ""}
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         self._state.wait_for("load", _FIRST_TABLE_S)

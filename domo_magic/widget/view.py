@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.display.output import in_console
 from domo_magic.display.progress import mark
 from domo_magic.errors import TargetError
 from domo_magic.executions import targets
@@ -176,7 +177,7 @@ class View:
     def snapshot(self) -> dict[str, str]:
         """Return the table as plain HTML and as text."""
         rows, now, said = self.rows(self._state.runs()), self.now, " · ".join(self.said())
-        text = "\n".join([said, *text_table(rows, now)])
+        text = self.in_terminal() if in_console() else "\n".join([said, *text_table(rows, now)])
         return {"text/plain": text, "text/html": tables.snapshot_html(rows, said, now)}
 
     def in_terminal(self) -> str:
