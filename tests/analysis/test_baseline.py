@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from domo_magic.analysis import accessor
@@ -524,7 +523,7 @@ def test_columns_that_cannot_be_converted_are_named(column: str, values: Any) ->
 
 def test_dates_are_midnights() -> None:
     """Days without a time, pyarrow's too, are the first moment of the day in UTC."""
-    day, dtype = date(2024, 12, 17), pd.ArrowDtype(pa.date32())
+    day, dtype = date(2024, 12, 17), pd.ArrowDtype(pytest.importorskip("pyarrow").date32())
     for days in (pd.Series([day], dtype=object), pd.Series([day], dtype=dtype)):
         compared = compare(runs_of([run(1)]).assign(startedAt=days, endedAt=pd.NaT))
         assert compared["startedAt"].tolist() == [pd.Timestamp("2024-12-17", tz="UTC")]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.session import Session
 
 accessor.register()
+needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
 CAPTURES = Path(__file__).parents[1] / "captures"
 
 
@@ -39,6 +40,7 @@ def runs() -> pd.DataFrame:
     return frame([Execution.from_json({**value, **odd}) for value in values])
 
 
+@needs_parquet
 def test_parquet_changes_nothing(runs: pd.DataFrame, tmp_path: Path) -> None:
     """A frame of runs comes back from Parquet with its columns, dtypes and values, exact numbers too."""
     runs.domo.to_parquet(tmp_path / "runs.parquet")
@@ -48,6 +50,7 @@ def test_parquet_changes_nothing(runs: pd.DataFrame, tmp_path: Path) -> None:
     assert back["odd"][1] == {"empty": {}, "list": [1, None, {}]}
 
 
+@needs_parquet
 @pytest.mark.parametrize("rows", [0, 1])
 def test_parquet_of_compared_and_empty_frames(session: Session, tmp_path: Path, rows: int) -> None:
     """A compared frame and an empty one come back unchanged too."""
@@ -74,7 +77,7 @@ def test_no_text_begins_like_a_formula(tmp_path: Path) -> None:
     formulas = [before + text for before in ("", " ", "\n", "\t \u00a0", "\ufeff") for text in signs]
     table = pd.DataFrame({'=HYPERLINK("http://x")': pd.array(formulas, dtype="string")})
     table["kind"] = pd.Categorical(formulas)
-    table["arrow"] = pd.array(formulas, dtype=pd.ArrowDtype(pa.string()))
+    table["arrow"] = pd.array(formulas, dtype=pd.ArrowDtype(pytest.importorskip("pyarrow").string()))
     table["number"] = pd.Categorical([-1] * len(table))
     table["usual"] = pd.array(["a=1 - b"] * len(table), dtype="string")
     table.domo.to_csv(tmp_path / "table.csv")
@@ -96,6 +99,7 @@ def test_split_at_semicolons_or_tabs_no_text_is_a_formula(text: str, tmp_path: P
             assert not [cell for cell in row if cell.lstrip()[:1] in set("=+-@")]
 
 
+@needs_parquet
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A file that is not there, that is no Parquet, and one that is damaged are told apart."""
     path = tmp_path / "runs.parquet"
@@ -165,6 +169,7 @@ def test_excel_without_openpyxl(runs: pd.DataFrame, tmp_path: Path, monkeypatch:
     assert not list(tmp_path.iterdir())
 
 
+@needs_parquet
 def test_nesting_of_400_is_written(tmp_path: Path) -> None:
     """JSON nested 400 deep is displayed and written like any other."""
     deep = parse_json('{"errors": ' + "[" * 400 + "]" * 400 + "}")

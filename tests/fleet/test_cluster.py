@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 distributed = pytest.importorskip("distributed")
+pytest.importorskip("pyarrow")
 pytestmark = [
     # What Dask, its event loop and its processes leave behind is not ours.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

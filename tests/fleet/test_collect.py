@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from pyarrow import parquet
 from support import NOW
 
 import domo_magic as domo
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.session import Session
     from domo_magic.sandbox.faults import Fault, Request
 
+parquet = pytest.importorskip("pyarrow.parquet")
 KEY = ["instance", "streamId", "executionId"]
 LIST = re.compile(r"/api/data/v1/streams/(\d+)/executions\?")
 ONE = re.compile(r"/api/data/v1/streams/(\d+)/executions/(\d+)$")

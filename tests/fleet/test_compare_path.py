@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from pyarrow import parquet
 
 import domo_magic as domo
 from domo_magic.errors import TargetError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
 
+parquet = pytest.importorskip("pyarrow.parquet")
 ORDER = ["startedAt", "executionId", "streamId"]
 
 

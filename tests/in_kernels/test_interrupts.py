@@ -36,6 +36,7 @@ def domo_server() -> Iterator[Sandbox]:
 def kernel(domo_server: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """Give a kernel that is connected to it."""
     with Kernel(environment(tmp_path_factory.mktemp("home"), domo_server)) as one:
+        one.run(f"import domo_magic\nmany = list(range(100_001, {100_001 + MANY}))")
         yield one
 
 
@@ -66,7 +67,7 @@ def test_an_interrupt_lets_go_at_once_and_names_both_commands(
     assert "went on" not in outcome.printed
     assert outcome.answered <= AT_ONCE
     assert kernel.run(HANDLER).result == handler
-    known = kernel.run("import domo_magic; int(domo_magic.runs(refresh=False).executionId.max())")
+    known = kernel.run("int(domo_magic.runs(refresh=False).executionId.max())")
     assert known.result == str(number)
     assert domo_server.world.execution(100_001, number)["currentState"] == "ACTIVE"
 
@@ -82,7 +83,6 @@ def test_an_interrupt_while_waiting_again(kernel: Kernel, domo_server: Sandbox) 
 
 def test_an_interrupt_while_a_thousand_runs_are_waited_for(kernel: Kernel, domo_server: Sandbox) -> None:
     """However many runs are followed, an interrupt lets go at once, and the history knows them all."""
-    kernel.run(f"many = list(range(100_001, {100_001 + MANY}))")
     outcome = interrupted(
         kernel, "import asyncio\nawait asyncio.sleep(0)\n%domo_run many --wait", "1,000 unfinished"
     )

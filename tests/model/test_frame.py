@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -353,7 +354,7 @@ def test_a_stream_that_did_not_start_has_an_empty_execution() -> None:
     assert row.drop("streamId").isna().all()
 
 
-@pytest.mark.parametrize("storage", ["python", "pyarrow"])
+@pytest.mark.parametrize("storage", ["python", *(["pyarrow"] if find_spec("pyarrow") else [])])
 def test_rows_do_not_depend_on_how_pandas_stores_text(storage: str) -> None:
     """With either storage a row has the same values, and text columns are as pandas was told."""
     with pd.option_context("mode.string_storage", storage):
