@@ -176,7 +176,7 @@ def ask_to_start(state: PanelState, text: str, label: str) -> None:
     if (several := count(text)) > 1:
         says = f"Start {several} connectors"
         why = f"press {says} to start all of them"
-        state.confirmation = Confirmation(says, why, lambda: start(state, text, label))
+        state.confirmation = Confirmation("run", says, why, lambda: start(state, text, label))
     else:
         start(state, text, label)
 
@@ -229,12 +229,11 @@ def ask_to_cancel(state: PanelState) -> None:
     names = ", ".join(run.run for run in going)
     if not going:
         why = "the chosen runs have already ended" if state.selected else "no run was chosen or started here"
-        state.note = f"nothing was cancelled: {why}"
+        state.note = f"nothing was cancelled: {why}; choose the one that is meant"
     elif len(going) > 1:
         says = f"Cancel {len(going)} runs"
-        state.confirmation = Confirmation(
-            says, f"press {says} to abort {names}", lambda: cancel(state, going)
-        )
+        why = f"press {says} to abort {names}"
+        state.confirmation = Confirmation("cancel", says, why, lambda: cancel(state, going))
     else:
         cancel(state, going)
 

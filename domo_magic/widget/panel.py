@@ -167,8 +167,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self._state.begin("run", self._start)
 
     def _confirm(self, _button: object = None) -> None:
-        if (confirmation := self._state.take_confirmation()) is not None:
-            self._state.begin("run", partial(self._confirmed, confirmation))
+        state = self._state
+        confirmation = state.take_confirmation()
+        if confirmation and not state.begin(confirmation.what, partial(self._confirmed, confirmation)):
+            state.confirmation = confirmation  # another of its kind is under way
 
     def _confirmed(self, confirmation: Confirmation) -> None:
         confirmation.act()

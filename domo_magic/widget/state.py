@@ -34,8 +34,9 @@ SIDE_BY_SIDE = 6
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What waits for a second button, what that button says, and what it will do."""
+    """What waits for a second button: a job's name, what that button says, why, and what it will do."""
 
+    what: str
     says: str
     why: str
     act: Callable[[], None]

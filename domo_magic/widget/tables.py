@@ -281,6 +281,8 @@ def _fit(columns: dict[str, list[str]], room: int) -> None:
     if not any(columns["Label"][1:]):
         del columns["Label"]
     for head, least in (("Verdict", 30), ("Run", 20), ("Verdict", 16)):
+        if head == "Run" and over() > 0:  # the first word of a sentence tells nothing
+            columns["Verdict"] = [text.partition(": ")[0] for text in columns["Verdict"]]
         most = max(least, max(map(width, columns[head])) - max(0, over()))
         columns[head] = [fitted(text, most) for text in columns[head]]
     for head in ("Label", "Rows", "Duration", "Started"):

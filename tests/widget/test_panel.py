@@ -367,6 +367,24 @@ def test_choosing_takes_a_confirmation_back(session: Session, sandbox: Sandbox, 
     assert not [request for request in sandbox.requests if request.method == "PUT"]
 
 
+def test_several_are_cancelled_while_a_start_is_under_way(
+    session: Session, sandbox: Sandbox, make: Make, gate: threading.Event
+) -> None:
+    """A start that Domo is slow to answer keeps no confirmed cancel back."""
+    stream = sandbox.world.add_stream(500)
+    keys = tuple((stream, sandbox.world.start(stream)["executionId"]) for _ in range(2))
+    panel = loaded(make(stream))
+    until(lambda: len(choices(panel)) == 2)
+    panel.run_button.click()
+    panel.chooser.value = keys
+    panel.cancel_button.click()
+    until(lambda: part(panel, "Cancel 2 runs"))
+    panel.confirm_button.click()
+    until(lambda: len([request for request in sandbox.requests if request.method == "PUT"]) == 2)
+    gate.set()
+    assert panel.join(PATIENCE)
+
+
 def test_cancelling_several_names_them_first(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Several chosen runs are named, and aborted when that is confirmed."""
     streams = [sandbox.world.add_stream(500), sandbox.world.add_stream(500)]

@@ -163,6 +163,16 @@ def test_the_text_table_is_plain_and_aligned() -> None:
     assert "slow: 3 min 12 s, 2.0 times" in lines[1]
 
 
+def test_a_narrow_terminal_has_the_numbers_rather_than_half_a_sentence() -> None:
+    """Eighty columns hold name, state, time, duration, rows and verdict; the sentence needs more."""
+    rows = [_full(verdict="slow", says="30 s, 3.3 times the usual 8.9 s; rows as usual", label="")]
+    for room, verdict in ((80, "slow"), (120, "slow: 30 s, 3.3 times the usual")):
+        line = tables.text_table(rows, NOW, UTC, room=room)[1]
+        for fact in ("25775/201", "Sales", "SUCCESS", "17:56:56 UTC", "3 min 12 s", "283,429", verdict):
+            assert fact in line
+        assert (": " in line.partition("283,429")[2]) == (room > 80)
+
+
 @pytest.mark.parametrize("room", [40, 60, 80, 110])
 @pytest.mark.parametrize("name", ["Sales Orders of all countries", "売上データ" * 6])
 def test_a_terminal_is_never_too_narrow(room: int, name: str) -> None:
