@@ -681,7 +681,8 @@ def collect(
     path : str or path
         The folder, which every worker sees; it is made. Beside it stands ``path.state``.
     streams : int, str, list, Series, DataFrame, ..., optional
-        Streams, the same of every instance; by default all connectors.
+        Streams, of every instance, or where they name it (rows of a frame, addresses) of theirs; by default
+        all connectors.
     since : float, str or datetime, optional
         Runs that began before that are left out: ``"90d"``, a date, or a number of seconds ago.
     executor : concurrent.futures.Executor, optional
@@ -746,7 +747,8 @@ def collect(
     with interruptible(list):
         for each_of in sessions:
             if wanted is not None and each_of.session is not None:
-                ids = stream_ids(each_of.session, wanted, repeats=True)
+                here = [target for target in wanted if len(sessions) == 1 or _is_of(target, each_of.session)]
+                ids = stream_ids(each_of.session, here, repeats=True)
                 each_of.streams = {stream_id: each_of.session.name(stream_id) for stream_id in ids}
         collecting = Collecting(screen(), SystemClock())
         rows, headline = fleet.collect(
@@ -770,6 +772,11 @@ def _session_of(name: str | None, *, alone: bool) -> fleet.Instance:
             raise
         return fleet.Instance(str(name), None, error=error.summary)
     return fleet.Instance(session.instance, session)
+
+
+def _is_of(target: targets.Target, session: Session) -> bool:
+    """Return False for the row or the address of another instance."""
+    return target.instance in {None, session.instance} and target.host in {None, session.login.address.host}
 
 
 def _time(sessions: Sequence[fleet.Instance]) -> float:

@@ -38,9 +38,9 @@ COLUMNS = {
 }
 # Tasks of an instance at the same time, which share its requests; streams of one at most, and at least as
 # long as there are enough; and how often one is given out again whose worker was lost.
-_TASKS, _STREAMS, _FEWEST, _TRIES = 4, 256, 8, 3
+_TASKS, _STREAMS, _FEWEST, _TRIES = 2, 256, 16, 3
 # Tasks at the same time on threads, of however many instances: one interpreter has enough to do with them.
-_THREADS = 16
+_THREADS = 8
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
 _PART, _PAUSE = 512 * 1024 * 1024, 60.0
 # Seconds between two looks at the clock while tasks are under way.

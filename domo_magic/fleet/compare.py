@@ -94,18 +94,24 @@ def compare_dataset(
 @contextmanager
 def _workers() -> Iterator[Executor]:
     """Give the active Dask client's executor, or threads."""
-    distributed = sys.modules.get("distributed")  # where it was never imported, there is no client
-    try:
-        if distributed is not None:
-            yield distributed.Client.current().get_executor()
-            return
-    except ValueError:  # no client
-        pass
+    if (client := _client()) is not None:
+        yield client.get_executor()
+        return
     threads = ThreadPoolExecutor(_THREADS)
     try:
         yield threads
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _client() -> Any:
+    """Return the active Dask client, or None; where Dask was never imported there is none."""
+    if (distributed := sys.modules.get("distributed")) is None:
+        return None
+    try:
+        return distributed.Client.current()
+    except ValueError:
+        return None
 
 
 def _groups(path: Path) -> list[_Group]:

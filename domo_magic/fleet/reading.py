@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis.arrow import arrow, schema, to_arrow
 from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
-from domo_magic.fleet.dataset import Key, Known, Row, Stream, key_of
+from domo_magic.fleet.dataset import Key, Known, Row, Stream
 from domo_magic.http.client import PAGE, Client
 from domo_magic.http.credentials import resolve
 from domo_magic.http.response import oversized
@@ -247,36 +247,36 @@ class _Task:
         self._failing = False
         self._lock = threading.Lock()
         self._waiting: list[tuple[Record, Facts]] = []
-        self._unfinished: list[tuple[Record, Facts]] = []
+        self._unfinished: dict[Key, tuple[Record, Facts]] = {}
         self._tables: list[Any] = []
 
     def read(self, stream_id: int) -> None:
         """Read a stream as far as there is time; what may pass is tried again, if others do not fail too."""
-        pause = self._place.timeouts.retry_pause
+        client, clock = self._source.client, self._source.clock
         for attempt in range(REPEATS + 1):
             try:
-                whole_stream = self._read(stream_id)
+                all_of_it = self._read(stream_id)
             except DomoError as error:
                 status = error.status if isinstance(error, ApiError) else 0
-                if status == 429 or self._source.client.retry_after:
-                    self.done.wait = self._source.client.retry_after
-                    whole_stream = False
-                elif (0 < status < 500) or self._failing or attempt == REPEATS:
-                    self._failed(stream_id, error, status)
+                if status == 429 or client.retry_after:
+                    self.done.wait = client.retry_after
+                    self.done.left.append(self._works[stream_id])
                     return
-                else:
-                    self._source.clock.wait(_NEVER, pause * 2.0**attempt)
-                    continue
+                passing = not 0 < status < 500
+                if not passing or self._failing or attempt == REPEATS:
+                    self._failed(stream_id, error, passing=passing)
+                    return
             else:
                 self._failing = False
-            if not whole_stream:
-                self.done.left.append(self._works[stream_id])
-            return
+                if not all_of_it:
+                    self.done.left.append(self._works[stream_id])
+                return
+            clock.wait(_NEVER, self._place.timeouts.retry_pause * 2.0**attempt)
 
-    def _failed(self, stream_id: int, error: DomoError, status: int) -> None:
+    def _failed(self, stream_id: int, error: DomoError, *, passing: bool) -> None:
         self.done.failed[stream_id] = error.summary
-        self._failing = self._failing or not 0 < status < 500
-        if isinstance(error, AuthenticationError) and status == 401:
+        self._failing = self._failing or passing
+        if isinstance(error, AuthenticationError) and error.status == 401:
             self._refused = error.summary
             _elsewhere.pop((os.getpid(), self._place.url, self._place.timeouts), None)
 
@@ -300,24 +300,24 @@ class _Task:
         return True
 
     def _add(self, stream_id: int, runs: Runs, known: Known) -> None:
-        """Take runs of a stream, and what is known with them."""
+        """Take runs of a stream, and what is known with them; of a stream one thread at a time reads."""
         work, instance = self._works[stream_id], self._place.instance
         unfinished = set(work.known.open)
         ended: list[tuple[Record, Facts]] = []
         for execution_id, record in runs.items():
-            label, requested_at = work.ours.get(execution_id, (None, None))
-            facts = (stream_id, execution_id, work.name, instance, label, requested_at)
-            was_unfinished = execution_id in unfinished
-            if not _ended(record, was_unfinished):
-                self._unfinished.append((record, facts))
+            facts = (stream_id, execution_id, work.name, instance, *work.ours.get(execution_id, (None, None)))
+            key, before = (instance, stream_id, execution_id), execution_id in unfinished
+            if not _ended(record, before=before):
+                self._unfinished[key] = record, facts
                 unfinished.add(execution_id)
-            else:
-                ended.append((record, facts))
-                if was_unfinished:
-                    self.done.touched[instance, stream_id, execution_id] = None
-                    unfinished.remove(execution_id)
-                    was_unfinished = False
-            self.done.fetched[stream_id] += not was_unfinished  # of a stream one thread at a time reads
+                self.done.fetched[stream_id] += not before
+                continue
+            ended.append((record, facts))
+            self.done.fetched[stream_id] += 1
+            if before:
+                unfinished.remove(execution_id)
+                self._unfinished.pop(key, None)
+                self.done.touched[key] = None
         beyond = {*known.beyond, *runs} - unfinished
         known = replace(
             known,
@@ -338,8 +338,8 @@ class _Task:
         if self._waiting:
             self._tables.append(to_arrow(*zip(*self._waiting, strict=True)))
         if self._unfinished:
-            rows = to_arrow(*zip(*self._unfinished, strict=True)).to_pylist()
-            self.done.touched |= {key_of(row): row for row in rows}
+            rows = to_arrow(*zip(*self._unfinished.values(), strict=True)).to_pylist()
+            self.done.touched |= dict(zip(self._unfinished, rows, strict=True))
         if self._tables:
             try:
                 self._write()
@@ -359,13 +359,13 @@ class _Task:
         )
 
 
-def _ended(record: Record, was_unfinished: bool) -> bool:  # noqa: FBT001
-    """Return True if nothing more will come of a run: its state is final, or it had ended when seen again."""
+def _ended(record: Record, *, before: bool) -> bool:
+    """Return True if nothing more will come of a run: of its final state, or an end when known `before`."""
     state = record.get("currentState")
     if isinstance(state, str) and state in FINAL_STATES:  # nearly always
         return True
     run = Execution(0, None, record)
-    return run.final or (was_unfinished and run.ended_us is not None)
+    return run.final or (before and run.ended_us is not None)
 
 
 def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Known, bool]]:

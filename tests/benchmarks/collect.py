@@ -19,10 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+import requests
 from overview import LATENCY, PARALLEL, Server, stream_of
 
 if TYPE_CHECKING:
@@ -115,9 +117,12 @@ def serve(pipe: Pipe, streams: int, past: int) -> None:
 
 
 def side(url: str, folder: str, workers: int, parallel: int) -> None:
-    """Collect once in this process, on threads or on a cluster, and print what it took."""
+    """Collect once in this process, on threads, on a cluster, or not at all; print what it took."""
     import domo_magic as domo
 
+    if workers < 0:
+        print(json.dumps(bare(url, -workers)))
+        return
     loaded()
     os.environ["DOMO_DEVELOPER_TOKEN"] = "benchmark"
     domo.connect(url)
@@ -137,6 +142,21 @@ def side(url: str, folder: str, workers: int, parallel: int) -> None:
         found["cpu"] += sum(client.run(time.process_time).values()) - before
         found["peak"] = max(found["peak"], *client.run(peak).values())
     print(json.dumps(found))
+
+
+def bare(url: str, streams: int) -> dict[str, float]:
+    """Request every list with `requests` alone, 16 at a time, and parse the JSON; nothing else."""
+    session = requests.Session()
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=PARALLEL))
+
+    def page(stream: int) -> int:
+        return len(session.get(f"{url}/api/data/v1/streams/{stream}/executions?limit=500&offset=0").json())
+
+    began, used = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        runs = sum(pool.map(page, range(1, streams + 1)))
+    took, used = time.perf_counter() - began, time.process_time() - used
+    return {"took": took, "cpu": used, "runs": runs, "peak": peak()}
 
 
 def loaded() -> None:
@@ -183,7 +203,7 @@ class Bench:
         found["requests"] = requests = self.pipe.recv()
         found["floor"] = found["took"] / (requests * LATENCY / parallel)
         print(
-            f"{name:>22}: {found['took']:6.2f} s, {found['floor']:.2f} of the floor, {requests:,} requests,"
+            f"{name:>23}: {found['took']:6.2f} s, {found['floor']:.2f} of the floor, {requests:,} requests,"
             f" {found['runs']:,} runs, {1000 * found['cpu'] / requests:.1f} ms of processor time a request,"
             f" peak {found['peak']:.0f} MiB"
         )
@@ -208,6 +228,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["DOMO_MAGIC_HOME"] = home
         bench = Bench(streams, PAST)
+        beside = bench.collect("requests and JSON alone", Path(home), -streams)
         threads = bench.collect("threads", Path(home, "threads"))
         cluster = bench.collect("two processes of Dask", Path(home, "dask"), 2)
         again = bench.collect("again, nothing new", Path(home, "threads"))
@@ -220,6 +241,7 @@ def main() -> int:
     figures = [
         ("both sides equal", equal, equal),
         ("threads, of the floor", threads["floor"], threads["floor"] <= FLOOR),
+        ("that by requests and JSON's", threads["floor"] / beside["floor"], True),
         ("ms of processor time a page", ms := 1000 * threads["cpu"] / threads["requests"], ms <= CPU),
         ("cluster by threads", by := cluster["took"] / threads["took"], by <= CLUSTER),
         ("requests by streams", by := threads["requests"] / streams, by <= 2),

@@ -271,9 +271,9 @@ def test_since_and_further_back(session: Session, sandbox: Sandbox, folder: Path
     assert collected(None) == 1700
 
 
-def test_several_instances(session: Session, sandbox: Sandbox, folder: Path) -> None:
+def test_several_instances(session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path) -> None:
     """One folder holds them all; one without a login, or with a wrong one, is a row."""
-    with Sandbox(streams=3, seed=7) as other, Sandbox(streams=3) as third:
+    with Sandbox(streams=3, seed=7, clock=runs_clock) as other, Sandbox(streams=3) as third:
         for each, token in ((other, other.token), (third, "wrong")):
             domo.connect(each.url, token)
         names = [session.instance, *(each.url.removeprefix("http://") for each in (other, third)), "nobody"]
@@ -288,6 +288,20 @@ def test_several_instances(session: Session, sandbox: Sandbox, folder: Path) -> 
     errors = rows.loc[rows["streamId"].isna(), "error"].tolist()
     assert "401" in errors[0]
     assert "no token" in errors[1]
+
+
+def test_rows_name_their_instance(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Of the rows of several instances each is collected from its own; ids alone from all of them."""
+    with Sandbox(streams=3, seed=7) as other:
+        domo.connect(other.url, other.token)
+        names = [session.instance, other.url.removeprefix("http://")]
+        found = pd.DataFrame({"streamId": [25775, 25776], "instance": names})
+        rows = domo.collect(folder, found, instance=names)
+        assert list(zip(rows["instance"], rows["streamId"], strict=True)) == [
+            (names[0], 25775),
+            (names[1], 25776),
+        ]
+        assert len(domo.collect(folder, [25775, 25776], instance=names)) == 4
 
 
 def test_one_stream_that_is_refused(session: Session, sandbox: Sandbox, folder: Path) -> None:
@@ -642,3 +656,24 @@ def test_an_unfinished_run_that_ends_before_the_list_is_read(
     runs_clock.advance(3600)
     domo.collect(folder, stream_id)
     assert sorted(domo.read_parquet(folder)["executionId"]) == [1, 2]
+
+
+def test_an_unfinished_run_that_ends_between_two_tries(
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
+) -> None:
+    """Seen unfinished, then seen again after its list failed, it is there once, and has ended."""
+    sandbox.world.start(25775)
+    domo.collect(folder, 25775)
+
+    def decide(request: Request) -> Fault | None:
+        if not LIST.match(request.path):
+            return None
+        sandbox.decide = None
+        runs_clock.advance(3600)
+        return faults.html()
+
+    sandbox.decide = decide
+    assert domo.collect(folder, 25775)["fetched"].tolist() == [1]
+    found = domo.read_parquet(folder)
+    assert found["executionId"].tolist() == list(range(1, 202))
+    assert found["endedAt"].notna().all()
