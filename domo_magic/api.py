@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
 from domo_magic.display.progress import Board, Collecting
-from domo_magic.errors import ConfigurationError, TargetError, Warn, warn
+from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError, Warn, warn
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
@@ -36,7 +37,7 @@ from domo_magic.model.shown import shown
 from domo_magic.model.timeouts import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -744,7 +745,7 @@ def collect(
     names = [instance] if instance is None or isinstance(instance, str) else list(dict.fromkeys(instance))
     sessions = [_session_of(name, alone=len(names) == 1) for name in names]
     began = 0 if since is None else int(targets.since(since, _time(sessions)) * 1e6)
-    with interruptible(list):
+    with interruptible(list), _kept(dataset):
         for each_of in sessions:
             if wanted is not None and each_of.session is not None:
                 here = [target for target in wanted if len(sessions) == 1 or _is_of(target, each_of.session)]
@@ -761,6 +762,17 @@ def collect(
         )
         collecting.over(headline)
     return shown(rows, "collected")
+
+
+@contextmanager
+def _kept(dataset: Dataset) -> Iterator[None]:
+    """Say after an interrupt where it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunInterrupted(
+            f"interrupted; what had been read is in {dataset.path}", "the same line again goes on from there"
+        ) from None
 
 
 def _session_of(name: str | None, *, alone: bool) -> fleet.Instance:

@@ -38,7 +38,7 @@ COLUMNS = {
 }
 # Tasks of an instance at the same time, which share its requests; streams of one at most, and at least as
 # long as there are enough; and how often one is given out again whose worker was lost.
-_TASKS, _STREAMS, _FEWEST, _TRIES = 2, 256, 16, 3
+_TASKS, _STREAMS, _FEWEST, _TRIES, _ALONE = 2, 256, 16, 3, 2
 # Tasks at the same time on threads, of however many instances: one interpreter has enough to do with them.
 _THREADS = 8
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
@@ -254,8 +254,7 @@ class _Collecting:
         if of.session.clock.monotonic() < of.quiet_until:
             return
         while of.leases and of.works:
-            works = [of.works.popleft() for _ in range(_share(len(of.works)))]
-            lease = of.leases.pop()
+            works, lease = _next(of), of.leases.pop()
             try:
                 task = self._executor.submit(reading.read, uuid.uuid4().hex, of.place, works, lease)
             except Exception as error:  # noqa: BLE001  an executor that has broken down takes nothing
@@ -369,9 +368,17 @@ class _Collecting:
         return f"{words} · {failed:,} with an error" if failed else words
 
 
-def _share(streams: int) -> int:
-    """Return how many streams the next task has: fewer towards the end, so that all end together."""
-    return min(_STREAMS, max(-(-streams // (2 * _TASKS)), min(_FEWEST, -(-streams // _TASKS))))
+def _next(of: _Queue) -> list[Work]:
+    """Take the streams of the next task: fewer towards the end, so that all end together.
+
+    One that was lost with its worker twice is alone, for it may be what ends workers.
+    """
+    left = len(of.works)
+    most = min(_STREAMS, max(-(-left // (2 * _TASKS)), min(_FEWEST, -(-left // _TASKS))))
+    works = [of.works.popleft()]
+    while len(works) < most and max(of.tries[each.stream_id] for each in (works[0], of.works[0])) < _ALONE:
+        works.append(of.works.popleft())
+    return works
 
 
 def _overlap(instance: str, done: Done, other_instance: str, other: Done) -> bool:

@@ -203,14 +203,14 @@ def _read(groups: Sequence[_Group], low: Key, high: Key) -> pd.DataFrame:
 
     pa, parquet = arrow()
     wanted = pa.schema([schema().field(name) for name in _COLUMNS])
-    batches: list[Any] = []
+    tables = [wanted.empty_table()]
     for file in dict.fromkeys(group.file for group in groups):
         numbers = [group.number for group in groups if group.file == file]
         with parquet.ParquetFile(file) as source:
-            read = source.iter_batches(_BATCH, numbers, list(_COLUMNS))
-            kept = (batch.select(_COLUMNS).filter(_within(batch, low, high)) for batch in read)
-            batches += [batch.cast(wanted) for batch in kept if len(batch)]
-    table = pa.Table.from_batches(batches, wanted)
+            for batch in source.iter_batches(_BATCH, numbers, list(_COLUMNS)):
+                table = pa.Table.from_batches([batch]).select(_COLUMNS)
+                tables.append(table.filter(_within(table, low, high)).cast(wanted))
+    table = pa.concat_tables(tables)
     dtypes = {
         pa.int64(): pd.Int64Dtype(),
         pa.string(): pd.StringDtype(),
@@ -219,10 +219,10 @@ def _read(groups: Sequence[_Group], low: Key, high: Key) -> pd.DataFrame:
     return frame
 
 
-def _within(batch: Any, low: Key, high: Key) -> Any:
+def _within(table: Any, low: Key, high: Key) -> Any:
     from pyarrow import compute as pc
 
-    instance, stream = pc.fill_null(batch["instance"].cast("string"), ""), batch["streamId"]
+    instance, stream = pc.fill_null(table["instance"].cast("string"), ""), table["streamId"]
     after = pc.or_(
         pc.greater(instance, low[0]),
         pc.and_(pc.equal(instance, low[0]), pc.greater_equal(stream, low[1])),

@@ -559,6 +559,19 @@ def test_an_executor_that_breaks_down(session: Session, sandbox: Sandbox, folder
     check(folder, sandbox)
 
 
+def test_a_stream_that_ends_workers(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """It alone is given up; those that were lost with it are read."""
+
+    class Deadly(Odd):
+        def submit(self, fn: Any, /, *args: Any, **_: Any) -> Future[Any]:
+            self.lost = fn.__name__ == "read" and 25776 in [work.stream_id for work in args[2]]
+            return super().submit(fn, *args)
+
+    rows = domo.collect(folder, executor=Deadly()).set_index("streamId")
+    assert rows["error"].notna().sum() == 1
+    assert "the worker was lost" in rows["error"][25776]
+
+
 def test_a_folder_that_a_worker_does_not_see(session: Session, folder: Path) -> None:
     """It is noticed before the first request."""
 
@@ -599,7 +612,7 @@ def test_an_interrupt_keeps_what_was_read(
 
     with monkeypatch.context() as patched:
         patched.setattr(coordinator._Collecting, "_take", take)
-        with pytest.raises(RunInterrupted):
+        with pytest.raises(RunInterrupted, match="what had been read is in "):
             domo.collect(folder)
     assert len(domo.read_parquet(folder)) > 0
     domo.collect(folder)
