@@ -163,15 +163,17 @@ def to_frame(table: Any) -> pd.DataFrame:
     import pandas as pd
 
     pa, _ = arrow()
+    from pyarrow import compute
+
     dtypes = {
         pa.int64(): pd.Int64Dtype(),
         pa.float64(): pd.Float64Dtype(),
         pa.bool_(): pd.BooleanDtype(),
         pa.string(): pd.StringDtype(),
     }
+    us = compute.round(compute.multiply(table["duration"], 1e6)).cast("int64").cast(pa.duration("us"))
+    table = table.set_column(table.schema.get_field_index("duration"), "duration", us)
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=dtypes.get)
-    seconds = frame["duration"]
-    frame["duration"] = (seconds * 1e6).round().astype("Int64").astype("timedelta64[us]")
     for name in (name for name, kind in KINDS.items() if kind == "json"):
         values = [parse_json(text) if isinstance(text, str) else None for text in frame[name]]
         frame[name] = as_json(values, frame.index)
