@@ -30,7 +30,7 @@ border-bottom:1px solid var(--line);overflow-wrap:break-word;line-height:1.4}
 .domo-panel tbody th{font-weight:600}
 .domo-panel small{display:block;font-size:.92em;font-weight:normal;color:var(--quiet)}
 .domo-panel em{font-style:normal;font-weight:600;color:color-mix(in srgb,var(--bad) 75%,var(--ink))}
-.domo-panel em.unusual{color:color-mix(in srgb,var(--odd) 75%,var(--ink))}
+.domo-panel em.unusual{color:color-mix(in srgb,var(--odd) 60%,var(--ink))}
 .domo-runs tr>:nth-child(5){text-align:right;padding-right:16px;white-space:nowrap}
 .domo-panel i{font-style:normal;font-weight:700;display:inline-block;width:1.2em}
 .domo-panel .stopped{color:var(--quiet)}
