@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ def _fetch(
 
     def of_stream(stream_id: int) -> DomoError | None:
         try:
-            _name(state, session, stream_id)
+            _describe(session, stream_id)
             runs = listing.of_stream(session, stream_id, wanted, refresh=True, warn=warn)
         except DomoError as error:
             return error
@@ -129,17 +128,10 @@ def _fetch(
     return [problem for problem in problems if problem is not None]
 
 
-def _name(state: PanelState, session: Session, stream_id: int) -> None:
-    """Look a stream's name up once, where nothing here knows it."""
-    if stream_id in state.names:
-        return
-    name = session.name(stream_id)
-    if name is None:
-        source = session.client.get_stream(stream_id).get("dataSource")
-        if isinstance(source, dict) and isinstance(source.get("name"), str):
-            name, dataset = source["name"], source.get("id")
-            session.remember(stream_id, dataset if isinstance(dataset, str) else None, name)
-    state.names[stream_id] = name or ""
+def _describe(session: Session, stream_id: int) -> None:
+    """Look a stream's name up, where nothing here knows it."""
+    if session.name(stream_id) is None and not session.transport(stream_id):
+        session.describe(stream_id)
 
 
 def show(state: PanelState, text: str) -> None:
@@ -302,8 +294,7 @@ def learn(state: PanelState) -> None:
     session = state.connected()
     runs = state.runs()
     for stream_id in {run.stream_id for run in runs}:
-        with suppress(DomoError):  # a name is a kindness
-            _name(state, session, stream_id)
+        _describe(session, stream_id)
         if sum(run.succeeded for run in runs if run.stream_id == stream_id) < _ENOUGH:
             session.learn(stream_id)
     judge(state)

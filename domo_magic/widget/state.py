@@ -81,8 +81,6 @@ class PanelState:
         The responses to the last start; the keys of the chosen runs.
     found : list
         ``(stream_id, words)`` of the last search; None: nothing was searched for.
-    names : dict
-        What streams are called.
     confirmation : Confirmation or None
         What was asked for and is done only when it is confirmed.
     as_of : float or None
@@ -110,7 +108,6 @@ class PanelState:
         self.last: list[Execution] = []
         self.selected: list[Key] = []
         self.found: list[tuple[int, str]] | None = None
-        self.names: dict[int, str] = {}
         self.confirmation: Confirmation | None = None
         self.as_of: float | None = None
         self.trouble = ""

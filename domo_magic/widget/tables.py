@@ -28,7 +28,6 @@ from domo_magic.widget.state import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import tzinfo
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -106,18 +105,18 @@ def safe(text: str, most: int) -> str:
     return _JOINT.sub("<wbr>", html.escape(cut(text, most)))
 
 
-def row_html(row: Row, now: float, zone: tzinfo | None = None) -> str:
+def row_html(row: Row, now: float) -> str:
     """Return one row of a table."""
-    head, *cells = _cells(row, now, zone)
+    head, *cells = _cells(row, now)
     return f"<tr><th scope=row>{head}{''.join(f'<td>{cell}' for cell in cells)}</tr>"
 
 
-def _cells(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
+def _cells(row: Row, now: float) -> tuple[str, ...]:
     """Return what stands below each of `HEADS`, to be read without any style too."""
     started = "—"
     if row.started_us is not None:
         utc = f"{utc_time(row.started_us):%Y-%m-%d %H:%M:%S} UTC"
-        started = f"<span title='{utc}'>{local_time(row.started_us, now, zone)}</span>"
+        started = f"<span title='{utc}'>{local_time(row.started_us, now)}</span>"
     return (
         f"{safe(row.name, 60)}<br><small>{row.run}</small>" if row.name else row.run,
         f"<i class={row.mark} aria-hidden=true>{MARKS[row.mark]}\u00a0</i>{safe(row.state, 24)}",
@@ -180,7 +179,7 @@ def table_html(body: str, caption: str, *, head: bool) -> str:
     )
 
 
-def live_html(rows: Sequence[Row], now: float, zone: tzinfo | None = None) -> tuple[str, int]:
+def live_html(rows: Sequence[Row], now: float) -> tuple[str, int]:
     """Return the table of unfinished runs, and how many of them it has room for.
 
     Examples
@@ -190,7 +189,7 @@ def live_html(rows: Sequence[Row], now: float, zone: tzinfo | None = None) -> tu
     """
     size, body = 0, []
     for row in rows[:FIRST]:
-        text = row_html(row, now, zone)
+        text = row_html(row, now)
         size += len(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
         if size > _LIVE_BYTES:
             break
@@ -198,16 +197,16 @@ def live_html(rows: Sequence[Row], now: float, zone: tzinfo | None = None) -> tu
     return table_html("".join(body), "Unfinished runs, newest first", head=True), len(body)
 
 
-def ended_html(rows: Iterable[Row], now: float, zone: tzinfo | None = None) -> str:
+def ended_html(rows: Iterable[Row], now: float) -> str:
     """Return the table of the other runs, which stands right below and shares the head."""
-    body = "".join(row_html(row, now, zone) for row in rows)
+    body = "".join(row_html(row, now) for row in rows)
     return table_html(body, "Ended runs, newest first", head=False)
 
 
-def snapshot_html(rows: Sequence[Row], line: str, now: float, zone: tzinfo | None = None) -> str:
+def snapshot_html(rows: Sequence[Row], line: str, now: float) -> str:
     """Return everything as plain HTML, for notebooks that are read without a kernel and our style."""
     heads = "".join(f"<th scope=col>{_aligned(name, name)}</th>" for name in HEADS)
-    body = "".join(_saved_row(row, now, zone) for row in rows[:FIRST])
+    body = "".join(_saved_row(row, now) for row in rows[:FIRST])
     rest = f"<p>{len(rows) - FIRST:,} more</p>" if len(rows) > FIRST else ""
     return (
         f"<div class=domo-snapshot><table><caption>{html.escape(line)}</caption>"
@@ -215,8 +214,8 @@ def snapshot_html(rows: Sequence[Row], line: str, now: float, zone: tzinfo | Non
     )
 
 
-def _saved_row(row: Row, now: float, zone: tzinfo | None) -> str:
-    head, *cells = map(_aligned, HEADS, _cells(row, now, zone))
+def _saved_row(row: Row, now: float) -> str:
+    head, *cells = map(_aligned, HEADS, _cells(row, now))
     # Closed, for what cleans a saved notebook would nest them.
     return f"<tr><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -229,17 +228,15 @@ def _aligned(head: str, cell: str) -> str:
     return f"<div align={'right' if head == 'Rows' else 'left'}>{cell}</div>"
 
 
-def text_table(
-    rows: Sequence[Row], now: float, zone: tzinfo | None = None, *, most: int = FIRST, room: int | None = None
-) -> list[str]:
+def text_table(rows: Sequence[Row], now: float, *, most: int = FIRST, room: int | None = None) -> list[str]:
     r"""Return the newest rows as lines of plain text.
 
     Parameters
     ----------
     rows : sequence of Row
         Newest first.
-    now, zone : float, tzinfo
-        As for `local_time`.
+    now : float
+        Epoch seconds.
     most : int
         Rows that are shown.
     room : int, optional
@@ -253,7 +250,7 @@ def text_table(
     """
     if not rows:
         return []
-    cells = zip(*(HEADS, *(_plain(row, now, zone) for row in rows[:most])), strict=True)
+    cells = zip(*(HEADS, *(_plain(row, now) for row in rows[:most])), strict=True)
     columns = dict(zip(HEADS, map(list, cells), strict=True))
     if room is not None:
         _fit(columns, room)
@@ -311,12 +308,12 @@ def wrapped(text: str, room: int) -> str:
     return "\n".join(lines)
 
 
-def _plain(row: Row, now: float, zone: tzinfo | None) -> tuple[str, ...]:
+def _plain(row: Row, now: float) -> tuple[str, ...]:
     verdict = f"{row.verdict}: {row.says}" if row.says else row.verdict
     return (
         f"{row.run} {plain(row.name, _PLAIN_WIDTHS['Run'])}".rstrip(),
         f"{MARKS[row.mark]} {plain(row.state, _PLAIN_WIDTHS['State'])}",
-        "—" if row.started_us is None else local_time(row.started_us, now, zone),
+        "—" if row.started_us is None else local_time(row.started_us, now),
         "—" if row.lasted is None else duration_text(row.lasted),
         "—" if row.rows is None else f"{row.rows:,}",
         plain(verdict, _PLAIN_WIDTHS["Verdict"]),

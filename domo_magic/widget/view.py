@@ -7,7 +7,6 @@ import re
 import shlex
 import threading
 import time
-from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +55,6 @@ _CLICKS = (
 )
 
 
-@dataclass(slots=True)
-class _Usual:
-    seconds: float | None
-    until: float
-
-
 class View:
     """Draws one state: as rows, lines and code, and into one panel's widgets.
 
@@ -76,7 +69,7 @@ class View:
     def __init__(self, state: PanelState, parts: Parts) -> None:
         self._state = state
         self._parts = parts
-        self._usual: dict[int, _Usual] = {}
+        self._usual: dict[int, tuple[float | None, float]] = {}
         self._ended: object = None
         self._compared: object = []
         self._offered: list[tuple[str, Key]] = []
@@ -94,7 +87,7 @@ class View:
         verdict, says = self._verdict(session, run, usually)
         return Row(
             run=run.run,
-            name=run.name or self._state.names.get(run.stream_id, ""),
+            name=run.name or session.name(run.stream_id) or "",
             state=run.state or "unknown",
             mark=self._mark(run),
             started_us=run.started_us,
@@ -139,11 +132,11 @@ class View:
 
     def _usually(self, session: Session, stream_id: int) -> float | None:
         now = session.clock.monotonic()
-        known = self._usual.get(stream_id)
-        if known is None or known.until <= now:
+        seconds, until = self._usual.get(stream_id, (None, now))
+        if until <= now:
             seconds = usual(durations(session, stream_id))
-            known = self._usual[stream_id] = _Usual(seconds, now + _USUAL_FOR_S)
-        return known.seconds
+            self._usual[stream_id] = seconds, now + _USUAL_FOR_S
+        return seconds
 
     def where(self) -> str:
         """Return the quiet line: which instance, and how many runs."""

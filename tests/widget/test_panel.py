@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from domo_magic.executions.session import Session
+    from domo_magic.model.timeouts import Timeouts
     from domo_magic.sandbox import Sandbox
 
 PATIENCE = 20.0
@@ -43,6 +44,12 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come true in time"
         threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def timeouts(timeouts: Timeouts) -> Timeouts:
+    """Give a name more than 0.05 s to come, however busy the machine is."""
+    return replace(timeouts, aside=5.0)
 
 
 @pytest.fixture

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, timedelta, timezone
+from datetime import timedelta, timezone
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
 import pytest
 
-from domo_magic.model.formatting import local_time, width
+from domo_magic.model.formatting import local_time, set_timezone, width
 from domo_magic.widget import tables
 from domo_magic.widget.tables import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOW = 1_734_458_300.0
 STARTED = 1_734_458_216_000_000
 HOSTILE = "<img src=x onerror=alert(1)>\"'</table><script>\x00\u202e`&amp;"
+
+
+@pytest.fixture(autouse=True)
+def _utc() -> Iterator[None]:
+    set_timezone("UTC")
+    yield
+    set_timezone(None)
 
 
 class _Tags(HTMLParser):
@@ -66,8 +77,8 @@ def _full(**changes: object) -> Row:
 
 def test_a_row_has_every_fact_as_text() -> None:
     """Name, run, state, local time, UTC on hover, duration, rows, verdict and label are all there."""
-    zone = timezone(timedelta(hours=1), "CET")
-    row = _parsed(tables.row_html(_full(), NOW, zone))
+    set_timezone("Europe/Berlin")
+    row = _parsed(tables.row_html(_full(), NOW))
     for fact in ("Sales Orders", "25775/201", "✓\u00a0SUCCESS", "18:56:56 CET", "3 min 12 s", "283,429",
                  "slow", "nightly"):  # fmt: skip
         assert fact in row.text
@@ -78,7 +89,7 @@ def test_a_row_has_every_fact_as_text() -> None:
 @pytest.mark.parametrize("field", ["name", "state", "verdict", "says", "label"])
 def test_what_comes_from_domo_is_only_text(field: str) -> None:
     """Markup in any text makes no element and no attribute."""
-    hostile, plain = (_parsed(tables.row_html(_full(**{field: text}), NOW, UTC)) for text in (HOSTILE, "x"))
+    hostile, plain = (_parsed(tables.row_html(_full(**{field: text}), NOW)) for text in (HOSTILE, "x"))
     assert [tag for tag in hostile.tags if tag != ("wbr", {})] == plain.tags
     assert "\u202e" not in hostile.text
     assert "\x00" not in hostile.text
@@ -98,29 +109,29 @@ def test_long_words_break_at_their_joints() -> None:
 def test_the_bar_says_how_long_against_the_usual() -> None:
     """Half of the bar is the usual; beyond twice the usual it is full; without a usual there is none."""
     shares = [
-        re.findall(r"--w:(\d+)%", tables.row_html(_full(lasted=lasted), NOW, UTC))
+        re.findall(r"--w:(\d+)%", tables.row_html(_full(lasted=lasted), NOW))
         for lasted in (96.0, 48.0, 9000.0)
     ]
     assert shares == [["50"], ["25"], ["100"]]
-    assert "--w" not in tables.row_html(_full(usual=None), NOW, UTC)
+    assert "--w" not in tables.row_html(_full(usual=None), NOW)
 
 
 def test_a_live_table_of_the_longest_rows_is_one_small_message() -> None:
     """However long the texts are, and in whatever letters, a live table stays below 20 kB."""
     long = _full(name="漢" * 500, says="\\" * 900, label="é" * 500, state="W" * 99)
-    html, shown = tables.live_html([long] * 200, NOW, UTC)
+    html, shown = tables.live_html([long] * 200, NOW)
     assert len(json.dumps({"value": html}, ensure_ascii=False).encode()) < 19_500
     assert 10 <= shown < 50
 
 
 def test_a_live_table_of_usual_rows_holds_50() -> None:
     """Fifty rows of the usual length fit into one message."""
-    assert tables.live_html([_full(says="usually 3 min 12 s")] * 200, NOW, UTC)[1] == 50
+    assert tables.live_html([_full(says="usually 3 min 12 s")] * 200, NOW)[1] == 50
 
 
 def test_tables_have_captions_and_heads() -> None:
     """Both tables name themselves and their columns to a screen reader."""
-    for html in (tables.live_html([_full()], NOW, UTC)[0], tables.ended_html([_full()], NOW, UTC)):
+    for html in (tables.live_html([_full()], NOW)[0], tables.ended_html([_full()], NOW)):
         tags = [tag for tag, _ in _parsed(html).tags]
         assert tags.count("caption") == 1
         assert [tag for tag in _parsed(html).tags if tag == ("th", {"scope": "col"})] == [
@@ -156,7 +167,7 @@ def test_the_first_and_last_moments_are_times_too() -> None:
 def test_the_text_table_is_plain_and_aligned() -> None:
     """The text has the columns below their heads, and says how many runs it leaves out."""
     rows = [_full(), _full(run="1/1", name="", state="ERROR", mark="bad")] * 30
-    lines = tables.text_table(rows, NOW, UTC)
+    lines = tables.text_table(rows, NOW)
     assert len(lines) == 1 + 50 + 1
     assert lines[-1] == "10 more"
     assert {line.index("3 min 12 s") for line in lines[1:-1]} == {lines[0].index("Duration")}
@@ -167,7 +178,7 @@ def test_a_narrow_terminal_has_the_numbers_rather_than_half_a_sentence() -> None
     """Eighty columns hold name, state, time, duration, rows and verdict; the sentence needs more."""
     rows = [_full(verdict="slow", says="30 s, 3.3 times the usual 8.9 s; rows as usual", label="")]
     for room, verdict in ((80, "slow"), (120, "slow: 30 s, 3.3 times the usual")):
-        line = tables.text_table(rows, NOW, UTC, room=room)[1]
+        line = tables.text_table(rows, NOW, room=room)[1]
         for fact in ("25775/201", "Sales", "SUCCESS", "17:56:56 UTC", "3 min 12 s", "283,429", verdict):
             assert fact in line
         assert (": " in line.partition("283,429")[2]) == (room > 80)
@@ -178,7 +189,7 @@ def test_a_narrow_terminal_has_the_numbers_rather_than_half_a_sentence() -> None
 def test_a_terminal_is_never_too_narrow(room: int, name: str) -> None:
     """However narrow a terminal is, and in whatever letters, lines fit, and state and verdict are there."""
     rows = [_full(name=name), _full(name=name, state="ERROR", mark="bad", verdict="failed", says=name * 3)]
-    lines = tables.text_table(rows, NOW, UTC, most=10, room=room)
+    lines = tables.text_table(rows, NOW, most=10, room=room)
     assert max(map(width, lines)) <= room
     assert "State" in lines[0]
     assert "SUCCESS" in lines[1]
@@ -194,7 +205,7 @@ def test_wrapped_text_keeps_its_words() -> None:
 
 def test_the_snapshot_is_one_whole_table() -> None:
     """What a saved notebook keeps has one visible head and all of its rows, and no more than 50."""
-    snapshot = _parsed(tables.snapshot_html([_full()] * 51, "here", NOW, UTC))
+    snapshot = _parsed(tables.snapshot_html([_full()] * 51, "here", NOW))
     tags = [tag for tag, _ in snapshot.tags]
     assert (tags.count("table"), tags.count("tr")) == (1, 51)
     assert "1 more" in snapshot.text
@@ -203,7 +214,7 @@ def test_the_snapshot_is_one_whole_table() -> None:
 def test_the_snapshot_needs_no_style() -> None:
     """With every attribute but `align` taken away, nothing runs into another, and rows stand to the right."""
     lines, sides = [""], []
-    for tag, attributes, text in _pieces(tables.snapshot_html([_full()], "here", NOW, UTC)):
+    for tag, attributes, text in _pieces(tables.snapshot_html([_full()], "here", NOW)):
         if tag in {"br", "div"}:
             lines.append("")
             sides += [side] if (side := attributes.get("align")) else []
