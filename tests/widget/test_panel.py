@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,6 @@ from domo_magic.executions import poller, targets
 from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.model.formatting import ratio_text, set_timezone, width
 from domo_magic.sandbox import faults
-from domo_magic.sandbox.simulation import Habit
 from domo_magic.widget import actions
 from domo_magic.widget.panel import Panel
 from domo_magic.widget.state import NAME, PanelState
@@ -733,22 +733,23 @@ def test_nothing_is_sent_while_nothing_changes(
     until(lambda: not busy())
 
 
-def started_before(sandbox: Sandbox, hours: float) -> tuple[int, int]:
-    """Have a run that began so long ago and will not end; return its two ids."""
-    stream = sandbox.world.add_stream(1e9, name="Stuck")
+@contextmanager
+def hours_ago(sandbox: Sandbox, hours: float) -> Iterator[None]:
+    """Let what is started begin so long ago."""
     clock = sandbox.world.clock
     sandbox.world.clock = lambda: clock() - 3600 * hours
-    number = sandbox.world.start(stream)["executionId"]
+    yield
     sandbox.world.clock = clock
-    return stream, number
 
 
 def test_a_stuck_run_is_shown_and_can_be_cancelled(
     session: Session, sandbox: Sandbox, make: Make, busy: Busy
 ) -> None:
     """A run of any age says for how long, is not polled, can be chosen, and is polled once it is aborted."""
-    key = started_before(sandbox, 76.0)
-    panel = loaded(make(key[0]))
+    stream = sandbox.world.add_stream(1e9)
+    with hours_ago(sandbox, 76.0):
+        key = stream, sandbox.world.start(stream)["executionId"]
+    panel = loaded(make(stream))
     until(lambda: "stuck for 3 d 4 h" in html_of(panel, "Unfinished runs"))
     assert "stuck for 3 d 4 h" in panel.chooser.options[0][0]
     assert not busy(poller.NAME)
@@ -763,15 +764,12 @@ def test_an_old_unfinished_run_is_above_the_ended_ones(
     session: Session, sandbox: Sandbox, make: Make
 ) -> None:
     """Behind however many newer runs, an unfinished one is the first that can be chosen."""
-    stream, number = started_before(sandbox, 30.0)
-    sandbox.world._rooms[stream].stream = replace(
-        sandbox.world._rooms[stream].stream, habit=Habit(seconds=0.0)
-    )
-    for _ in range(60):
-        sandbox.world.start(stream)
-    panel = loaded(make(stream))
-    until(lambda: len(panel.chooser.options) == 51)
-    assert choices(panel)[0] == (stream, number)
+    with hours_ago(sandbox, 1.0):
+        for _ in range(60):
+            sandbox.world.start(25779)
+    panel = loaded(make(25779))
+    until(lambda: len(choices(panel)) == 52)
+    assert choices(panel)[:3] == [(25779, 186), (25779, 171), (25779, 260)]
 
 
 def test_runs_started_elsewhere_appear(session: Session, sandbox: Sandbox, make: Make, busy: Busy) -> None:
