@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import errors_in, microseconds_of, stream_by_stream, tidy
 from domo_magic.analysis.rolling import Windows, last_before
 from domo_magic.analysis.sentences import reason, sentence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int64]
 
 __all__ = ["Baseline", "band", "compare", "compare_alone", "parse_baseline", "reason", "sentence"]
 
@@ -50,6 +52,12 @@ def compare(
     beyond 5 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5;
     for rows and bytes of a steady stream (scaled MAD under 5 % of the median) 1.2 takes the place of 1.5.
 
+    A stream whose runs follow the weekdays or the hours (UTC), come in two sizes in turn, or often bring
+    nothing is compared with what explains its last 100 runs better: the median of the last 8 on that
+    weekday, in that hour, or of those of that size. Unusual is then what is more than twice as far from it
+    as nine in ten of these 100 were, and at least 1.5 times, for rows and bytes 1.2 times. What was as far
+    off one month and two months before is usual.
+
     Parameters
     ----------
     runs : pandas.DataFrame
@@ -78,6 +86,12 @@ def compare(
     TargetError
         Columns are missing or hold what cannot be converted; the baseline is none, or not in `runs`.
 
+    Notes
+    -----
+    On simulated histories with planted changes (``tests/benchmarks/verdicts.py``; mean F1 and false alarms
+    per 1,000 usual runs over 18 kinds of streams for which the rule was not made) this has 0.74 and
+    8.9; the same without rhythm and months 0.51 and 49, mean ± 3 standard deviations 0.52 and 9.5.
+
     References
     ----------
     Rousseeuw and Croux (1993), Alternatives to the median absolute deviation, JASA 88, 1273-1283:
@@ -94,14 +108,14 @@ def compare(
     import pandas as pd
 
     table = tidy(runs)
-    measured = _measure(table, baseline)
+    measured = _measure(table, baseline, now)
     columns: dict[str, Any] = {name: table[name] for name in _FIRST}
-    columns["verdict"] = verdicts = _verdicts(table, measured, now)
+    columns["verdict"] = verdicts = _verdicts(table, measured)
     columns["error"] = errors_in(runs, table["row"].to_numpy(), (verdicts == "failed").to_numpy(bool))
     for metric, numbers in measured.metrics.items():
         columns[metric] = table[metric]
         columns[f"{metric}Baseline"] = _like(metric, numbers.usual)
-        columns[f"{metric}Ratio"] = _masked(numbers.ratios(numbers.known))
+        columns[f"{metric}Ratio"] = _masked(numbers.ratios())
     return pd.DataFrame(columns, copy=False)
 
 
@@ -150,13 +164,12 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     if not isinstance(metric, str) or metric not in METRICS:
         raise TargetError(f"no metric {cut(repr(metric), 80)}", f"choose one of {', '.join(METRICS)}")
     table = tidy(runs)
-    measured = _measure(table, "median")
+    measured = _measure(table, "median", now)
     numbers = measured.metrics[metric]
-    values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
     spread = DEVIATIONS * MAD_SCALE * numbers.deviation
     table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
-        verdict=_verdicts(table, measured, now),
-        value=values,
+        verdict=_verdicts(table, measured),
+        value=numbers.values,
         baseline=numbers.usual,
         low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / numbers.limit), 0),
         high=np.maximum(numbers.usual + spread, numbers.usual * numbers.limit),
@@ -172,29 +185,25 @@ class _Numbers:
 
     Attributes
     ----------
-    known, usual, deviation : numpy.ndarray
-        The values, the medians that they are compared with, and the deviations from these.
+    known, values : numpy.ndarray
+        The values, and with the durations of unfinished runs until now.
+    usual, deviation : numpy.ndarray
+        The medians that they are compared with, and the deviations from these.
     limit : numpy.ndarray
         The ratio from which on a value is unusual.
+    unusual : numpy.ndarray of int8
+        1 where a value is unusually high, -1 where it is unusually low, else 0.
     """
 
     known: Floats
+    values: Floats
     usual: Floats
     deviation: Floats
     limit: Floats
+    unusual: npt.NDArray[np.int8]
 
-    def ratios(self, values: Floats) -> Floats:
-        import numpy as np
-
-        return values / np.where(self.usual > 0, self.usual, np.nan)
-
-    def unusual(self, values: Floats) -> npt.NDArray[np.int8]:
-        """Return 1 where a value is unusually high, -1 where it is unusually low, else 0."""
-        import numpy as np
-
-        ratios = self.ratios(values)
-        beyond = np.abs(values - self.usual) > DEVIATIONS * MAD_SCALE * self.deviation
-        return (beyond & (ratios >= self.limit)).astype("int8") - (beyond & (ratios <= 1 / self.limit))
+    def ratios(self) -> Floats:
+        return _ratios(self.known, self.usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,28 +214,74 @@ class _Measured:
     empty: Bools
 
 
-def _measure(table: pd.DataFrame, baseline: Baseline) -> _Measured:
-    windows = _windows(table, baseline)
-    numbers = [_numbers(table, metric) for metric in METRICS]
-    usual = each(windows.medians, numbers, parallel=2)  # while numpy sorts, another thread can go on
-    metrics = {
-        metric: _Numbers(known, *found, _limit(metric, *found, single=windows.size == 1))
-        for metric, known, found in zip(METRICS, numbers, usual, strict=True)
-    }
+def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) -> _Measured:
+    import numpy as np
+
+    baseline = parse_baseline(baseline)
+    order, runs = _in_order(table)
+    if isinstance(baseline, tuple):
+        windows = _chosen(table.iloc[order], baseline)
+    else:
+        windows = last_before(*runs[:4], *((LONGEST, LEAST) if baseline == "median" else (1, 1)))
+    sections = rhythm.Sections(runs) if len(order) else None
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+
+    def of_metric(metric: str) -> _Numbers:
+        known = _numbers(table, metric)
+        values = _lasted(table, known, now) if metric == "duration" else known
+        found = _compared(metric, sections, windows, known[order], values[order])
+        usual, deviation, limit, unusual = found
+        taken = usual.take(back), deviation.take(back), limit.take(back), unusual.take(back)
+        return _Numbers(known, values, *taken)
+
+    # while numpy sorts, another thread can go on
+    metrics = dict(zip(METRICS, each(of_metric, list(METRICS), parallel=2), strict=True))
     rows = metrics["rowsInserted"]
     empty = (rows.known == 0) & (rows.usual > 0)
     if empty.any():
-        empty &= windows.count(rows.known == 0) < EMPTY_RUNS
+        empty &= windows.sums(rows.known[order] == 0).take(back) < EMPTY_RUNS
     return _Measured(metrics, empty)
 
 
-def _limit(metric: str, usual: Floats, deviation: Floats, *, single: bool) -> Floats:
-    """Return the ratio from which on each value is unusual."""
+def _compared(
+    metric: str, sections: rhythm.Sections | None, windows: Windows, known: Floats, values: Floats
+) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int8]]:
+    """Return what is usual, the deviation, the limit and what is unusual, as `_Numbers` has them."""
     import numpy as np
 
-    if single or metric not in _STEADY_METRICS:
-        return np.full(len(usual), RATIO)
-    return np.where(MAD_SCALE * deviation < STEADY * usual, STEADY_RATIO, RATIO)
+    usual, deviation = windows.medians(known)
+    if sections is None or windows.size == 1:
+        limit = np.full(len(usual), RATIO)
+        return usual, deviation, limit, _unusual(values, usual, deviation, limit)
+    steady = metric in _STEADY_METRICS
+    limit = np.where(steady & (MAD_SCALE * deviation < STEADY * usual), STEADY_RATIO, RATIO)
+    found = rhythm.usual(sections, known, usual, MAD_SCALE * deviation, STEADY_RATIO if steady else RATIO)
+    usual[found.rows], deviation[found.rows], limit[found.rows] = found.baseline, 0, found.limit
+    empty = known == 0
+    if empty.any():  # where that comes up, a run with nothing is no farther off than is usual
+        empty &= windows.sums(empty) >= EMPTY_RUNS
+        deviation[empty] = usual[empty] / DEVIATIONS
+    unusual = _unusual(values, usual, deviation, limit)
+    rows = np.flatnonzero(unusual * (values > 0))
+    again, before = rhythm.monthly(sections.runs.part(rows), np.log(values[rows] / usual[rows]))
+    rows, before = rows[again], rows[before[again]]
+    usual[rows], deviation[rows], unusual[rows] = values[before], 0, 0
+    return usual, deviation, limit, unusual
+
+
+def _ratios(values: Floats, usual: Floats) -> Floats:
+    import numpy as np
+
+    return values / np.where(usual > 0, usual, np.nan)
+
+
+def _unusual(values: Floats, usual: Floats, deviation: Floats, limit: Floats) -> npt.NDArray[np.int8]:
+    import numpy as np
+
+    ratios = _ratios(values, usual)
+    beyond = np.abs(values - usual) > DEVIATIONS * MAD_SCALE * deviation
+    return (beyond & (ratios >= limit)).astype("int8") - (beyond & (ratios <= 1 / limit))
 
 
 def _numbers(table: pd.DataFrame, metric: str) -> Floats:
@@ -240,21 +295,16 @@ def _numbers(table: pd.DataFrame, metric: str) -> Floats:
     return numbers
 
 
-def _windows(table: pd.DataFrame, baseline: Baseline) -> Windows:
+def _in_order(table: pd.DataFrame) -> tuple[Ints, rhythm.Runs]:
+    """Return the order stream by stream, in each oldest first, and the runs in it."""
     import numpy as np
 
-    baseline = parse_baseline(baseline)
-    if isinstance(baseline, tuple):
-        return _chosen(table, baseline)
+    order = stream_by_stream(table)
     start, end = microseconds_of(table["startedAt"]), microseconds_of(table["endedAt"])
     counts = (table["succeeded"] & table["startedAt"].notna() & table["endedAt"].notna()).to_numpy()
-    size, least = (LONGEST, LEAST) if baseline == "median" else (1, 1)
-    order = stream_by_stream(table)
     # Where a clock ran backwards the start is the latest that is known: nothing is compared with itself.
     end = np.maximum(start, end)
-    return last_before(
-        order, table["group"].to_numpy()[order], start[order], end[order], counts[order], size, least
-    )
+    return order, rhythm.Runs.of(table["group"].to_numpy()[order], start[order], end[order], counts[order])
 
 
 def parse_baseline(given: object) -> Baseline:
@@ -295,9 +345,7 @@ def _chosen(table: pd.DataFrame, run: tuple[int, int]) -> Windows:
         )
     instance = table["instance"].cat.codes.to_numpy()
     same = instance[:, None] == instance[members]
-    return Windows(
-        np.arange(len(table)), members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1
-    )
+    return Windows(members, same.argmax(axis=1) + 1, same.any(axis=1).astype("int64"), 1, 1)
 
 
 def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) -> Floats:
@@ -312,7 +360,7 @@ def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) ->
     return np.where(running, np.maximum(so_far, 0), durations)
 
 
-def _verdicts(table: pd.DataFrame, measured: _Measured, now: pd.Timestamp | None) -> Any:
+def _verdicts(table: pd.DataFrame, measured: _Measured) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -321,10 +369,9 @@ def _verdicts(table: pd.DataFrame, measured: _Measured, now: pd.Timestamp | None
     comparable = np.zeros(len(table), dtype=bool)
     for metric, (above, below) in METRICS.items():
         numbers = measured.metrics[metric]
-        values = _lasted(table, numbers.known, now) if metric == "duration" else numbers.known
-        comparable |= np.isfinite(values) & np.isfinite(numbers.usual)
+        comparable |= np.isfinite(numbers.values) & np.isfinite(numbers.usual)
         # Codes 0, 1, 2 for usual, above, below: a digit of base 3 for each metric.
-        code += len(said) * (numbers.unusual(values) % 3)
+        code += len(said) * (numbers.unusual % 3)
         said = [", ".join(filter(None, (old, word))) for word in ("", above, below) for old in said]
     texts = [*(text or "usual" for text in said), "no baseline", "running", "running, slow"]
     texts += ["no rows", "failed", "cancelled"]

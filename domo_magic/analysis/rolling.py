@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     import numpy.typing as npt
 
@@ -25,32 +27,55 @@ class Windows:
 
     Attributes
     ----------
-    runs : numpy.ndarray
-        The runs in the order in which the windows stand: all of them, once.
     members : numpy.ndarray
-        Places in `runs` of those that others are compared with, one window after the other; windows overlap.
+        Places of those that others are compared with, one window after the other; windows overlap.
     ends, counts : numpy.ndarray
-        For each of `runs` where its window ends in `members`, and how many there are before that end.
+        For each run where its window ends in `members`, and how many there are before that end.
     size, least : int
         The longest window, and how many values a median needs.
     """
 
-    runs: Ints
     members: Ints
     ends: Ints
     counts: Ints
     size: int
     least: int
 
-    def count(self, flags: Bools) -> Ints:
-        """Return how many runs of each run's window have the flag; one flag per run."""
+    def last(self, size: int) -> Self:
+        """Return the windows of the last up to `size` runs of these."""
         import numpy as np
 
-        until = np.zeros(len(self.members) + 1, dtype=np.int64)
-        np.cumsum(flags[self.runs[self.members]], out=until[1:])
-        found = np.empty(len(flags), dtype=np.int64)
-        found[self.runs] = until[self.ends] - until[self.ends - self.counts]
-        return found
+        return replace(self, counts=np.minimum(self.counts, size), size=size)
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the sum of the values in each run's window; one value per run, none missing."""
+        import numpy as np
+
+        until = np.zeros(len(self.members) + 1, dtype="int64" if values.dtype.kind == "b" else "float64")
+        np.cumsum(values[self.members], out=until[1:])
+        sums: npt.NDArray[Any] = until[self.ends] - until[self.ends - self.counts]
+        return sums
+
+    def values(self, values: Floats, rows: Ints) -> Floats:
+        """Return the values in some windows, oldest first, NaN before the first.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            One number per run.
+        rows : numpy.ndarray
+            Which runs.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of shape ``(rows, size)``.
+        """
+        import numpy as np
+
+        places, count = np.arange(self.size), self.counts[rows, None]
+        members = np.append(self.members, 0)[np.maximum(self.ends[rows, None] + places - self.size, 0)]
+        return np.where(places < self.size - count, np.nan, values[members])
 
     def medians(self, values: Floats) -> tuple[Floats, Floats]:
         """Return the median of each run's window and the median absolute deviation from it.
@@ -67,14 +92,14 @@ class Windows:
         """
         import numpy as np
 
-        member_values = values[self.runs[self.members]]
+        member_values = values[self.members]
         known_until = np.zeros(len(member_values) + 1, dtype=np.int32)
         np.cumsum(~np.isnan(member_values), out=known_until[1:])
         known = (known_until[self.ends] - known_until[self.ends - self.counts]).astype(np.uint8)
         padded = np.concatenate([np.full(self.size, np.nan), member_values])
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.size)
         places = np.arange(self.size)
-        found = np.full((len(values), 2), np.nan)
+        found = np.full((2, len(values)), np.nan)
         for number in range(self.least, self.size + 1):
             rows = np.flatnonzero(known == number)
             for start in range(0, len(rows), _CHUNK):
@@ -83,10 +108,8 @@ class Windows:
                 short = np.flatnonzero(count < self.size)
                 window[short] = np.where(places < self.size - count[short, None], np.nan, window[short])
                 window.sort(axis=1)  # NaN goes last
-                found[part, 0], found[part, 1] = _of_sorted(window[:, :number])
-        place_of = np.empty_like(self.runs)
-        place_of[self.runs] = np.arange(len(self.runs))
-        medians, deviations = found.take(place_of, axis=0).T
+                found[0, part], found[1, part] = _of_sorted(window[:, :number])
+        medians, deviations = found
         return medians, deviations
 
 
@@ -112,18 +135,15 @@ def _of_sorted(window: Floats) -> tuple[Floats, Floats]:
     return medians, middle
 
 
-def last_before(
-    runs: Ints, group: Ints, start: Ints, end: Ints, counts: Bools, size: int, least: int
-) -> Windows:
+def last_before(group: Ints, start: Ints, end: Ints, counts: Bools, size: int, least: int) -> Windows:
     """Return for each run the last `size` counting runs of its group that had ended before it started.
 
     Parameters
     ----------
-    runs : numpy.ndarray
-        The runs group by group, in each oldest first by `start` ("last" means by this order).
     group, start, end, counts : numpy.ndarray
-        Of each of `runs`: an ascending number (different groups are never compared), two times, and
-        whether others are compared with it. None of those that count ends before it starts.
+        Of each run, group by group, in each oldest first by `start` ("last" means by this order): an
+        ascending number (different groups are never compared), two times, and whether others are compared
+        with it. None of those that count ends before it starts.
     size, least : int
         See `Windows`.
     """
@@ -132,7 +152,7 @@ def last_before(
     members = np.flatnonzero(counts)
     before: Ints = np.cumsum(counts) - counts
     first = np.searchsorted(group[members], group, side="left")
-    windows = Windows(runs, members, before, np.minimum(before - first, size), size, least)
+    windows = Windows(members, before, np.minimum(before - first, size), size, least)
     # Where the last to start before a run had ended before it, so had all others: the usual case.
     late = np.flatnonzero(before > first)
     late = late[end[members[before[late] - 1]] >= start[late]]

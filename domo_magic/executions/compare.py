@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
+from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import refuse_others
 from domo_magic.errors import DomoError, NotFound, TargetError
 from domo_magic.executions import listing, targets
@@ -148,7 +149,7 @@ def _plans(
     keys: Iterable[Key], against: pure.Baseline, limit: int, since_us: int, *, optional: bool
 ) -> list[_Wanted]:
     """Return what is wanted of each stream, in the order in which they are named."""
-    behind = 0 if isinstance(against, tuple) else 1 if against == "previous" else pure.LONGEST
+    behind = 0 if isinstance(against, tuple) else 1 if against == "previous" else rhythm.LONGEST
     plans: dict[int, _Wanted] = {}
     for stream_id, execution_id in keys:
         plan = plans.setdefault(stream_id, _Wanted(stream_id, behind, since_us, optional=optional))

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from domo_magic.model.execution import Execution
     from domo_magic.model.timeouts import Clock
 
-# A baseline is made of 20 successful runs; some more for those that had not ended before the next began.
-_PAST = 30
+# A rhythm is looked for in 100 successful runs; some more for those that had not ended before the next began.
+_PAST = 120
 #: The instance's name where `%domo_connect --sandbox` leads.
 SANDBOX = "sandbox"
 

@@ -7,13 +7,14 @@ import random
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import by_hand
 import numpy as np
 import pandas as pd
 import pytest
 
-from domo_magic.analysis import accessor
+from domo_magic.analysis import accessor, rhythm
 from domo_magic.analysis.baseline import band, compare, parse_baseline, reason, sentence
 from domo_magic.errors import DomoWarning, TargetError
 from domo_magic.model.execution import Execution
@@ -21,10 +22,12 @@ from domo_magic.model.formatting import bytes_text, count_text, duration_text, r
 from domo_magic.model.frame import COLUMNS, empty, frame
 
 accessor.register()
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 START = 1_700_000_000
 HOUR = 3600
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
-WORDS = (("slow", "fast"), ("many rows", "few rows"), ("many bytes", "few bytes"), ("more memory", None))
 Fields = dict[str, Any]
 
 
@@ -150,12 +153,51 @@ def test_rows_of_a_steady_stream_need_less(spread: int, rows: int, verdict: str)
     assert verdicts([*before, run(20, 130, rows)])[0] == verdict
 
 
+DAY = 24
+
+
+def rhythm_of(days: int, lasted: Callable[[int], float]) -> list[Fields]:
+    """Return a run a day, each a little slower or quicker than usual for its day."""
+    return [run(day * DAY, lasted(day) * (1 + day % 5 / 50), executionId=day) for day in range(1, days + 1)]
+
+
+@pytest.mark.parametrize(
+    "lasted, days, again, other",
+    [
+        (lambda day: 600 if day % 7 == 3 else 200, 101, 600, 200),  # weekdays
+        (lambda day: 900 if day % 2 else 200, 101, 900, 400),  # two sizes
+        (lambda day: 900 if day % 30 == 10 else 200, 100, 900, 900),  # once a month
+    ],
+)
+def test_a_rhythm_is_usual(lasted: Callable[[int], float], days: int, again: float, other: float) -> None:
+    """What comes again every week, every other day or every month is usual, and what breaks it is not."""
+    before = rhythm_of(days - 1, lasted)
+    assert lasted(days) == again
+    compared = compare(runs_of([*before, run(days * DAY, again, executionId=days)])).iloc[0]
+    assert compared["verdict"] == "usual"
+    assert compared["durationRatio"] == pytest.approx(1, abs=0.1)
+    day = days + 8 if other == again else days
+    assert verdicts([*before, run(day * DAY, other, executionId=day)])[0] in {"slow", "fast"}
+
+
+def test_a_rhythm_is_seen_only_in_what_lies_behind() -> None:
+    """What is said about a run of a stream with a rhythm does not depend on later runs."""
+    fields = rhythm_of(150, lambda day: 600 if day % 7 == 3 else 200)
+    compared = compare(runs_of(fields))
+    for known in (19, 20, 21, 47, 100):
+        pd.testing.assert_frame_equal(
+            compare(runs_of(fields[:known])),
+            compared.tail(known).reset_index(drop=True),
+            obj=f"first {known}",
+        )
+
+
 @pytest.mark.parametrize(
     "zeros, rows, verdict",
     [
         (0, 0, "no rows"),
         (1, 0, "no rows"),
-        (2, 0, "few rows, few bytes"),
+        (2, 0, "usual"),
         (11, 0, "usual"),
         (0, None, "usual"),
     ],
@@ -343,25 +385,15 @@ def test_runs_without_a_start_come_last() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_same_as_a_slow_loop(seed: int) -> None:
+def test_same_as_a_slow_loop(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random runs of several streams, overlapping and incomplete, in any order, are judged alike."""
+    monkeypatch.setattr(rhythm, "SHOWS", 1_000)  # the loop does not know what is usual in a rhythm
     dice = random.Random(seed)
     fields = [random_run(dice, number) for number in range(1, 301)]
     runs = runs_of(fields)
     compared = compare(runs, now=now(100)).set_index("executionId")
-    known = [
-        one for one in fields if one["currentState"] == "SUCCESS" and one["endedAt"] and one["startedAt"]
-    ]
-    for one in fields:
-        start = one["startedAt"] or 0
-        before = [
-            other
-            for other in known
-            if other["streamId"] == one["streamId"] and max(other["startedAt"], other["endedAt"]) < start
-        ]
-        before.sort(key=lambda other: (other["startedAt"], other["executionId"]))
-        verdict, usuals = judged(one, before[-20:])
-        row = compared.loc[one["executionId"]]
+    for execution, (verdict, usuals) in by_hand.compared(list(map(plain, fields))).items():
+        row = compared.loc[execution]
         assert row["verdict"] == verdict
         for metric, usual in zip(METRICS, usuals, strict=True):
             got = row[f"{metric}Baseline"]
@@ -394,36 +426,17 @@ def lasted(one: Fields) -> float | None:
     return float(one["endedAt"] - one["startedAt"])
 
 
-def judged(one: Fields, before: list[Fields]) -> tuple[str, list[float | None]]:
-    """Return verdict and baselines by the words of the definition."""
-    words: list[str | None] = []
-    usuals: list[float | None] = []
-    compared = False
-    finished = one["endedAt"] is not None or one["currentState"] != "ACTIVE"
-    for metric, (above, below) in zip(METRICS, WORDS, strict=True):
-        known = [other[metric] if metric != "duration" else lasted(other) for other in before]
-        known = [value for value in known if value is not None]
-        usual = median(known) if len(known) >= 5 else None
-        usuals.append(usual)
-        value = lasted(one) if metric == "duration" else one[metric]
-        if metric == "duration" and not finished and one["startedAt"] is not None:
-            value = max(START + 100 * HOUR - one["startedAt"], 0)
-        if value is None or usual is None:
-            continue
-        compared = True
-        spread = 1.4826 * median(abs(other - usual) for other in known)
-        steady = metric in ("rowsInserted", "bytesInserted") and spread < 0.05 * usual
-        ratio = 1.2 if steady else 1.5
-        if usual and abs(value - usual) > 5 * spread:
-            words += [above] if value / usual >= ratio else [below] if value / usual <= 1 / ratio else []
-    zeros = sum(other["rowsInserted"] == 0 for other in before)
-    if finished and one["currentState"] == "SUCCESS" and one["rowsInserted"] == 0 and usuals[1] and zeros < 2:
-        return "no rows", usuals
-    if finished and one["currentState"] != "SUCCESS":
-        return "failed", usuals
-    if not finished:
-        return "running, slow" if "slow" in words else "running", usuals
-    return (", ".join(filter(None, words)) or "usual") if compared else "no baseline", usuals
+def plain(one: Fields) -> Fields:
+    """Return a run as the slow loop takes it."""
+    return one | {
+        "start": one["startedAt"],
+        "end": one["endedAt"],
+        "state": one["currentState"],
+        "finished": one["endedAt"] is not None or one["currentState"] != "ACTIVE",
+        "cancelled": False,
+        "duration": lasted(one),
+        "lasted": None if one["startedAt"] is None else max(START + 100 * HOUR - one["startedAt"], 0),
+    }
 
 
 def test_duplicates_count_once_and_the_better_row_wins() -> None:

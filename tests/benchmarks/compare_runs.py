@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sys
 import time
-from statistics import median
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import by_hand
+
+from domo_magic.analysis import rhythm
 from domo_magic.analysis.baseline import compare
 
 RUNS, STREAMS, SAMPLE, ROUNDS, TARGET = 1_000_000, 5_000, 5_000, 7, 1.0
-METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
-WORDS = (("slow", "fast"), ("many rows", "few rows"), ("many bytes", "few bytes"), ("more memory", None))
+METRICS = by_hand.METRICS
 NOW = pd.Timestamp("2026-01-01", tz="UTC")
 
 
@@ -54,58 +57,28 @@ def made(runs: int, streams: int, *, overlapping: float) -> pd.DataFrame:
     return frame.iloc[::-1].reset_index(drop=True)
 
 
-def by_hand(runs: pd.DataFrame) -> dict[tuple[int, int], tuple[str, list[float | None]]]:
+def expected(runs: pd.DataFrame) -> dict[tuple[int, int], tuple[str, list[float | None]]]:
     """Return verdict and baselines of each run, straight from the definition."""
     rows = runs.astype(object).where(runs.notna(), None).to_dict("records")
     for row in rows:
+        row["executionId"] = row["streamId"], row["executionId"]
+        row["start"] = row["startedAt"].timestamp()
+        row["end"] = None if row["endedAt"] is None else row["endedAt"].timestamp()
         row["duration"] = None if row["duration"] is None else row["duration"].total_seconds()
-    said = {}
-    for row in rows:
-        before = [
-            other
-            for other in rows
-            if other["streamId"] == row["streamId"]
-            and other["currentState"] == "SUCCESS"
-            and other["endedAt"] < row["startedAt"]
-        ]
-        before = sorted(before, key=lambda other: (other["startedAt"], other["executionId"]))[-20:]
-        said[row["streamId"], row["executionId"]] = one_by_hand(row, before)
-    return said
-
-
-def one_by_hand(row: dict[str, object], before: list[dict[str, object]]) -> tuple[str, list[float | None]]:
-    """Return the verdict and the four baselines of one run."""
-    words, usuals, compared = [], [], False
-    running = row["endedAt"] is None
-    for metric, (above, below) in zip(METRICS, WORDS, strict=True):
-        known = [other[metric] for other in before if other[metric] is not None]
-        usual = median(known) if len(known) >= 5 else None
-        usuals.append(usual)
-        value = (NOW - row["startedAt"]).total_seconds() if running and metric == "duration" else row[metric]
-        if value is None or usual is None:
-            continue
-        compared = True
-        spread = 1.4826 * median(abs(other - usual) for other in known)
-        ratio = 1.2 if metric in {"rowsInserted", "bytesInserted"} and spread < 0.05 * usual else 1.5
-        if usual > 0 and abs(value - usual) > 5 * spread:
-            words += [above] if value / usual >= ratio else [below] if value / usual <= 1 / ratio else []
-    if row["currentState"] == "ERROR":
-        return "cancelled" if row["cancelledBy"] else "failed", usuals
-    empty = sum(other["rowsInserted"] == 0 for other in before)
-    if not running and row["rowsInserted"] == 0 and usuals[1] and empty < 2:
-        return "no rows", usuals
-    if running:
-        return "running, slow" if "slow" in words else "running", usuals
-    return (", ".join(filter(None, words)) or "usual") if compared else "no baseline", usuals
+        row["state"], row["finished"] = row["currentState"], row["end"] is not None
+        row["cancelled"], row["lasted"] = row["cancelledBy"], NOW.timestamp() - row["start"]
+    return by_hand.compared(rows)
 
 
 def wrong(runs: pd.DataFrame) -> int:
-    """Return how many runs `compare` and the loop say different things about."""
-    expected = by_hand(runs)
+    """Return how many runs `compare` and the loop, which knows no rhythm, say different things about."""
+    known = expected(runs)
+    shows, rhythm.SHOWS = rhythm.SHOWS, len(runs)
     compared = compare(runs, now=NOW)
-    mistakes = abs(len(compared) - len(expected))
+    rhythm.SHOWS = shows
+    mistakes = abs(len(compared) - len(known))
     for row in compared.to_dict("records"):
-        verdict, usuals = expected[row["streamId"], row["executionId"]]
+        verdict, usuals = known[row["streamId"], row["executionId"]]
         got = [row[f"{metric}Baseline"] for metric in METRICS]
         got[0] = got[0].total_seconds() if pd.notna(got[0]) else None
         same = all(
