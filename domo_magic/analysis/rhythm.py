@@ -144,7 +144,6 @@ class Sections:
         self.slots = [self._slots(slot, slots, fit) for slot, slots, fit in fits if fit.any()]
 
     def _slots(self, slot: Ints, slots: int, fit: Bools) -> _Slots:
-        import numpy as np
 
         key = self.of * slots + slot
         counts = self._by_slot(key, self.runs.counts, (len(self._begin), slots))
