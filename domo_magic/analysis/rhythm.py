@@ -55,6 +55,8 @@ _LEAST_GAP, _MOST_GAP = _DAY // 4, _DAY * 2 // 3
 # Whether a stream has a rhythm is looked at before every so many of its runs.
 _SECTION = 20
 _BLOCK = 50_000  # runs at a time
+# A sum is a difference of sums over all streams: what is left of these by rounding must not decide.
+_DIGITS = 6
 
 
 class Runs(NamedTuple):
@@ -168,8 +170,9 @@ class Sections:
     def _summed(self, sums: Floats) -> Floats:
         import numpy as np
 
-        until: Floats = np.cumsum(sums, axis=0) - sums
-        return until - until[self._stream]
+        until = np.cumsum(sums, axis=0) - sums
+        summed: Floats = np.round(until - until[self._stream], _DIGITS)
+        return summed
 
 
 class Usual(NamedTuple):
@@ -274,7 +277,7 @@ def _of_streams(runs: Runs, values: Floats, shows: Bools, ratio: float) -> Usual
         distances.append(np.abs(logs - _log(other)))
         gain = share * np.minimum(distances[0], _FAR) - np.minimum(distances[-1], _FAR)
         known = last.sums(np.isfinite(gain))
-        gained = last.sums(np.nan_to_num(gain))
+        gained = np.round(last.sums(np.nan_to_num(gain)), _DIGITS)
         better = (gained > best) & (known >= CHOICE_LEAST) & fits & np.isfinite(other)
         best[better], baseline[better] = gained[better], other[better]
         chosen[better] = len(distances) - 1

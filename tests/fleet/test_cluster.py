@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+    # Another cluster on this machine has the usual port of its dashboard.
+    pytest.mark.filterwarnings("ignore:(?s).*Port 8787:UserWarning"),
 ]
 
 KEY = ["instance", "streamId", "executionId"]

@@ -89,6 +89,8 @@ def test_only_what_began_since(folder: Path) -> None:
     assert 0 < len(found) < len(every)
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*Port 8787:UserWarning")  # another cluster on this machine
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_dask_client_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is an active client its workers compare; where there is none, threads."""
     distributed = pytest.importorskip("distributed")
