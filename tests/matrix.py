@@ -28,7 +28,7 @@ FRAMES = (
     "tests/notebook",
     "tests/widget",
 )
-KERNEL = ("tests/display", "tests/in_kernels", "tests/notebook", "tests/widget")
+KERNEL = ("tests/display", "tests/in_kernels", "tests/widget")
 FRONT_ENDS = ("tests/front_ends",)
 #: As of August 2026, from the list that Colab publishes. Installing domo_magic there replaces urllib3 alone.
 COLAB = (
@@ -70,8 +70,8 @@ class Row:
 
 
 ROWS = (
-    *(Row("newest", python, ALL) for python in ("3.11", "3.12", "3.13", "3.14")),
-    Row("lowest", "3.11", ALL, options=("--resolution", "lowest-direct")),
+    Row("front ends", "3.12", FRONT_ENDS, groups=("test", "front-ends")),
+    Row("Colab", "3.13", (*FRAMES, *KERNEL), COLAB),
     Row("pandas 2.2", "3.12", FRAMES, ("pandas==2.2.*",)),
     Row("pandas 2.2, no pyarrow", "3.11", FRAMES, ("pandas==2.2.*",), ("pyarrow",)),
     Row("pandas 3, no pyarrow", "3.13", FRAMES, ("pandas>=3",), ("pyarrow",)),
@@ -80,8 +80,8 @@ ROWS = (
         for each in ("6.31", "7.1", "7.3", "7.4")
     ),
     Row("ipywidgets 8.1.0", "3.11", KERNEL, ("ipywidgets==8.1.0",)),
-    Row("Colab", "3.13", (*FRAMES, *KERNEL), COLAB),
-    Row("front ends", "3.12", FRONT_ENDS, groups=("test", "front-ends")),
+    *(Row("newest", python, ALL) for python in ("3.11", "3.12", "3.13", "3.14")),
+    Row("lowest", "3.11", ALL, options=("--resolution", "lowest-direct")),
 )
 
 
@@ -118,7 +118,8 @@ def tested(row: Row, python: Path, folder: Path) -> list[ET.Element]:
     """Run a row's tests; return pytest's cases."""
     report = folder / "report.xml"
     # The oldest matplotlib does not know that the newest pyparsing has renamed things.
-    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", "-W", "default::DeprecationWarning"]
+    options = ["-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup", f"--junitxml={report}"]
+    options += ["-p", "no:cacheprovider", "-W", "default::DeprecationWarning"]
     done = subprocess.run(
         [python, "-m", "pytest", *options, *row.tests],
         cwd=ROOT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import tomllib
@@ -188,6 +189,19 @@ def test_the_rules_figures_are_documented(name: str) -> None:
 def test_the_accessor_is_documented(name: str) -> None:
     """The reference has each method of the accessor."""
     assert any(row[0].startswith(f"`runs.domo.{name}(") for row in _table(_section("## The accessor")))
+
+
+def test_other_clients_are_documented() -> None:
+    """The reference has both tables of the benchmark, each of its rows and clients, and this version."""
+    path = ROOT / "tests/benchmarks/peers.py"
+    peers = runpy.run_path(str(path), run_name="peers")
+    printed = _section("## Beside other clients").split("```")[1]
+    firsts = [re.split("  +", line)[0] for line in printed.splitlines()]
+    sizes = [f"{size:,}" for size in peers["SIZES"]]
+    faults = [peers[name] for name in ("LOST", "HANGING", "REDIRECT", "CERTIFICATE")]
+    assert [each for each in firsts if each][1:] == [peers["SPEED"], *sizes, peers["RIGHT"], *faults]
+    assert printed.count(f"  domo_magic {domo_magic.__version__} ") == 2
+    assert all(printed.count(f"  {client.name} ") == 2 for client in peers["CLIENTS"])
 
 
 def test_every_variable_is_documented() -> None:
