@@ -187,11 +187,13 @@ class View:
 
     def line(self) -> str:
         """Return the quiet line and what there is to say as HTML."""
-        text = " · ".join(
-            filter(None, (self.where(), plain(self.age(), 300), cut(clickable(self._note()), 300)))
-        )
+        facts = " · ".join(filter(None, (self.where(), plain(self.age(), 300))))
+        note = cut(clickable(self._note()), 300)
+        said = html.escape(f" · {note}" if note else "")  # read out, which the time is not every minute
         key = "<span><b></b> in a bar: the usual duration</span>" if self._state.session else ""
-        return f"<div class=domo-line><div role=status>{html.escape(text)}</div>{key}</div>"
+        return (
+            f"<div class=domo-line><div>{html.escape(facts)}<span role=status>{said}</span></div>{key}</div>"
+        )
 
     def _note(self) -> str:
         state = self._state
