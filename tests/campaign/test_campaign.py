@@ -9,6 +9,7 @@ from pathlib import Path
 
 CAMPAIGN = Path(__file__).with_name("campaign.py")
 COLLECTING = Path(__file__).with_name("collecting.py")
+HOSTILE = Path(__file__).with_name("hostile.py")
 KINDS = 13
 
 
@@ -36,3 +37,12 @@ def test_collects_that_are_killed_lose_nothing() -> None:
     assert int(re.findall(r"(\d+) killed", done.stdout)[0]) >= 4
     assert "in the folder twice at any time: 0\n" in done.stdout
     assert "both sides equal: True\n" in done.stdout
+
+
+def test_hostile_responses_break_no_promise() -> None:
+    """1,500 responses that nobody should send, to everything that can be called."""
+    command = [sys.executable, str(HOSTILE), "--responses", "1500", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "promises broken: 0\n" in done.stdout
+    assert "files with the token: 0\n" in done.stdout
