@@ -173,11 +173,19 @@ def to_frame(table: Any) -> pd.DataFrame:
     }
     us = compute.round(compute.multiply(table["duration"], 1e6)).cast("int64").cast(pa.duration("us"))
     table = table.set_column(table.schema.get_field_index("duration"), "duration", us)
-    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=dtypes.get)
-    for name in (name for name, kind in KINDS.items() if kind == "json"):
-        values = [parse_json(text) if isinstance(text, str) else None for text in frame[name]]
-        frame[name] = as_json(values, frame.index)
-    return frame
+    objects = {name: table[name] for name, kind in KINDS.items() if kind == "json"}
+    bare = table.drop_columns(list(objects)).replace_schema_metadata(None)
+    frame: pd.DataFrame = bare.to_pandas(types_mapper=dtypes.get)
+    parsed = {name: as_json(_parsed(texts), frame.index) for name, texts in objects.items()}
+    return pd.DataFrame(
+        {name: parsed[name] if name in parsed else frame[name] for name in table.column_names}, copy=False
+    )
+
+
+def _parsed(texts: Any) -> list[object]:
+    if texts.null_count == len(texts):
+        return [None] * len(texts)
+    return [None if text is None else [] if text == "[]" else parse_json(text) for text in texts.to_pylist()]
 
 
 def _json_texts(values: Column) -> list[str | None]:

@@ -154,8 +154,14 @@ class _Source:
 
     def page(self, stream_id: int, offset: int, limit: int = PAGE) -> tuple[Runs, int]:
         """Return the runs from an offset on by their ids, and how many items there were."""
+        self.rest()
         records = self.client.list_records(stream_id, limit, offset, repeat=False)
         return {key: record for record in records if (key := _id(record)) > 0}, len(records)
+
+    def rest(self) -> None:
+        """Refuse to send anything before a ``Retry-After`` is over."""
+        if self.client.retry_after:
+            raise self.client.rate_limited()
 
     def ends_with(self, stream_id: int, length: int, end: int) -> bool:
         """Return True if nothing stands behind a page of such a length.
@@ -411,6 +417,7 @@ def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Kno
 def _unfinished(source: _Source, stream_id: int, ids: Sequence[int]) -> Iterator[tuple[int, Record]]:
     """Yield the runs that had not ended, as they are now."""
     for execution_id in ids:
+        source.rest()
         try:
             run = source.client.get_execution(stream_id, execution_id, repeat=False)
         except NotFound:

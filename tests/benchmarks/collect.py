@@ -233,6 +233,8 @@ def main() -> int:
         cluster = bench.collect("two processes of Dask", Path(home, "dask"), 2)
         again = bench.collect("again, nothing new", Path(home, "threads"))
         equal = contents(Path(home, "threads")).equals(contents(Path(home, "dask")))
+        parts = [file.stat().st_size / 2**20 for file in Path(home, "threads").iterdir()]
+        print(f"{len(parts)} parts of {min(parts):.1f} to {max(parts):.1f} MiB")
         bench.server.terminate()
         bench = Bench(streams, 1)
         many = bench.collect("one run, 16 at a time", Path(home, "16"))
