@@ -264,8 +264,8 @@ class Game:
         self.responses += 1
         fault = self.hostile.fault(request)
         if request.method == "POST" and request.path.endswith("/executions"):
-            unclear = fault.reset or fault.cut or fault.broken
-            self._posts.setdefault(request.path, []).append(0 if unclear else fault.status or 0)
+            status = 0 if fault.reset else fault.status or 0  # of a broken response the status was seen
+            self._posts.setdefault(request.path, []).append(status)
         return fault
 
     def play(self, responses: int) -> None:
