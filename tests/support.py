@@ -92,6 +92,25 @@ class Looks:
         self.ended.set()
 
 
+def most_at_once(sandbox: Sandbox, seconds: float) -> Callable[[], int]:
+    """Have lists of runs take so long; return what tells how many were requested at the same time at most."""
+    lock, under_way, most = threading.Lock(), 0, 0
+    real = sandbox.world.executions_json
+
+    def counting(*args: int) -> bytes:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        threading.Event().wait(seconds)
+        with lock:
+            under_way -= 1
+        return real(*args)
+
+    sandbox.world.executions_json = counting  # type: ignore[method-assign]
+    return lambda: most
+
+
 def visible(widget: Any) -> Iterator[Any]:
     """Give a widget and those in it, from the top of the page on, but for what is hidden."""
     if widget.layout.display != "none":

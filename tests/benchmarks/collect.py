@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import requests
-from overview import LATENCY, PARALLEL, Server, stream_of
+from overview import LATENCY, PARALLEL, Server, datasets
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
@@ -76,25 +76,17 @@ class Fleet(Server):
     def __init__(self, streams: int, past: int) -> None:
         super().__init__(0)
         self.past = past
-        self.datasets = [
-            {"id": f"d{each}", "name": f"DataSet {each}", "streamId": each, "transportType": "CONNECTOR"}
-            for each in range(1, streams + 1)
-        ]
+        self.datasets = datasets(streams)
         self.pages: dict[int, bytes] = {}
 
     def body(self, path: str) -> bytes:
         """Return the response to one request."""
-        path, _, query = path.partition("?")
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
-        parts = path.split("/")[4:]
-        if parts == ["datasources"]:
-            offset = int(asked["offset"])
-            page = self.datasets[offset : offset + int(asked["limit"])]
-            return json.dumps({"dataSources": page, "_metaData": {"totalCount": len(self.datasets)}}).encode()
-        if parts[-1] == "bulk":
-            return json.dumps([stream_of(int(each)) for each in asked["streamId"].split(",")]).encode()
+        where, _, query = path.partition("?")
+        parts = where.split("/")[4:]
+        if parts[-1] != "executions":
+            return super().body(path)
         self.paths["executions"] += 1
-        offset = int(asked["offset"])
+        offset = int(parse_qs(query)["offset"][0])
         if offset not in self.pages:
             text = json.dumps([run(number) for number in range(offset + 1, self.past + 1)])
             self.pages[offset] = text.replace('"@', "").replace('@"', "").encode()

@@ -53,15 +53,7 @@ class Server:
 
     def __init__(self, connectors: int) -> None:
         self.paths: Counter[str] = Counter()
-        self.datasets = [
-            {
-                "id": f"d{stream}",
-                "name": f"DataSet {stream}",
-                "streamId": stream,
-                "transportType": "CONNECTOR",
-            }
-            for stream in range(1, connectors + 1)
-        ]
+        self.datasets = datasets(connectors)
         self.histories = {stream: history(stream) for stream in range(1, connectors + 1)}
 
     def body(self, path: str) -> bytes:
@@ -94,6 +86,14 @@ class Server:
             pass
         finally:
             writer.close()
+
+
+def datasets(connectors: int) -> list[dict[str, Any]]:
+    """Return the DataSets of the streams from 1 on."""
+    return [
+        {"id": f"d{stream}", "name": f"DataSet {stream}", "streamId": stream, "transportType": "CONNECTOR"}
+        for stream in range(1, connectors + 1)
+    ]
 
 
 def stream_of(stream: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import most_at_once
 
 import domo_magic as domo
 from domo_magic.sandbox import Sandbox
@@ -125,19 +126,6 @@ def test_a_cluster_that_ends(sandbox: Sandbox, client: Any, tmp_path: Path) -> N
 
 def test_no_more_requests_than_wanted(sandbox: Sandbox, client: Any, tmp_path: Path) -> None:
     """However many workers there are, an instance sees at most `max_parallel` requests at a time."""
-    lock, under_way, most = threading.Lock(), 0, 0
-    real = sandbox.world.executions_json
-
-    def counting(*args: int) -> bytes:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-        threading.Event().wait(0.1)
-        with lock:
-            under_way -= 1
-        return real(*args)
-
-    sandbox.world.executions_json = counting  # type: ignore[method-assign]
+    most = most_at_once(sandbox, 0.1)
     domo.collect(tmp_path / "runs", executor=client.get_executor(), max_parallel=6)
-    assert 4 <= most <= 6
+    assert 4 <= most() <= 6

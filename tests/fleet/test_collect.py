@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from support import NOW
+from support import NOW, most_at_once
 
 import domo_magic as domo
 from domo_magic.errors import ConfigurationError, DomoWarning, NotFound, RunInterrupted, TargetError
@@ -369,24 +368,11 @@ def test_no_more_requests_than_wanted(
     session: Session, sandbox: Sandbox, folder: Path, parallel: int
 ) -> None:
     """An instance sees at most `max_parallel` requests at the same time, and as many where there is work."""
-    lock, under_way, most = threading.Lock(), 0, 0
-    real = sandbox.world.executions_json
-
-    def counting(*args: int) -> bytes:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-        threading.Event().wait(0.02)
-        with lock:
-            under_way -= 1
-        return real(*args)
-
-    sandbox.world.executions_json = counting  # type: ignore[method-assign]
+    most = most_at_once(sandbox, 0.02)
     for _ in range(60):
         sandbox.world.add_stream(past=1)
     domo.collect(folder, streams(sandbox), max_parallel=parallel)
-    assert parallel / 2 <= most <= parallel
+    assert parallel / 2 <= most() <= parallel
 
 
 def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Path, tmp_path: Path) -> None:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 import requests
-from jupyter_client.manager import KernelManager
-from support import LONG, environment
+from support import LONG, Kernel, environment
 
 from domo_magic.model.formatting import width
 
@@ -218,32 +217,12 @@ def test_voila(places: dict[str, str], notebook: Path) -> None:
     assert "25775/200" in table["text/html"]
 
 
-class CellClient:
+class CellClient(Kernel):
     """A client such as VS Code's: it names the cell, and once that has ended no output of it changes."""
 
-    def __init__(self, env: dict[str, str]) -> None:
-        self._manager = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(env=env)
-        self._client: Any = self._manager.blocking_client()
-        self._client.start_channels()
-        self._client.wait_for_ready(timeout=LONG)
-
-    def close(self) -> None:
-        """Stop the kernel."""
-        self._client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
-
-    def run(self, code: str) -> list[dict[str, Any]]:
+    def outputs(self, code: str) -> list[dict[str, Any]]:
         """Return the outputs of a cell as they stand when it has ended."""
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "allow_stdin": True,
-            "user_expressions": {},
-        }
-        message = self._client.session.msg("execute_request", content, metadata={"cellId": code})
-        self._client.shell_channel.send(message)
+        sent = self.begin(code)
         made: list[dict[str, Any]] = []
         end = time.monotonic() + LONG
         while time.monotonic() < end:
@@ -252,33 +231,31 @@ class CellClient:
             except queue.Empty:
                 continue
             kind, said = reply["msg_type"], reply["content"]
-            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            if reply["parent_header"].get("msg_id") != sent:
                 continue  # of a cell that has ended
             if kind == "status" and said["execution_state"] == "idle":
                 return made
-            self._take(kind, said, made)
+            _keep(kind, said, made)
         raise AssertionError(f"the cell did not end: {made}")
 
-    def _take(self, kind: str, said: dict[str, Any], made: list[dict[str, Any]]) -> None:
-        if kind in {"display_data", "execute_result"}:
-            made.append({**said["data"], "id": said.get("transient", {}).get("display_id")})
-        elif kind == "update_display_data":
-            for output in made:
-                if output["id"] == said["transient"]["display_id"]:
-                    output.update(said["data"])
-        elif kind in {"error", "stream"}:
-            made.append({"text/plain": said.get("text", said.get("evalue"))})
+
+def _keep(kind: str, said: dict[str, Any], made: list[dict[str, Any]]) -> None:
+    if kind in {"display_data", "execute_result"}:
+        made.append({**said["data"], "id": said.get("transient", {}).get("display_id")})
+    elif kind == "update_display_data":
+        for output in made:
+            if output["id"] == said["transient"]["display_id"]:
+                output.update(said["data"])
+    elif kind in {"error", "stream"}:
+        made.append({"text/plain": said.get("text", said.get("evalue"))})
 
 
 def test_client_without_updates_after_the_cell(places: dict[str, str]) -> None:
     """Where nothing changes after a cell, what it leaves is true then, and the next cell has what came."""
-    client = CellClient(places)
-    try:
-        _, waited, compared, panel, _ = map(client.run, CELLS)
-        background = client.run(f"%domo_run {STREAM} --bg")
-        later = client.run(f"%domo_wait {STREAM}/3")
-    finally:
-        client.close()
+    with CellClient(places) as client:
+        _, waited, compared, panel, _ = map(client.outputs, CELLS)
+        background = client.outputs(f"%domo_run {STREAM} --bg")
+        later = client.outputs(f"%domo_wait {STREAM}/3")
     assert re.fullmatch(LAST_LINE, waited[0]["text/plain"])
     assert re.search(ROW, waited[-1]["text/plain"])
     assert "<table" in compared[-1]["text/html"]
@@ -290,11 +267,8 @@ def test_client_without_updates_after_the_cell(places: dict[str, str]) -> None:
 def test_panel_inside_an_output(places: dict[str, str]) -> None:
     """Displayed inside an Output, which passes over changes, the panel has its table from the start."""
     cell = "import domo_magic, ipywidgets\nwith ipywidgets.Output():\n    display(domo_magic.panel(25775))"
-    client = CellClient(places)
-    try:
-        client.run(CELLS[0])
-        living, table = client.run(cell)
-    finally:
-        client.close()
+    with CellClient(places) as client:
+        client.outputs(CELLS[0])
+        living, table = client.outputs(cell)
     assert LIVE in living
     assert "25775/200" in table["text/html"]
