@@ -152,6 +152,19 @@ def _together(columns: Mapping[str, Column], size: int) -> list[str | None]:
     return [json_text(row) if row else None for row in rows]
 
 
+def dtypes() -> dict[Any, Any]:
+    """Return the dtypes of frames of runs by the types of `schema`; what is not there pandas knows."""
+    import pandas as pd
+
+    pa, _ = arrow()
+    return {
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(),
+    }
+
+
 def to_frame(table: Any) -> pd.DataFrame:
     """Return a table of the schema as a frame of runs, with `UNDOCUMENTED` as its last column.
 
@@ -165,17 +178,11 @@ def to_frame(table: Any) -> pd.DataFrame:
     pa, _ = arrow()
     from pyarrow import compute
 
-    dtypes = {
-        pa.int64(): pd.Int64Dtype(),
-        pa.float64(): pd.Float64Dtype(),
-        pa.bool_(): pd.BooleanDtype(),
-        pa.string(): pd.StringDtype(),
-    }
     us = compute.round(compute.multiply(table["duration"], 1e6)).cast("int64").cast(pa.duration("us"))
     table = table.set_column(table.schema.get_field_index("duration"), "duration", us)
     objects = {name: table[name] for name, kind in KINDS.items() if kind == "json"}
     bare = table.drop_columns(list(objects)).replace_schema_metadata(None)
-    frame: pd.DataFrame = bare.to_pandas(types_mapper=dtypes.get)
+    frame: pd.DataFrame = bare.to_pandas(types_mapper=dtypes().get)
     parsed = {name: as_json(_parsed(texts), frame.index) for name, texts in objects.items()}
     return pd.DataFrame(
         {name: parsed[name] if name in parsed else frame[name] for name in table.column_names}, copy=False

@@ -34,8 +34,6 @@ DEVIATIONS, RATIO = 5.0, 1.5
 #: For rows and bytes whose scaled deviation is under this share of the median, this ratio is enough.
 STEADY, STEADY_RATIO = 0.05, 1.2
 _STEADY_METRICS = frozenset(("rowsInserted", "bytesInserted"))
-#: A run without rows is unusual where fewer of the runs in its baseline had none.
-EMPTY_RUNS = 2
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_SCALE = 1.4826
 
@@ -219,19 +217,21 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
 
     baseline = parse_baseline(baseline)
     order, runs = _in_order(table)
+    sections = None  # against one run there is no rhythm
     if isinstance(baseline, tuple):
         windows = _chosen(table.iloc[order], baseline)
+    elif baseline == "previous":
+        windows = last_before(*runs[:4], 1, 1)
     else:
-        windows = last_before(*runs[:4], *((LONGEST, LEAST) if baseline == "median" else (1, 1)))
-    sections = rhythm.Sections(runs) if len(order) else None
+        windows = last_before(*runs[:4], LONGEST, LEAST)
+        sections = rhythm.Sections(runs) if len(order) else None
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
 
     def of_metric(metric: str) -> _Numbers:
         known = _numbers(table, metric)
         values = _lasted(table, known, now) if metric == "duration" else known
-        found = _compared(metric, sections, windows, known[order], values[order])
-        usual, deviation, limit, unusual = found
+        usual, deviation, limit, unusual = _compared(metric, sections, windows, known[order], values[order])
         taken = usual.take(back), deviation.take(back), limit.take(back), unusual.take(back)
         return _Numbers(known, values, *taken)
 
@@ -240,7 +240,7 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     rows = metrics["rowsInserted"]
     empty = (rows.known == 0) & (rows.usual > 0)
     if empty.any():
-        empty &= windows.sums(rows.known[order] == 0).take(back) < EMPTY_RUNS
+        empty &= windows.sums(rows.known[order] == 0).take(back) < rhythm.EMPTY_RUNS
     return _Measured(metrics, empty)
 
 
@@ -251,7 +251,7 @@ def _compared(
     import numpy as np
 
     usual, deviation = windows.medians(known)
-    if sections is None or windows.size == 1:
+    if sections is None:
         limit = np.full(len(usual), RATIO)
         return usual, deviation, limit, _unusual(values, usual, deviation, limit)
     steady = metric in _STEADY_METRICS
@@ -260,7 +260,7 @@ def _compared(
     usual[found.rows], deviation[found.rows], limit[found.rows] = found.baseline, 0, found.limit
     empty = known == 0
     if empty.any():  # where that comes up, a run with nothing is no farther off than is usual
-        empty &= windows.sums(empty) >= EMPTY_RUNS
+        empty &= windows.sums(empty) >= rhythm.EMPTY_RUNS
         deviation[empty] = usual[empty] / DEVIATIONS
     unusual = _unusual(values, usual, deviation, limit)
     rows = np.flatnonzero(unusual * (values > 0))

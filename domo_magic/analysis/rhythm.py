@@ -146,7 +146,6 @@ class Sections:
         self.slots = [self._slots(slot, slots, fit) for slot, slots, fit in fits if fit.any()]
 
     def _slots(self, slot: Ints, slots: int, fit: Bools) -> _Slots:
-
         key = self.of * slots + slot
         counts = self._by_slot(key, self.runs.counts, (len(self._begin), slots))
         return _Slots(key, counts, (counts > 0).sum(axis=1), fit)
@@ -278,7 +277,7 @@ def _of_streams(runs: Runs, values: Floats, shows: Bools, ratio: float) -> Usual
         gain = share * np.minimum(distances[0], _FAR) - np.minimum(distances[-1], _FAR)
         known = last.sums(np.isfinite(gain))
         gained = np.round(last.sums(np.nan_to_num(gain)), _DIGITS)
-        better = (gained > best) & (known >= CHOICE_LEAST) & fits & np.isfinite(other)
+        better = (gained > best) & (known >= CHOICE_LEAST) & fits
         best[better], baseline[better] = gained[better], other[better]
         chosen[better] = len(distances) - 1
     chosen[np.isnan(baseline) | ~shows] = -1
@@ -300,8 +299,7 @@ def _limits(distance: Floats, last: Windows, rows: Ints) -> Floats:
     """Return the distance from which on these runs are unusual, NaN where nothing is known."""
     import numpy as np
 
-    window = np.sort(last.values(distance, rows), axis=1)
-    known = np.count_nonzero(np.isfinite(window), axis=1)
+    window, known = _sorted(last.values(distance, rows))
     within = window[np.arange(len(rows)), np.maximum(known - known // OUTSIDE - 1, 0)]
     limits: Floats = DISTANCE * (1 + FEW / np.maximum(known, 1)) * within
     return limits
@@ -312,8 +310,7 @@ def _medians(values: Floats, last: Windows) -> tuple[Floats, Floats]:
     import numpy as np
 
     in_time = last.last(SIZES_OF).values(values, np.arange(len(values)))
-    window = np.sort(in_time, axis=1)
-    known = np.count_nonzero(np.isfinite(window), axis=1)
+    window, known = _sorted(in_time)
     plain = _median(window, known)
     plain[known < SIZE_LEAST] = np.nan
     widest, split = np.full(len(window), SIZES_RATIO), np.zeros(len(window), dtype=np.int64)
@@ -329,6 +326,13 @@ def _medians(values: Floats, last: Windows) -> tuple[Floats, Floats]:
     # a run without a value is unfinished: it will be of the size that it is not yet
     sizes = np.where(values <= border, low, high)
     return plain, np.where((split > 0) & (turns >= TURNS), sizes, np.nan)
+
+
+def _sorted(windows: Floats) -> tuple[Floats, Ints]:
+    """Return the rows sorted, NaN last, and how many values each has."""
+    import numpy as np
+
+    return np.sort(windows, axis=1), np.count_nonzero(np.isfinite(windows), axis=1)
 
 
 def _median(window: Floats, known: Ints, first: Ints | int = 0) -> Floats:
@@ -353,11 +357,10 @@ def _slots(runs: Runs, values: Floats, last: Windows) -> Iterator[tuple[Floats, 
         windows = last_before(
             key[order], runs.start[order], runs.end[order], runs.counts[order], SLOT_BASELINE, 1
         )
-        window = np.sort(windows.values(values[order], np.arange(len(order))), axis=1)
-        known = np.count_nonzero(np.isfinite(window), axis=1)
+        window, known = _sorted(windows.values(values[order], np.arange(len(order))))
         medians = np.empty(len(order))
         medians[order] = np.where(known < SLOT_LEAST, np.nan, _median(window, known))
-        yield medians, fits & (last.counts >= CHOICE_LEAST), SLOT_SHARE
+        yield medians, fits & (last.counts >= CHOICE_LEAST) & np.isfinite(medians), SLOT_SHARE
 
 
 def _first_filled(baselines: Floats, group: Ints) -> Floats:

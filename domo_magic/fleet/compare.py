@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.analysis.arrow import arrow, schema
+from domo_magic.analysis.arrow import arrow, dtypes, schema
 from domo_magic.analysis.baseline import compare, parse_baseline
 from domo_magic.errors import TargetError
 from domo_magic.model.formatting import cut
@@ -82,7 +82,7 @@ def compare_dataset(
         tasks = [
             executor.submit(_unusual, uuid.uuid4().hex, within, low, high, against, now, since_us)
             for low, high in _ranges(groups)
-            if (within := [group for group in groups if group.high >= low and group.low < high])
+            if (within := _between(groups, low, high))
         ]
         found += [task.result() for task in as_completed(tasks)]
     order = {"startedAt": False, "executionId": False, "streamId": True}
@@ -161,9 +161,14 @@ def _ranges(groups: Sequence[_Group]) -> Iterator[tuple[Key, Key]]:
     yield from _split(groups, low, _LAST)
 
 
+def _between(groups: Sequence[_Group], low: Key, high: Key) -> list[_Group]:
+    """Return the row groups that may hold streams from `low` to before `high`."""
+    return [group for group in groups if group.high >= low and group.low < high]
+
+
 def _split(groups: Sequence[_Group], low: Key, high: Key) -> Iterator[tuple[Key, Key]]:
     """Yield a range in parts, where row groups hold so many streams that they begin nowhere between."""
-    within = [group for group in groups if group.high >= low and group.low < high]
+    within = _between(groups, low, high)
     if not within:
         return
     first, last = max(low, min(group.low for group in within)), max(group.high for group in within)
@@ -199,8 +204,6 @@ def _unusual(
 
 def _read(groups: Sequence[_Group], low: Key, high: Key) -> pd.DataFrame:
     """Return the runs of a range of streams."""
-    import pandas as pd
-
     pa, parquet = arrow()
     wanted = pa.schema([schema().field(name) for name in _COLUMNS])
     tables = [wanted.empty_table()]
@@ -210,12 +213,7 @@ def _read(groups: Sequence[_Group], low: Key, high: Key) -> pd.DataFrame:
             for batch in source.iter_batches(_BATCH, numbers, list(_COLUMNS)):
                 table = pa.Table.from_batches([batch]).select(_COLUMNS)
                 tables.append(table.filter(_within(table, low, high)).cast(wanted))
-    table = pa.concat_tables(tables)
-    dtypes = {
-        pa.int64(): pd.Int64Dtype(),
-        pa.string(): pd.StringDtype(),
-    }
-    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(types_mapper=dtypes().get)
     return frame
 
 
