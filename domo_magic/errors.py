@@ -115,7 +115,7 @@ class TargetError(DomoError, ValueError):
 
 
 class ConnectionFailed(DomoError):
-    """Domo could not be reached, or did not response; nothing was started.
+    """Domo could not be reached, or did not respond; nothing was started.
 
     Attributes
     ----------

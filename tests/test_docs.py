@@ -102,6 +102,13 @@ def test_every_public_name_is_documented(name: str) -> None:
     assert getattr(domo_magic, name).__doc__
 
 
+def test_the_site_has_every_public_name() -> None:
+    """The site's page of functions and errors names each once."""
+    page = (ROOT / ".github/docs/python.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^   (\w+)$|autoexception:: (\w+)$", page, re.MULTILINE)
+    assert sorted(function or error for function, error in listed) == domo_magic.__all__
+
+
 @pytest.mark.parametrize("name", [each for each in domo_magic.__all__ if each[0].islower()])
 def test_every_argument_is_documented(name: str) -> None:
     """The reference has each function with its arguments and their defaults."""
