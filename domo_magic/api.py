@@ -54,6 +54,12 @@ _MOST_ROWS = 10**9
 # Runs of each stream where the rows of an overview are drawn.
 _PLOTTED = 50
 
+_VERDICTS = frozenset(("failed", "stuck", "slow", "usual", "unusual", "overdue", "recovered"))
+_RECORDED = (
+    "listing what was recorded here; to list what Domo has, name streams: %domo_runs 25775 --state ERROR, "
+    "or all of them: o = %domo_overview, then %domo_runs o --state ERROR"
+)
+
 accessor.register()
 
 
@@ -487,12 +493,16 @@ def runs(
     wanted = listing.Wanted(limit_of(limit), began, _word("state", state), _word("label", label))
     warnings = Warn()
     if streams is None and wanted.state is not None:
-        screen().say(("running", "listing what was recorded here; to list what Domo has, name the stream"))
+        screen().say(("running", _RECORDED))
     with interruptible(list):
         ids: list[int] | None = None
         if wanted_streams is not None:
             ids = list(dict.fromkeys(stream_ids(session, wanted_streams, repeats=True)))
         found = listing.frame_of(session, ids, wanted, refresh=refresh, warn=warnings)
+    if found.empty and (wanted.state or "").lower() in _VERDICTS:
+        warnings(
+            f"{wanted.state} is a verdict, not a state; to find such runs: %domo_overview, %domo_compare"
+        )
     warnings.now()
     return found
 
@@ -538,9 +548,13 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     with interruptible(list):
         columns = listing.streams(session, (text or "").strip(), most)
     if text and not columns["streamId"]:
-        here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-        screen().say(("good", f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}"))
+        screen().say(("good", _not_found(text)))
     return typed(columns, listing.STREAM_KINDS)
+
+
+def _not_found(text: str) -> str:
+    here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
+    return f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}"
 
 
 def compare(
@@ -594,6 +608,8 @@ def compare(
         began = 0 if since is None else int(targets.since(since, SystemClock().time()) * 1e6)
         return shown(compare_dataset(runs, baseline=baseline, since_us=began), "comparison")
     compared = compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
+    if runs is None and compared.empty:
+        screen().say(("running", "no run was recorded here; to compare those that Domo has, name a stream"))
     return shown(compared, "comparison")
 
 
@@ -662,7 +678,7 @@ def overview(
     with interruptible(list):
         collecting = Collecting(screen(), session.clock)
         rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
-        collecting.over(headline)
+        collecting.over(_not_found(text) if text and rows.empty else headline)
     return shown(rows, "overview")
 
 
@@ -802,7 +818,8 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     Parameters
     ----------
     runs : DataFrame, int, str, ...
-        A frame of runs; or streams, of which the newest 100 runs are fetched.
+        A frame of runs; or streams, of which the newest 100 runs are fetched; or rows of a comparison or
+        of an overview, of whose streams the newest 50 are.
     metric : str
         ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
     ax : matplotlib.axes.Axes, optional
@@ -828,18 +845,19 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     from domo_magic.analysis import plots
 
     if targets.holds_runs(runs):
-        runs = runs if "endedAt" in runs.columns else _of_overview(runs)
+        runs = runs if "endedAt" in runs.columns else _newest_of(runs)
     else:
         runs = _listed(runs)
     return plots.plot(runs, metric, ax=ax)
 
 
-def _of_overview(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest runs of each stream in an overview, which itself has but one of them."""
+def _newest_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest runs of each stream in a comparison or an overview, which lack what is drawn."""
     import pandas as pd
 
-    named = list(zip(rows["streamId"], rows["instance"], strict=True))
-    each_of = each(lambda row: runs(row[0], limit=_PLOTTED, instance=row[1]), named, parallel=THREADS)
+    instances = rows["instance"] if "instance" in rows.columns else [None] * len(rows)
+    named = dict.fromkeys(zip(rows["streamId"], instances, strict=True))
+    each_of = each(lambda row: runs(row[0], limit=_PLOTTED, instance=row[1]), list(named), parallel=THREADS)
     return pd.concat(each_of, ignore_index=True) if each_of else runs(refresh=False, limit=1).head(0)
 
 

@@ -135,6 +135,12 @@ def compare_alone(runs: pd.DataFrame, *, baseline: object = "median") -> pd.Data
     return compared
 
 
+def _meant(metric: object) -> str:
+    near = [name for name in METRICS if isinstance(metric, str) and metric.lower() in name.lower()]
+    choice = f"choose one of {', '.join(METRICS)}"
+    return f"did you mean {near[0]}? {choice}" if len(near) == 1 else choice
+
+
 def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | None = None) -> pd.DataFrame:
     """Return one metric of each run with the range that is usual, ready for drawing.
 
@@ -160,7 +166,7 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     import numpy as np
 
     if not isinstance(metric, str) or metric not in METRICS:
-        raise TargetError(f"no metric {cut(repr(metric), 80)}", f"choose one of {', '.join(METRICS)}")
+        raise TargetError(f"no metric {cut(repr(metric), 80)}", _meant(metric))
     table = tidy(runs)
     measured = _measure(table, "median", now)
     numbers = measured.metrics[metric]

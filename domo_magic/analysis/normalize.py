@@ -154,7 +154,7 @@ def refuse_others(runs: Any) -> None:
     else:
         return
     raise TargetError(
-        f"these are no runs to compare: {why}",
+        f"not a frame of runs: {why}",
         "give a frame from domo_magic.runs, run or wait",
     )
 

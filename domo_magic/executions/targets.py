@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from domo_magic.errors import TargetError
+from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,8 +21,11 @@ Meant = Literal["streams", "runs"]
 
 _LARGEST = 2**63 - 1
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_HOW = "write a stream's id (%domo_streams finds it by name), a DataSet's id, or its page's address in Domo"
-_HOW_RUN = "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run"
+_HOW = {
+    "streams": "write a stream's id, a DataSet's id, or its page's address in Domo; "
+    "to find a stream by name: %domo_streams",
+    "runs": "write a run as STREAM_ID/EXECUTION_ID (25775/2), or a stream's id for its newest run",
+}
 #: By one of these a Series is known to be a row, of runs or of streams.
 _COLUMNS = frozenset(
     ("streamId", "executionId", "currentState", "startedAt", "rowsInserted", "dataSetId", "provider", "rows")
@@ -30,6 +34,8 @@ _COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
 _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 60
+_NAME = re.compile(r"[^\W\d_]{2}")
 _THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
 
@@ -75,7 +81,7 @@ def parse(value: object, meant: Meant = "streams", *, repeats: bool = False) -> 
     Raises
     ------
     TargetError
-        Something in it is no target, nothing is in it, or a target is there twice.
+        Something in it cannot be understood, nothing is in it, or a target is there twice.
 
     Examples
     --------
@@ -95,7 +101,7 @@ def checked(targets: Iterable[Target], meant: Meant, *, repeats: bool = False) -
     if repeats:
         found = tuple({_key(target): target for target in found}.values())
     if not found:
-        raise TargetError("no target: what was given is empty", _HOW if meant == "streams" else _HOW_RUN)
+        raise TargetError("no target: what was given is empty", _HOW[meant])
     refuse_twice(found)
     return found
 
@@ -128,7 +134,8 @@ def refuse_twice(targets: Iterable[Target]) -> None:
     for target in targets:
         key = _key(target)
         if key in seen:
-            raise TargetError(f"{shown(target.text)} is there twice; nothing was sent", "name it once")
+            kind = "stream" if target.execution_id is None and target.stream_id else "target"
+            raise TargetError(f"{kind} {target.text} is listed twice; nothing was started", "name it once")
         seen.add(key)
 
 
@@ -153,15 +160,13 @@ def each(value: Any, meant: Meant) -> Iterator[Target]:
     if isinstance(value, str):
         yield from _of_text(value, meant)
     elif isinstance(value, type):
-        raise TargetError(
-            f"the class {value.__name__} is no target", _HOW if meant == "streams" else _HOW_RUN
-        )
+        raise TargetError(f"the class {value.__name__} is not a target", _HOW[meant])
     elif hasattr(value, "columns") or hasattr(value, "column_names"):
         yield from _of_frame(_in_pandas(value), meant)
     elif (record := _record(value)) is not None:
         yield _of_record(record, meant)
     elif getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}:  # numpy counts them in numbers
-        raise TargetError(f"{value.dtype} is no id", _HOW if meant == "streams" else _HOW_RUN)
+        raise TargetError(f"{value.dtype} is not an id", _HOW[meant])
     elif hasattr(value, "tolist"):
         items = value.tolist()
         yield from each(items, meant) if isinstance(items, list) else [_item(items, meant)]
@@ -225,7 +230,7 @@ def _of_text(text: str, meant: Meant) -> Iterator[Target]:
             "give the list, Series or frame itself, not its text",
         )
     for part in bare(text):
-        yield word(part, meant)
+        yield word(part, meant, written=text)
 
 
 def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
@@ -274,33 +279,36 @@ def _item(value: object, meant: Meant) -> Target:
     if isinstance(value, bool) or not 0 <= number < _ENDLESS:
         plain = value is None or isinstance(value, float) or (isinstance(value, int) and number < _ENDLESS)
         what = shown(str(value)) if plain else f"this {type(value).__name__}"
-        raise TargetError(f"{what} is no id", _HOW if meant == "streams" else _HOW_RUN)
+        raise TargetError(f"{what} is not an id", _HOW[meant])
     return word(str(number), meant)
 
 
-def word(text: str, meant: Meant) -> Target:
-    """Understand one word."""
+def word(text: str, meant: Meant, written: str = "") -> Target:
+    """Understand one word of what was `written`, which may be a name of several."""
     if re.fullmatch(r"[0-9]+", text):
         return Target(text, _id(text, text))
     if match := re.fullmatch(r"([0-9]+)/([0-9]+)", text):
         if meant == "streams":
             raise TargetError(
-                f"{shown(text)} is a run; here a stream is meant", f"write the stream alone: {match[1]}"
+                f"{shown(text)} is a run; here a stream is meant",
+                f"write the stream alone: {match[1]}; to see the run: %domo_compare {text}",
             )
         return Target(text, _id(match[1], text), _id(match[2], text))
     if re.fullmatch(_UUID, text):
         return Target(text, dataset_id=text.lower())
     if "/datasources/" in text:
         return _address(text)
-    what = "stream" if meant == "streams" else "run or stream"
-    raise TargetError(f"{shown(text)} is no {what}", _HOW if meant == "streams" else _HOW_RUN)
+    kind = "stream" if meant == "streams" else "run or stream"
+    named = cut(written.strip() or text, _LONGEST)
+    hint = f"to find a stream by its name: %domo_streams {named}" if _NAME.match(named) else _HOW[meant]
+    raise TargetError(f"{shown(named)} is not the id of a {kind}", hint)
 
 
 def _id(digits: str, text: str) -> int:
     # Python refuses to parse thousands of digits; no id has more than 19.
     number = int(digits) if len(digits) <= 19 else _LARGEST + 1
     if not 0 < number <= _LARGEST:
-        raise TargetError(f"{shown(text)} is no id: ids go from 1 to {_LARGEST}", _HOW)
+        raise TargetError(f"{shown(text)} is not an id: ids go from 1 to {_LARGEST}", _HOW["streams"])
     return number
 
 
@@ -321,7 +329,7 @@ def _address(text: str) -> Target:
 
 def shown(text: str) -> str:
     """Return `text` as an error shows it: quoted, on one line, cut after 60 characters."""
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
 
 
 def seconds(value: object, option: str = "timeout") -> float:
@@ -340,7 +348,7 @@ def seconds(value: object, option: str = "timeout") -> float:
     text = str(value).strip()
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
     if isinstance(value, bool) or match is None:
-        raise TargetError(f"{option} {shown(text)} is no length of time", "write 90, 90s, 10m, 2h or 7d")
+        raise TargetError(f"invalid {option} {shown(text)}", "write 90, 90s, 10m, 2h or 7d")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -374,4 +382,4 @@ def since(value: object, now: float) -> float:
             return moment.timestamp()
         except (ValueError, OverflowError, OSError):
             pass
-    raise TargetError(f"since {shown(text)} is no time", "write 90m, 24h, 7d or a date as 2026-01-31")
+    raise TargetError(f"invalid since {shown(text)}", "write 90m, 24h, 7d or a date as 2026-01-31")

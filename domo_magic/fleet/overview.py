@@ -17,6 +17,7 @@ from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, whole
+from domo_magic.model.formatting import duration_text
 from domo_magic.model.frame import KINDS, typed
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ _ABORTS = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 # A start is late after so many microseconds, and one so long before its time is that start.
 _LATE_US, _EARLY_US = 15 * 60_000_000, 60_000_000
 _GAPS = 5
+# Stuck runs that are named beside the oldest.
+_NAMED = 5
 _COMPARED = (
     *("streamId", "executionId", "currentState", "startedAt", "endedAt"),
     *("rowsInserted", "bytesInserted", "peakMemoryUsedBytes", "cancelledBy", "errors"),
@@ -368,6 +371,8 @@ class _Judged:
         The run that the verdict is about.
     verdict : str
         One that comparing does not know, or nothing.
+    error : str or None
+        What is to be said about that.
     runs, failures : int or None
         How many began, and failed, since then.
     success_us, expected_us : int or None
@@ -378,6 +383,7 @@ class _Judged:
 
     subject: Execution | None
     verdict: str
+    error: str | None = None
     runs: int | None = None
     failures: int | None = None
     success_us: int | None = None
@@ -387,10 +393,10 @@ class _Judged:
 
 def _judged(connector: _Connector, runs: Sequence[Execution], since_us: int, now_us: int) -> _Judged:
     if not runs:
-        return _Judged(None, "never ran", 0, 0)
-    hanging = [run for run in runs if not run.finished and stuck(run, runs, now_us)]
+        return _Judged(None, "never ran", runs=0, failures=0)
+    hanging = [run for run in reversed(runs) if not run.finished and stuck(run, runs, now_us)]
     newest = next((run for run in runs if run.finished), runs[0])
-    subject = min(hanging, key=listing.began) if hanging else newest
+    subject = hanging[0] if hanging else newest
     expected = _expected(connector, runs)
     overdue = expected is not None and runs[0].finished and expected[1] < now_us
     paused = (connector.schedule or "").upper() not in {"", "ACTIVE", "MANUAL"}
@@ -398,12 +404,22 @@ def _judged(connector: _Connector, runs: Sequence[Execution], since_us: int, now
     return _Judged(
         subject,
         "stuck" if hanging else "overdue" if overdue else "paused" if paused else "",
+        _stuck_for(hanging, now_us) if hanging else None,
         len(recent),
         sum(run.finished and not run.succeeded and not run.fields.get("cancelledBy") for run in recent),
         next((run.ended_us for run in runs if run.succeeded and run.ended_us), None),
         None if expected is None else expected[0],
         (subject, *_behind(subject, runs)),
     )
+
+
+def _stuck_for(oldest_first: Sequence[Execution], now_us: int) -> str:
+    oldest, *others = oldest_first
+    text = f"unfinished for {duration_text((now_us - listing.began(oldest)) / 1e6)}"
+    if not others:
+        return text
+    named = ", ".join(run.run for run in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+    return f"{text}; also stuck: {named}; to cancel all: %domo_cancel {oldest.stream_id} --all"
 
 
 def _expected(connector: _Connector, runs: Sequence[Execution]) -> tuple[int, int] | None:
@@ -449,8 +465,8 @@ def _columns(session: Session, connectors: Sequence[_Connector], compared: pd.Da
         "name": [about.dataset.get("name") for about in connectors],
         "verdict": verdicts,
         "error": [
-            said if about.error is None else about.error.summary
-            for about, said in zip(connectors, compared["error"].astype(object), strict=True)
+            about.error.summary if about.error else known.error or said
+            for about, known, said in zip(connectors, judged, compared["error"].astype(object), strict=True)
         ],
         "currentState": [about.subject and about.subject.state for about in judged],
         "executionId": [about.subject and about.subject.execution_id for about in judged],

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import html
 import shutil
+import textwrap
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd  # noqa: TID253  this module is imported with the first frame
 
 from domo_magic.model.execution import FINAL_STATES, SUCCESS, Execution, errors_of
-from domo_magic.model.formatting import count_text, cut, duration_text, fitted, local_time, width
+from domo_magic.model.formatting import (
+    METRICS,
+    count_text,
+    cut,
+    duration_text,
+    fitted,
+    local_time,
+    width,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    Rows = Mapping[str, pd.Series[Any]]
-    Cells = Callable[[Rows], list[str]]
+    Cells = Callable[["_Rows"], list[str]]
 
 #: Rows that are displayed, and the columns of text that they may take.
 ROWS, WIDTH = 20, 100
 _MISSING = "—"
-_NAME, _WORD, _ERROR = 30, 24, 60
-_LEAST_ERROR, _SHORT_NAME, _LEAST_NAME = 16, 16, 8
+_NAME, _WORD, _ERROR = 30, 24, 200
+_SHORT_NAME, _LEAST_NAME = 16, 8
 _NAT = -(2**63)
 _ABORTED = frozenset(("ABORTED", "CANCELLED", "CANCELED"))
 _TONES = {
@@ -106,6 +114,19 @@ def shown(frame: pd.DataFrame, kind: str) -> ShownFrame:
     return made
 
 
+class _Rows:
+    """The rows that are displayed, column by column: a part of all 35 costs more than the rest."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._frame.columns
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self._frame[name].iloc[:ROWS]
+
+
 class _Column(NamedTuple):
     head: str
     needs: str
@@ -114,13 +135,16 @@ class _Column(NamedTuple):
     tone: Callable[[str], str] | None = None
 
 
+_Cells = tuple[_Column, list[str]]
+
+
 def _of(name: str, most: int) -> Cells:
     return lambda rows: [
         (cut(value, most) or _MISSING) if isinstance(value, str) else _MISSING for value in rows[name]
     ]
 
 
-def _run(rows: Rows) -> list[str]:
+def _run(rows: _Rows) -> list[str]:
     executions = rows["executionId"] if "executionId" in rows else [None] * len(rows["streamId"])
     pairs = zip(rows["streamId"], executions, strict=True)
     return [_pair(stream, execution) for stream, execution in pairs]
@@ -131,7 +155,7 @@ def _pair(stream: Any, execution: Any) -> str:
     return "/".join(known) or _MISSING
 
 
-def _error(rows: Rows) -> list[str]:
+def _error(rows: _Rows) -> list[str]:
     causes = (errors_of(Execution(0, fields={"errors": value})) if value else "" for value in rows["errors"])
     return [cut(cause, _ERROR) or _MISSING for cause in causes]
 
@@ -142,6 +166,23 @@ def _count(name: str) -> Cells:
 
 def _ratio(name: str) -> Cells:
     return lambda rows: [_MISSING if pd.isna(value) else _times(value) for value in rows[name]]
+
+
+_METRIC_OF = {word: metric for metric, words in METRICS.items() for word in words}
+
+
+def _verdicts(rows: _Rows) -> list[str]:
+    """Return the verdicts, what is unusual with its ratio: ``slow 3.1x``."""
+    ratios = {
+        metric: (rows[metric] / rows[f"{metric}Baseline"]).tolist() for metric in ("duration", "rowsInserted")
+    }
+    said = []
+    for at, verdict in enumerate(_of("verdict", _WORD)(rows)):
+        words = verdict.split(", ")
+        pairs = [(word, ratios[metric][at]) for word in words if (metric := _METRIC_OF.get(word)) in ratios]
+        known = {word: f"{word} {_times(ratio)}" for word, ratio in pairs if not pd.isna(ratio)}
+        said.append(", ".join(known.get(word, word) for word in words))
+    return said
 
 
 def _times(ratio: float) -> str:
@@ -156,7 +197,7 @@ def _microseconds(column: pd.Series[Any], dtype: str) -> list[int]:
 
 
 def _time(name: str) -> Cells:
-    def cells(rows: Rows) -> list[str]:
+    def cells(rows: _Rows) -> list[str]:
         now = time.time()
         values = _microseconds(rows[name], "M8[us]")
         return [_MISSING if us == _NAT else local_time(us, now) for us in values]
@@ -213,10 +254,8 @@ _LAYOUTS = {
         _Column("Updated", "updatedAt", _time("updatedAt")),
     ),
     "overview": (
-        *(_RUN, _CALLED, _STATE, _VERDICT, _TOLD, _STARTED, _DURATION),
-        _Column("Usual", "durationBaseline", _lasted("durationBaseline"), right=True),
-        _INSERTED,
-        _Column("Usual rows", "rowsInsertedBaseline", _count("rowsInsertedBaseline"), right=True),
+        *(_RUN, _CALLED, _STATE, _Column("Verdict", "verdict", _verdicts, tone=_verdict_tone)),
+        *(_TOLD, _STARTED, _DURATION, _INSERTED),
         _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
     ),
     "collected": (
@@ -248,9 +287,7 @@ _KEPT = frozenset(("Run", "Stream", "State", "Verdict"))
 def _layout(frame: pd.DataFrame, kind: str) -> tuple[list[_Column], list[list[str]]]:
     """Return the columns that there are, and the cells of each in the first rows."""
     columns = [column for column in _LAYOUTS[kind] if column.needs in frame.columns]
-    names = {column.needs for column in columns} | {"executionId"}.intersection(frame.columns)
-    # Column by column: a part of all 35 costs more than the rest of the display.
-    rows = {name: frame[name].iloc[:ROWS] for name in names}
+    rows = _Rows(frame)
     return columns, [column.cells(rows) for column in columns]
 
 
@@ -267,51 +304,66 @@ def as_text(frame: pd.DataFrame, kind: str) -> str:
     if not len(frame):
         return _footer(frame, kind)
     marked = [_marked(column, texts) for column, texts in zip(columns, cells, strict=True)]
-    columns, marked = _fit(columns, marked, min(WIDTH, shutil.get_terminal_size().columns))
-    lines = zip(*(_aligned(*pair) for pair in zip(columns, marked, strict=True)), strict=True)
-    return "\n".join([*("  ".join(line).rstrip() for line in lines), _footer(frame, kind)])
+    most = min(WIDTH, shutil.get_terminal_size().columns)
+    kept, below = _without_errors(list(zip(columns, marked, strict=True)), most)
+    lines = zip(*(_aligned(*pair) for pair in _fit(kept, most)), strict=True)
+    return "\n".join([*("  ".join(line).rstrip() for line in lines), *below, _footer(frame, kind)])
 
 
 def _marked(column: _Column, texts: list[str]) -> list[str]:
     return [f"{_TONES[column.tone(text)][0]} {text}" for text in texts] if column.tone else texts
 
 
-def _fit(
-    columns: Sequence[_Column], cells: Sequence[list[str]], most: int
-) -> tuple[list[_Column], list[list[str]]]:
-    """Shorten errors and names, then drop columns from the right, then shorten the names further."""
-    kept = list(zip(columns, cells, strict=True))
+def _without_errors(columns: list[_Cells], most: int) -> tuple[list[_Cells], list[str]]:
+    """Return the columns, and where the errors are too long for one of their own, the lines for below."""
+    errors = next((texts for column, texts in columns if column.head == "Error"), [])
+    if _too_wide(columns, most) <= 0 or not errors:
+        return columns, []
+    runs_of: dict[str, list[str]] = {}
+    for run, error in zip(columns[0][1], errors, strict=True):
+        if error != _MISSING:
+            runs_of.setdefault(error, []).append(run)
+    lines = [
+        line for error, runs in runs_of.items() for line in _wrapped(f"{', '.join(runs)}: {error}", most)
+    ]
+    return [pair for pair in columns if pair[0].head != "Error"], lines
+
+
+def _wrapped(text: str, most: int) -> list[str]:
+    """Return the lines of a text; other letters than Latin ones may take two columns each."""
+    return textwrap.wrap(text, most if text.isascii() else most // 2, subsequent_indent="  ")
+
+
+def _fit(kept: list[_Cells], most: int) -> list[_Cells]:
+    """Shorten the names, then drop columns from the right, then shorten the names further."""
     if _too_wide(kept, most) > 0:  # what nothing is known of goes first
         kept = [(column, texts) for column, texts in kept if column.head in _KEPT or set(texts) != {_MISSING}]
-    kept = _shorten(kept, "Error", _LEAST_ERROR, most)
-    kept = _shorten(kept, "Name", _SHORT_NAME, most)
+    kept = _shorten_names(kept, _SHORT_NAME, most)
     while _too_wide(kept, most) > 0 and (spare := _spare(kept)):
         del kept[spare[-1]]
-    kept = _shorten(kept, "Name", _LEAST_NAME, most)
+    kept = _shorten_names(kept, _LEAST_NAME, most)
     if _too_wide(kept, most) > 0:
         kept = [pair for pair in kept if pair[0].head != "Name"]
-    return [column for column, _ in kept], [texts for _, texts in kept]
+    return kept
 
 
-def _spare(kept: list[tuple[_Column, list[str]]]) -> list[int]:
+def _spare(kept: list[_Cells]) -> list[int]:
     return [at for at, (column, _) in enumerate(kept) if column.head not in _KEPT | {"Name"}]
 
 
-def _shorten(
-    kept: list[tuple[_Column, list[str]]], head: str, least: int, most: int
-) -> list[tuple[_Column, list[str]]]:
+def _shorten_names(kept: list[_Cells], least: int, most: int) -> list[_Cells]:
     over = _too_wide(kept, most)
     if over <= 0:
         return kept
     return [
         (column, [fitted(text, max(least, _width(column, texts) - over)) for text in texts])
-        if column.head == head
+        if column.head == "Name"
         else (column, texts)
         for column, texts in kept
     ]
 
 
-def _too_wide(kept: list[tuple[_Column, list[str]]], most: int) -> int:
+def _too_wide(kept: list[_Cells], most: int) -> int:
     return sum(_width(*pair) + 2 for pair in kept) - 2 - most
 
 

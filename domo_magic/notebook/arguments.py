@@ -150,7 +150,9 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
             raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
         words = bare(line).split()  # an apostrophe in a name
     refuse_unexpanded(words, known)
-    return parser(magic).parse_intermixed_args(words)
+    asked = parser(magic).parse_intermixed_args(words)
+    asked.line = bare(line)
+    return asked
 
 
 def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
@@ -227,11 +229,7 @@ def _of_words(
         elif _NAME.fullmatch(word):
             raise _unknown(word, asked)
         elif (match := _EXPRESSION.fullmatch(word)) and match[1] in variables:
-            whole = word if all(word.count(a) == word.count(b) for a, b in ("[]", "()", "{}")) else text
-            # The line has lost its quotes: frame[streamId] was frame["streamId"].
-            whole = re.sub(
-                r"\[([^\W\d]\w*)\]", lambda key: key[0] if key[1] in variables else f"['{key[1]}']", whole
-            )
+            whole = _expression(match[1], asked.line)
             raise TargetError(
                 f"{targets.shown(whole)} is an expression, and only a variable's name is looked up",
                 f"assign it first: ids = {whole}, then %{asked.magic} ids",
@@ -240,9 +238,22 @@ def _of_words(
             yield targets.word(word, meant)
 
 
+def _expression(name: str, line: str) -> str:
+    """Return the expression that begins with a variable's name, with the quotes that the words have lost."""
+    found = re.search(rf"(?<!\w){name}(?=[.\[(])", line)
+    start, depth = found.start() if found else 0, 0
+    for at, letter in enumerate(line[start:], start):
+        depth += (letter in "[({") - (letter in "])}")
+        if depth == 0 and letter == " ":
+            return line[start:at]
+    return line[start:]
+
+
 def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
     """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
-    quoted = next((each for each in asked.words if word in each.split()), word)
+    every = " ".join(asked.words)
+    names = all(map(_NAME.fullmatch, every.split()))
+    quoted = every if names else next((each for each in asked.words if word in each.split()), word)
     hint = f"to find a stream: %domo_streams {quoted}"
     if asked.label is not None and " " not in asked.label:
         hint = f'a label of several words needs quotes (--label "{asked.label} ..."); {hint}'

@@ -173,7 +173,8 @@ class DomoMagics(Magics):
         meant = self._targets(asked, "runs", local_ns)
         if meant is None:
             raise TargetError(
-                "%domo_cancel needs to be told what", "write a run (25775/2) or a stream (25775)"
+                "%domo_cancel: no run or stream was named",
+                "write a run (25775/2) or a stream (25775); with --all, all unfinished runs of the stream",
             )
         return self._shown("domo_cancel", line, api.cancel(meant, all=asked.all, instance=asked.instance))
 

@@ -560,7 +560,7 @@ class Foreign:
 def test_what_is_no_frame_of_runs_is_one_error(runs: Any, words: str) -> None:
     """A class, another library's frame, one column and levels of columns are told by their names."""
     for use in (compare, band):
-        with pytest.raises(TargetError, match=f"these are no runs to compare: {words}"):
+        with pytest.raises(TargetError, match=f"not a frame of runs: {words}"):
             use(runs)
 
 

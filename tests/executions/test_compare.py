@@ -124,7 +124,7 @@ def test_a_run_of_another_stream_or_instance_is_refused(still_session: Session, 
         domo_magic.compare(runs.assign(instance="other"))
     with pytest.raises(TargetError, match=rf"the baseline 7/1 is of another stream than {stream}"):
         domo_magic.compare(runs, baseline="7/1")
-    with pytest.raises(TargetError, match="these are no runs to compare: executionId missing"):
+    with pytest.raises(TargetError, match="not a frame of runs: executionId missing"):
         domo_magic.compare(runs.drop(columns="executionId"))
 
 

@@ -165,6 +165,30 @@ def test_a_filter_that_is_no_text_is_refused(words: dict[str, Any], still_sessio
         domo_magic.runs(**words)
 
 
+def test_a_verdict_is_not_a_state(still_session: Session) -> None:
+    """Whoever lists by a verdict is told where such runs are found."""
+    with pytest.warns(
+        DomoWarning, match="stuck is a verdict, not a state; to find such runs: %domo_overview"
+    ):
+        assert domo_magic.runs(state="stuck").empty
+
+
+def test_the_failed_runs_of_every_connector(still_session: Session) -> None:
+    """The rows of an overview, one of which never ran, list what failed in all of them."""
+    found = domo_magic.runs(domo_magic.overview(), state="ERROR", since="7d", limit=1_000)
+    assert len(set(found["streamId"])) > 1
+    assert set(found["currentState"]) == {"ERROR"}
+
+
+def test_nothing_found_is_said(still_session: Session, caplog: pytest.LogCaptureFixture) -> None:
+    """No match for a name, and nothing recorded to compare, are sentences with what to do."""
+    caplog.set_level("INFO", "domo_magic")
+    assert domo_magic.overview("ordres").empty
+    assert caplog.messages[-1] == "no connector's DataSet has 'ordres' in its name"
+    assert domo_magic.compare().empty
+    assert "no run was recorded here" in caplog.messages[-1]
+
+
 def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, still_session: Session) -> None:
     """No warning where nothing has failed, and none where there are no runs at all."""
     steady = still_sandbox.world.add_stream(10.0, past=5)
@@ -212,7 +236,7 @@ def test_a_beginning_before_all_runs_leaves_nothing_out(still_session: Session, 
 @pytest.mark.parametrize("since", [pd.NaT, "2026-13-01"])
 def test_a_beginning_that_no_clock_has_is_refused(still_session: Session, since: Any) -> None:
     """What is no moment is no time."""
-    with pytest.raises(domo_magic.TargetError, match="is no time"):
+    with pytest.raises(domo_magic.TargetError, match="invalid since"):
         domo_magic.runs(25775, since=since)
 
 

@@ -223,10 +223,10 @@ def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     "value, said",
     [
         ("25,775", "'25,775' may be one number or several\nwrite 25775 or 25 775"),
-        ([len], "this builtin_function_or_method is no id\n"),
-        (["a\nb"], "is no stream"),
+        ([len], "this builtin_function_or_method is not an id\n"),
+        (["a\nb"], "is not the id of a stream"),
         ("0 1\n1 2", "give the list, Series or frame itself"),
-        (np.datetime64("2024-01-01", "ns"), "datetime64[ns] is no id\n"),
+        (np.datetime64("2024-01-01", "ns"), "datetime64[ns] is not an id\n"),
         (pd.DataFrame([[1, 2]], columns=["streamId", "streamId"]), "has several columns streamId\n"),
     ],
     ids=lambda value: type(value).__name__,
@@ -271,14 +271,14 @@ def test_a_run_where_a_stream_is_meant_says_what_to_write() -> None:
 
 def test_the_same_stream_twice_is_refused_but_two_of_its_runs_are_not() -> None:
     """A target may be there once; two runs of a stream are two targets."""
-    with pytest.raises(TargetError, match="'25775' is there twice; nothing was sent"):
+    with pytest.raises(TargetError, match="stream 25775 is listed twice; nothing was started"):
         parse("25775 371 25775")
     assert len(parse("25775/1 25775/2", "runs")) == 2
 
 
 def test_a_dataset_twice_is_refused_also_as_id_and_address() -> None:
     """A DataSet's id and the address of its page are the same target."""
-    with pytest.raises(TargetError, match="there twice"):
+    with pytest.raises(TargetError, match="listed twice"):
         parse([DATASET, PAGE])
 
 
@@ -333,7 +333,7 @@ def test_a_length_of_time_is_a_number_and_a_unit(value: object, expected: float)
 )
 def test_what_is_no_length_of_time_is_refused(value: object) -> None:
     """A refusal names the option and the units."""
-    with pytest.raises(TargetError, match=r"(?s)timeout .* is no length of time.*90, 90s, 10m, 2h or 7d"):
+    with pytest.raises(TargetError, match=r"(?s)invalid timeout .*90, 90s, 10m, 2h or 7d"):
         seconds(value)
 
 
@@ -371,7 +371,7 @@ def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("value", ["yesterday", "", "2026-13-01", "-7d", None, "nan"])
 def test_what_is_no_moment_is_refused(value: object) -> None:
     """A refusal shows the forms that are understood."""
-    with pytest.raises(TargetError, match="is no time"):
+    with pytest.raises(TargetError, match="invalid since"):
         since(value, 0.0)
 
 
@@ -391,7 +391,7 @@ def test_a_dict_has_two_lists(values: object) -> None:
 def test_a_class_is_no_target(value: object) -> None:
     """Brackets that were forgotten are said, for streams and for runs to compare."""
     for meant in ("streams", "runs"):
-        with pytest.raises(TargetError, match=r"the class \w+ is no target"):
+        with pytest.raises(TargetError, match=r"the class \w+ is not a target"):
             parse(value, meant)  # type: ignore[arg-type]
     with pytest.raises(TargetError, match="the class"):
         domo_magic.compare(value)

@@ -211,7 +211,10 @@ def test_the_oldest_of_several_stuck_runs(still_session: Session, still_sandbox:
     for place in (30, 35):
         runs[place] |= {"currentState": "ACTIVE", "endedAt": None}
     _history(still_sandbox, runs)
-    assert tuple(_row()[["verdict", "executionId", "currentState"]]) == ("stuck", 5, "ACTIVE")
+    row = _row()
+    assert tuple(row[["verdict", "executionId", "currentState"]]) == ("stuck", 5, "ACTIVE")
+    stream = row["streamId"]
+    assert row["error"].endswith(f"also stuck: {stream}/10; to cancel all: %domo_cancel {stream} --all")
 
 
 def test_the_newest_that_has_ended_is_judged(still_session: Session, still_sandbox: Sandbox) -> None:
@@ -298,6 +301,7 @@ def test_rows_are_compared_and_plotted(still_session: Session) -> None:
     assert set(compared["executionId"]) == set(failed["executionId"])
     assert set(compared["verdict"]) == {"failed"}
     assert len(domo.plot(failed)) == len(failed)
+    assert len(domo.plot(compared)) == len(failed)
 
 
 def test_rows_open_in_the_panel(session: Session) -> None:

@@ -92,6 +92,43 @@ def test_state_and_verdict_are_never_dropped(columns: int, monkeypatch: pytest.M
     assert "! slow, few rows" in text
 
 
+@pytest.mark.parametrize("columns, most", [(110, 100), (80, 80), (40, 40)])
+def test_a_cause_is_never_cut(columns: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors too long for a column stand below the table in full, each once with its runs."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cause = "Communications link failure: erp-db-02.example.com:3306 refused the connection"
+    failed = {**ENDED, "currentState": "ERROR", "errors": [{"message": cause}]}
+    runs = frame(
+        [Execution(25775, at, failed, name="Sales Orders") for at in (3, 2)] + [Execution(7, 1, ENDED)]
+    )
+    lines = repr(runs).splitlines()
+    assert max(map(width, lines[:-1])) <= most
+    assert "Error" not in lines[0]
+    below = " ".join(line.strip() for line in lines[4:-1]).replace("- ", "-")
+    assert below == f"25775/3, 25775/2: {cause}"
+
+
+def test_an_overview_says_how_unusual() -> None:
+    """What is unusual has its ratio beside it; what has none stands alone."""
+    words = ["slow, few rows", "few rows, few bytes", "failed", "running, slow"]
+    columns: dict[str, Any] = {
+        "streamId": pd.array([1, 2, 3, 4], "Int64"),
+        "verdict": pd.array(words, "string"),
+        "duration": pd.to_timedelta([31.0, 10, 10, None], unit="s"),
+        "durationBaseline": pd.to_timedelta([10.0, 10, 10, 10], unit="s"),
+        "rowsInserted": pd.array([25, 25, 25, None], "Int64"),
+        "rowsInsertedBaseline": pd.array([100, 100, None, None], "Float64"),
+    }
+    text = repr(shown(pd.DataFrame(columns), "overview"))
+    said = [re.split(" {2,}", line)[1] for line in text.splitlines()[1:-1]]
+    assert said == [
+        "! slow 3.1x, few rows 0.25x",
+        "! few rows 0.25x, few bytes",
+        "✗ failed",
+        "! running, slow",
+    ]
+
+
 def test_twenty_rows_and_a_count_of_the_rest() -> None:
     """A long frame shows its first 20 rows, and says how many more there are."""
     runs = frame([Execution(7, number) for number in range(1, 101)])
