@@ -56,7 +56,7 @@ _NETWORK = "check the network and the instance's name, then try again"
 _TLS_HINTS = {
     r"mismatch|not valid for|doesn't match": "the certificate is for another host: check the address",
     r"expired|not yet valid": "check this machine's date; if it is right, the certificate has to be renewed",
-    r"Missing \w+ Key|Basic Constraints|[Kk]ey [Uu]sage|not marked critical": (
+    r"Missing .* Key Identifier|marked critical|not critical|[Kk]ey usage (extension|key)|[Nn]on-CA": (
         "Python 3.13 and newer check certificates strictly: this one, a company proxy's perhaps, has to be"
         " made anew; Python 3.12 takes it"
     ),

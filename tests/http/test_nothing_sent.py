@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import pytest
 import pytest_socket
 import requests
 import truststore
+import urllib3.connection
 import vcr
 
 from domo_magic.errors import ConnectionFailed, TriggerOutcomeUnknown
@@ -242,18 +242,78 @@ def test_a_port_without_tls_says_so(serve: Callable[..., Wire], connect: Callabl
     )
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="older Pythons check less strictly")
+#: What Python 3.13 refuses and Python 3.12 takes: how a company's certificate and its server's are made.
+STRICT = {
+    "Missing Authority Key Identifier": (
+        ["keyUsage=critical,keyCertSign"],
+        ["authorityKeyIdentifier=none"],
+    ),
+    "CA cert does not include key usage extension": ([], []),
+    "Basic Constraints of CA cert not marked critical": (
+        ["keyUsage=critical,keyCertSign", "basicConstraints=CA:TRUE"],
+        [],
+    ),
+}
+
+
+def vouched(folder: Path, company: list[str], server: list[str]) -> tuple[Path, Path]:
+    """Make a company's certificate, and one for localhost that it vouches for, with these extensions."""
+    (ours := folder / "company").mkdir()
+    trusted = certificate(ours, "-subj", "/CN=company", *extensions(*company))
+    signed = ["-CA", str(trusted), "-CAkey", str(ours / "key.pem")]
+    leaf = extensions("basicConstraints=critical,CA:FALSE", *server)
+    return trusted, certificate(folder, *LOCAL, *signed, *leaf)
+
+
+def extensions(*each: str) -> list[str]:
+    """Return extensions as options of openssl."""
+    return [word for extension in each for word in ("-addext", extension)]
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check certificates as strictly as Python 3.13 does."""
+    made = urllib3.connection.create_urllib3_context
+
+    def context(*args: object, **options: object) -> ssl.SSLContext:
+        one = made(*args, **options)
+        one.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+        return one
+
+    monkeypatch.setattr(urllib3.connection, "create_urllib3_context", context)
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("said", STRICT)
 def test_strict_checks_name_themselves(
     serve: Callable[..., Wire],
     connect: Callable[[str], Session],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    said: str,
 ) -> None:
-    """What Python 3.13 refuses and Python 3.12 took is said to be that."""
-    mine = certificate(tmp_path, *LOCAL, "-addext", "basicConstraints=CA:TRUE")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(mine))
+    """What Python 3.13 refuses and Python 3.12 takes is said to be that, with OpenSSL's own reason."""
+    trusted, mine = vouched(tmp_path, *STRICT[said])
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
     wire = serve(under_tls(mine))
-    nothing_started(connect(f"https://localhost:{wire.port}"), "secure connection failed", "Python 3.13|PEM")
+    nothing_started(
+        connect(f"https://localhost:{wire.port}"), said, "Python 3.13 and newer check .* strictly"
+    )
+    assert wire.heard == []
+
+
+@pytest.mark.usefixtures("strict")
+def test_strict_checks_take_what_was_made_well(
+    serve: Callable[..., Wire],
+    connect: Callable[[str], Session],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A company's certificate with all its extensions passes the strict checks."""
+    trusted, mine = vouched(tmp_path, ["keyUsage=critical,keyCertSign"], [])
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    session = connect(f"https://localhost:{serve(under_tls(mine)).port}")
+    assert session.client.create_execution(25775).run == "25775/7"
 
 
 def test_the_system_s_certificates_can_be_injected(
