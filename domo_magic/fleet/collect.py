@@ -154,7 +154,7 @@ class _Collecting:
         self._queues: list[_Queue] = []
         self._ended: queue.SimpleQueue[Future[Done]] = queue.SimpleQueue()
         self._tasks: dict[Future[Done], tuple[_Queue, list[Work], int]] = {}
-        self._pending: list[tuple[str, Done]] = []
+        self._pending: list[Done] = []
         self._committed_at = time.monotonic()
         self._fetched: Counter[Stream] = Counter()
         self._newest: dict[Stream, int] = {}
@@ -165,14 +165,16 @@ class _Collecting:
         self._try_worker()
         for instance in self._instances:
             self._prepare(instance)
-        every = sum(len(each.works) for each in self._queues)
+            for each in self._queues[-1:]:
+                self._give_out(each)  # read while the others are listed
+        every = sum(len(each.streams or {}) for each in self._instances)
         while not all(each.ended for each in self._queues):
             for each in self._queues:
                 self._give_out(each)
             self._wait()
             left = sum(len(each.works) for each in self._queues)
             progress(every - left - sum(len(works) for _, works, _ in self._tasks.values()), every)
-            size = sum(done.size for _, done in self._pending)
+            size = sum(done.size for done in self._pending)
             if size >= _PART or time.monotonic() - self._committed_at > _PAUSE:
                 self._commit()
 
@@ -182,7 +184,7 @@ class _Collecting:
             task.cancel()
         for each in self._queues:
             reading.withdraw(each.place.home)
-        while self._pending:
+        if self._pending:
             self._commit()
 
     def _try_worker(self) -> None:
@@ -293,7 +295,7 @@ class _Collecting:
         if done.file:
             self._see(Path(done.file))
         instance = of.place.instance
-        self._pending.append((instance, done))
+        self._pending.append(done)
         self._fetched.update({(instance, stream_id): count for stream_id, count in done.fetched.items()})
         self._newest |= {stream: known.newest for stream, known in done.states.items()}
         self._errors |= {(instance, stream_id): why for stream_id, why in done.failed.items()}
@@ -327,24 +329,18 @@ class _Collecting:
         of.works.clear()
 
     def _commit(self) -> None:
-        """Make a part of what tasks wrote, as long as it stays in order."""
-        taken: list[tuple[str, Done]] = []
-        for instance, done in self._pending:
-            if any(_overlap(instance, done, *other) for other in taken):
-                break  # more of a stream that is there already goes into the next part
-            taken.append((instance, done))
+        """Make a part of what tasks wrote."""
+        files = [Path(done.file) for done in self._pending if done.file]
         states: dict[Stream, Known] = {}
         touched: dict[Key, Row | None] = {}
-        for _, done in taken:
+        for done in self._pending:
             states |= done.states
             touched |= done.touched
-        self._pending = self._pending[len(taken) :]
+        self._pending = []
         self._committed_at = time.monotonic()
-        files = sorted((instance, done.first, done.file) for instance, done in taken if done.file)
         try:
-            self._dataset.commit([Path(str(file)) for _, _, file in files], states, touched)
+            self._dataset.commit(files, states, touched)
         except OSError as error:
-            self._pending = []
             raise unwritable(self._dataset.path, error) from error
 
     def rows(self) -> pd.DataFrame:
@@ -379,12 +375,6 @@ def _next(of: _Queue) -> list[Work]:
     while len(works) < most and max(of.tries[each.stream_id] for each in (works[0], of.works[0])) < _ALONE:
         works.append(of.works.popleft())
     return works
-
-
-def _overlap(instance: str, done: Done, other_instance: str, other: Done) -> bool:
-    if instance != other_instance or not (done.file and other.file):
-        return False
-    return done.first <= other.last and other.first <= done.last
 
 
 def _said(error: BaseException) -> str:

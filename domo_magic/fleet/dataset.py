@@ -29,6 +29,9 @@ Stream = tuple[str, int]
 Key = tuple[str, int, int]
 Row = dict[str, Any]
 
+#: How the runs of a part are sorted, and rows of a batch of a task's file.
+ORDER = [("instance", "ascending"), ("streamId", "ascending"), ("executionId", "ascending")]
+BATCH = 2_000
 _LOCK, _OPEN = "lock", "part-open.parquet"
 _NUMBERED = re.compile(r"part-(\d+)\.parquet")
 #: Rows of a row group: few enough that a reader's memory is small.
@@ -197,14 +200,17 @@ class Dataset:
         return frozenset(self._there.get(stream, ()))
 
     def commit(
-        self, files: Sequence[Path], states: Mapping[Stream, Known], touched: Mapping[Key, Row | None]
+        self,
+        files: Sequence[Path],
+        states: Mapping[Stream, Known],
+        touched: Mapping[Key, Row | None],
     ) -> None:
         """Add what tasks wrote as one part, and bring the unfinished runs up to date.
 
         Parameters
         ----------
         files : sequence of Path
-            Arrow files of finished runs, one after the other in the order of the part.
+            Arrow files of finished runs, each in `ORDER`, in batches of `BATCH` rows.
         states : mapping
             What is known of their streams with them.
         touched : mapping
@@ -241,7 +247,7 @@ class Dataset:
         streams: dict[str, dict[int, Any]] = {}
         for (instance, stream_id), known in sorted(states.items()):
             streams.setdefault(instance, {})[stream_id] = astuple(known)
-        return self._write(_batches(files), {"base": self._base, "streams": streams})
+        return self._write(_in_order(files), {"base": self._base, "streams": streams})
 
     def _write(self, tables: Iterable[Any], footer: Mapping[str, Any]) -> Path:
         """Write a part beside the folder, and see that it is on the disk."""
@@ -306,16 +312,37 @@ def _rows(file: Path) -> list[Row]:
     return rows
 
 
-def _batches(files: Sequence[Path]) -> Iterator[Any]:
-    """Yield the rows of Arrow files as tables of about one row group, no more of them in memory."""
+def _in_order(files: Sequence[Path]) -> Iterator[Any]:
+    """Yield the rows of sorted Arrow files in one order, as tables of a row group; no more are in memory."""
     pa, _ = arrow()
-    waiting: list[Any] = []
-    for file in files:
-        with pa.OSFile(str(file)) as source, pa.ipc.open_file(source) as reader:
-            for at in range(reader.num_record_batches):
-                waiting.append(reader.get_batch(at))
-                if sum(batch.num_rows for batch in waiting) >= _GROUP:
-                    yield pa.Table.from_batches(waiting)
-                    waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+    begun = [0] * len(files)
+    for counts in _shares(files):
+        rows = [_rows_of(*each) for each in zip(files, begun, counts, strict=True) if each[2]]
+        yield pa.concat_tables(rows).sort_by(ORDER)
+        begun = [start + count for start, count in zip(begun, counts, strict=True)]
+
+
+def _shares(files: Sequence[Path]) -> Iterator[list[int]]:
+    """Yield for each row group how many of its rows come from each of the files."""
+    import numpy as np
+    from pyarrow import compute
+
+    pa, _ = arrow()
+    keys = [_batches(file).select([name for name, _ in ORDER]).combine_chunks() for file in files]
+    order = compute.sort_indices(pa.concat_tables(keys), ORDER).to_numpy()
+    file_of = np.searchsorted(np.cumsum(list(map(len, keys))), order, side="right")
+    for start in range(0, len(order), _GROUP):
+        yield np.bincount(file_of[start : start + _GROUP], minlength=len(files)).tolist()
+
+
+def _rows_of(file: Path, start: int, count: int) -> Any:
+    first, end = start // BATCH, -(-(start + count) // BATCH)
+    return _batches(file, first, end).slice(start - first * BATCH, count)
+
+
+def _batches(file: Path, first: int = 0, end: int | None = None) -> Any:
+    """Return batches of an Arrow file; it is read, not mapped: a disk that fails would end the process."""
+    pa, _ = arrow()
+    with pa.OSFile(str(file)) as source, pa.ipc.open_file(source) as reader:
+        batches = range(reader.num_record_batches)[first:end]
+        return pa.Table.from_batches([reader.get_batch(at) for at in batches])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis.arrow import arrow, schema, to_arrow
 from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
-from domo_magic.fleet.dataset import Key, Known, Row, Stream
+from domo_magic.fleet.dataset import BATCH, ORDER, Key, Known, Row, Stream
 from domo_magic.http.client import PAGE, Client
 from domo_magic.http.credentials import resolve
 from domo_magic.http.response import oversized
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Runs = dict[int, Record]
 
-#: Seconds after which a task begins no other page; and no other stream, for one that is cut in two
-#: cannot stand in one part with the streams around it.
-LEASE, BEGIN = 5.0, 3.0
+#: Seconds after which a task begins no other page.
+LEASE = 5.0
 # Runs read again at the end of what is known: some may have appeared late.
 _OVERLAP = 9
-# Records that wait to be made columns: parsed JSON takes five times their memory; and rows of a task.
-_WAITING, _ENOUGH = 2_000, 50_000
+# Rows of a task. Records become columns as soon as they fill a batch: parsed JSON takes five times as much.
+_ENOUGH = 50_000
 # Domo gives that many at once, if it is not asked for fewer: a shorter page of what is new is all of it.
 _LEAST = 50
 # A server that passes over `offset` lists for ever.
@@ -65,6 +64,8 @@ class Work:
         Runs that the dataset has although nothing is `known`.
     ours : dict
         ``{execution id: (label, epoch milliseconds of the request)}`` of runs started here.
+    begun : bool
+        Some of its pages were read just now.
     """
 
     stream_id: int
@@ -72,6 +73,7 @@ class Work:
     known: Known = field(default_factory=Known)
     there: frozenset[int] = frozenset()
     ours: dict[int | None, tuple[str | None, int | None]] = field(default_factory=dict)
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,6 @@ class Done:
     ----------
     file : str or None
         An Arrow file with the runs that have ended, by stream and execution.
-    first, last : tuple
-        ``(stream id, execution id)`` of its first and its last row.
     size : int
         Its bytes.
     states : dict
@@ -129,8 +129,6 @@ class Done:
     """
 
     file: str | None = None
-    first: tuple[int, int] = (0, 0)
-    last: tuple[int, int] = (0, 0)
     size: int = 0
     states: dict[Stream, Known] = field(default_factory=dict)
     touched: dict[Key, Row | None] = field(default_factory=dict)
@@ -286,8 +284,8 @@ class _Task:
             self._refused = error.summary
             _elsewhere.pop((os.getpid(), self._place.url, self._place.timeouts), None)
 
-    def _over(self, seconds: float) -> bool:
-        late = self._source.clock.monotonic() - self._began >= seconds
+    def _over(self) -> bool:
+        late = self._source.clock.monotonic() - self._began >= LEASE
         refused = self.done.wait is not None or self._source.client.retry_after > 0
         return late or refused or self._source.closed
 
@@ -296,12 +294,12 @@ class _Task:
         if self._refused:
             self.done.failed[stream_id] = self._refused
             return True
-        if self._over(BEGIN) or len(self._tables) * _WAITING >= _ENOUGH:
+        if self._over() or len(self._tables) * BATCH >= _ENOUGH:
             return False
         work = self._works[stream_id]
         for runs, known, more in _new(self._source, work, self._place.since_us):
             self._add(stream_id, runs, known)
-            if more and self._over(LEASE):
+            if more and self._over():
                 return False
         return True
 
@@ -331,10 +329,10 @@ class _Task:
             beyond=tuple(sorted(each for each in beyond if each > known.newest)),
         )
         self.done.states[instance, stream_id] = known
-        self._works[stream_id] = replace(work, known=known)
+        self._works[stream_id] = replace(work, known=known, begun=True)
         with self._lock:
             self._waiting += ended
-            if len(self._waiting) < _WAITING:
+            if len(self._waiting) < BATCH:
                 return
             ended, self._waiting = self._waiting, []
         self._tables.append(to_arrow(*zip(*ended, strict=True)))
@@ -354,15 +352,11 @@ class _Task:
 
     def _write(self) -> None:
         pa, _ = arrow()
-        table = pa.concat_tables(self._tables).combine_chunks()
-        table = table.sort_by([("streamId", "ascending"), ("executionId", "ascending")])
+        table = pa.concat_tables(self._tables).sort_by(ORDER).combine_chunks()
         path = Path(self._place.aside, f"{uuid.uuid4().hex}.arrow")
         with path.open("wb") as file, pa.ipc.new_file(file, schema()) as writer:
-            writer.write_table(table, max_chunksize=_WAITING)
+            writer.write_table(table, max_chunksize=BATCH)
         self.done.file, self.done.size = str(path), path.stat().st_size
-        self.done.first, self.done.last = (
-            (table["streamId"][at].as_py(), table["executionId"][at].as_py()) for at in (0, -1)
-        )
 
 
 def _ended(record: Record, *, before: bool) -> bool:
@@ -401,7 +395,7 @@ def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Kno
     read: set[int] = set()
     while True:
         new = _wanted(page, known, there, since_us)
-        nothing = page.keys() <= read or (known.newest in page and length < _LEAST)
+        nothing = page.keys() <= read or (not work.begun and known.newest in page and length < _LEAST)
         read |= page.keys()
         start += length
         known = _later(known, page, start, since_us)

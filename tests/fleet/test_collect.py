@@ -316,6 +316,30 @@ def test_one_stream_that_is_refused(session: Session, sandbox: Sandbox, folder: 
     assert domo.collect(folder, [25776, 25777])["fetched"].tolist() == [200, 200]
 
 
+def test_streams_cut_in_the_middle(
+    still_session: Session,
+    still_sandbox: Sandbox,
+    clock: JumpClock,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Streams that several tasks read, some pages each, stand in one part, in order."""
+    monkeypatch.setattr(routes, "_PAGE_MOST", 40)
+
+    def slow(_request: Request) -> None:
+        clock.now += 2
+
+    still_sandbox.decide = slow
+    tasks = Odd()
+    domo.collect(folder, streams(still_sandbox)[:5], executor=tasks, max_parallel=4)
+    still_sandbox.decide = None
+    given = [pickle.loads(task)[1] for task in tasks.pickled]  # noqa: S301
+    assert any(work.known.last for _, _, works, _ in given[1:] for work in works)
+    assert len(list(folder.glob("part-0*.parquet"))) == 1
+    domo.collect(folder)
+    check(folder, still_sandbox)
+
+
 def test_what_passes_is_tried_again(session: Session, sandbox: Sandbox, folder: Path) -> None:
     """Resets, 500s, HTML and cut responses in between leave no trace."""
     for fault in (faults.reset(), faults.status(500), faults.html(), faults.cut()):
