@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Record = Mapping[str, Any]
     Listed = tuple[Sequence[Record], Sequence[Known]]
+    # Told what is shown in place of what Domo has, and why.
+    Missed = Callable[[str, DomoError], None]
 
 Requests = Mapping[int | None, tuple[str | None, int | None]]
 _NOT_OURS = (None, None)
@@ -150,9 +152,7 @@ def _as_seen(session: Session, run: Execution) -> Execution | None:
         return run
 
 
-def recorded(
-    session: Session, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
-) -> list[Execution]:
+def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed) -> list[Execution]:
     """Return the runs recorded here, the unfinished ones among them as Domo sees them now.
 
     Parameters
@@ -162,9 +162,9 @@ def recorded(
     wanted : Wanted
         Which runs.
     refresh : bool
-        Whether Domo is asked at all.
-    warn : callable
-        Told when Domo cannot be asked.
+        Whether anything is requested.
+    missed : callable
+        Told when a request fails, with its error.
     """
     if refresh:
         settle(session)
@@ -183,8 +183,9 @@ def recorded(
     seen = [response for response in responses if not isinstance(response, DomoError)]
     session.history.saw(session.instance, seen)
     if problem := next((response for response in responses if isinstance(response, DomoError)), None):
-        warn(
-            f"not every unfinished run could be asked about, the last known state is shown: {problem.summary}"
+        missed(
+            f"not every unfinished run could be refreshed, the last known state is shown: {problem.summary}",
+            problem,
         )
     if wanted.state is not None:
         return _recorded(session, [], wanted)
@@ -196,9 +197,7 @@ def _recorded(session: Session, streams: Sequence[int], wanted: Wanted) -> list[
     return session.history.runs(session.instance, streams, **wanted.chosen)
 
 
-def listed(
-    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
-) -> Listed:
+def listed(session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed) -> Listed:
     """Return a stream's runs, Domo's own list joined with what is recorded here, newest first or nearly so.
 
     Returns
@@ -220,7 +219,7 @@ def listed(
     try:
         records = pagination.back_to(session.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
-        warn(f"what is recorded here is shown, not Domo's own list: {error.summary}")
+        missed(f"what is recorded here is shown, not Domo's own list: {error.summary}", error)
         return session.history.listed(session.instance, [stream_id], **wanted.chosen)
     name = session.name(stream_id)
     known: list[Known] = []
@@ -263,10 +262,10 @@ def _as_listed(runs: Sequence[Execution]) -> Listed:
 
 
 def of_stream(
-    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, warn: Callable[[str], None]
+    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed
 ) -> list[Execution]:
     """Return what `listed` does, as executions, newest first."""
-    return runs_of(listed(session, stream_id, wanted, refresh=refresh, warn=warn), wanted.limit)
+    return runs_of(listed(session, stream_id, wanted, refresh=refresh, missed=missed), wanted.limit)
 
 
 def runs_of(found: Listed, limit: int) -> list[Execution]:
@@ -320,7 +319,7 @@ def _listed(
     session: Session, ids: Sequence[int] | None, wanted: Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     if ids is None:
-        return frame(recorded(session, wanted, refresh=refresh, warn=warn))
+        return frame(recorded(session, wanted, refresh=refresh, missed=lambda text, _error: warn(text)))
     with no_collecting():  # thousands of records, which are gone when the frame is made
         return _of_streams(session, ids, wanted, refresh=refresh, warn=warn)
 
@@ -343,7 +342,7 @@ def _of_streams(
 ) -> pd.DataFrame:
     def ask(stream_id: int) -> Listed | DomoError:
         try:
-            return listed(session, stream_id, wanted, refresh=refresh, warn=warn)
+            return listed(session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text))
         except DomoError as error:
             return error
 

@@ -136,20 +136,21 @@ class Session:
         url = self.login.address.url
         return f"{url}/datasources/{dataset}/details/history" if dataset else url
 
-    def describe(self, stream_id: int) -> None:
-        """Request a stream once, and keep its name, its DataSet and its transport; soon or not at all."""
+    def describe(self, stream_id: int) -> DomoError | None:
+        """Request a stream once, and keep its name, its DataSet and its transport; return what went wrong."""
         self._transports.setdefault(stream_id, "")
         try:
             deadline = self.clock.monotonic() + self.timeouts.aside
             stream = self.client.get_stream(stream_id, deadline=deadline)
-        except DomoError:
-            return
+        except DomoError as error:
+            return error
         transport, source = stream.get("transport"), stream.get("dataSource")
         if isinstance(transport, dict):
             self.transported(stream_id, transport.get("type"))
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
         if isinstance(dataset, str) and re.fullmatch(r"[\w-]{1,64}", dataset):
             self.remember(stream_id, dataset, name if isinstance(name, str) else None)
+        return None
 
     def transport(self, stream_id: int) -> str | None:
         """Return what feeds a stream (``CONNECTOR``, ``UPLOAD``, ...), as far as it is known; else None."""

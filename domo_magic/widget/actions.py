@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import DomoError, TargetError
+from domo_magic.errors import ApiError, DomoError, TargetError
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort
 from domo_magic.executions.resolve import stream_ids
@@ -14,7 +14,7 @@ from domo_magic.model.concurrency import each
 from domo_magic.widget.state import Confirmation, Judgement, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from domo_magic.analysis.baseline import Baseline
     from domo_magic.executions.session import Session
@@ -74,64 +74,83 @@ def load(state: PanelState) -> None:
     Raises
     ------
     DomoError
-        Of one of the streams; the runs of the others are shown.
+        Some of it cannot be had; what can be is shown.
     """
-    session = state.connected()
-    began, warnings = session.clock.time(), list[str]()
-    ids = stream_ids(session, state.targets) if state.targets else []
-    problems = _fetch(state, session, ids, warnings.append)
-    if not warnings and (not ids or len(problems) < len(ids)):
-        state.as_of = began
-    state.trouble = "; ".join(warnings)
+    problem = _loaded(state)
+    state.met(problem)
     if state.stale:
         judge(state)
-    if problems:
-        raise problems[0]
+    if problem is not None:
+        raise problem
 
 
 def look_again(state: PanelState) -> None:
     """Fetch the runs once more; where that fails, the line tells why they are as old as they are."""
     try:
         load(state)
+    except DomoError:
+        if state.as_of is None:  # nothing is there yet, which looks like a Domo without runs
+            raise
+
+
+def _loaded(state: PanelState) -> DomoError | None:
+    """Show the runs of the panel's streams, or those recorded here; return what went wrong first."""
+    session = state.connected()
+    try:
+        ids = stream_ids(session, state.targets) if state.targets else []
     except DomoError as error:
-        state.trouble = error.summary
-
-
-def _fetch(
-    state: PanelState, session: Session, ids: Sequence[int], warn: Callable[[str], None]
-) -> list[DomoError]:
-    """Show the runs of streams, or (none) those recorded here; return what went wrong."""
-    wanted = listing.Wanted(limit=LISTED)
+        return error
+    began = session.clock.time()
     shown: set[Key] = set()
 
-    def of_stream(stream_id: int) -> DomoError | None:
+    def fetch(stream_id: int | None) -> DomoError | None:
+        problems: list[DomoError] = []
+        unnamed = None if stream_id is None else _describe(session, stream_id)
         try:
-            _describe(session, stream_id)
-            runs = listing.of_stream(session, stream_id, wanted, refresh=True, warn=warn)
+            take(_listed(session, stream_id, problems))
         except DomoError as error:
-            return error
-        session.learned(stream_id, runs)
-        take(runs)
-        return None
+            problems.append(error)
+        if not problems:
+            state.as_of = began
+            return unnamed if isinstance(unnamed, ApiError) else None
+        return problems[0]
 
     def take(runs: Sequence[Execution]) -> None:
         shown.update(map(key_of, runs))
         state.listed(runs)
 
-    if not ids:
-        take(listing.recorded(session, wanted, refresh=True, warn=warn))
-    problems = each(of_stream, ids, parallel=_SIDE_BY_SIDE)
+    problems = each(fetch, ids or [None], parallel=_SIDE_BY_SIDE)
     # What is too old for a list, and not polled because it looks stuck, is requested by itself.
     recorded = session.history.runs(session.instance, ids, finished=False)
     older = {key_of(run): run for run in state.unfollowed([*recorded, *state.runs()])}
     take(listing.looked_at(session, [run for key, run in older.items() if key not in shown]))
-    return [problem for problem in problems if problem is not None]
+    return next((problem for problem in problems if problem is not None), None)
 
 
-def _describe(session: Session, stream_id: int) -> None:
-    """Look a stream's name up, where nothing here knows it."""
-    if session.name(stream_id) is None and not session.transport(stream_id):
-        session.describe(stream_id)
+def _listed(session: Session, stream_id: int | None, problems: list[DomoError]) -> list[Execution]:
+    """Return the runs of a stream, or (None) those recorded here; problems take what was missed."""
+
+    def missed(_text: str, error: DomoError) -> None:
+        problems.append(error)
+
+    wanted = listing.Wanted(limit=LISTED)
+    if stream_id is None:
+        runs = listing.recorded(session, wanted, refresh=True, missed=missed)
+        try:
+            # Nothing else may have been requested: a wrong token is told apart from a Domo without runs.
+            session.client.search_datasets("", 1, 0)
+        except DomoError as error:
+            problems.append(error)
+        return runs
+    runs = listing.of_stream(session, stream_id, wanted, refresh=True, missed=missed)
+    session.learned(stream_id, runs)
+    return runs
+
+
+def _describe(session: Session, stream_id: int) -> DomoError | None:
+    """Look a stream's name up, where nothing here knows it; return what went wrong."""
+    known = session.name(stream_id) is not None or session.transport(stream_id)
+    return None if known else session.describe(stream_id)
 
 
 def show(state: PanelState, text: str) -> None:

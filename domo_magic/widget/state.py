@@ -85,7 +85,7 @@ class PanelState:
         What was asked for and is done only when it is confirmed.
     as_of : float or None
         Epoch seconds of the last look that Domo responded to.
-    trouble : str
+    trouble : DomoError or None
         Why the looks since then failed.
     silent : dict
         Since when (epoch seconds) Domo has not told anything about a run.
@@ -110,7 +110,7 @@ class PanelState:
         self.found: list[tuple[int, str]] | None = None
         self.confirmation: Confirmation | None = None
         self.as_of: float | None = None
-        self.trouble = ""
+        self.trouble: DomoError | None = None
         self.silent: dict[Key, float] = {}
         self.drawn = 0
         self.stale = True
@@ -243,6 +243,13 @@ class PanelState:
         """Keep what went wrong."""
         with self._lock:
             self.error = error
+
+    def met(self, trouble: DomoError | None) -> None:
+        """Keep why the last look failed, if it did; an earlier one's error is over."""
+        with self._lock:
+            if self.error is self.trouble:
+                self.error = None
+            self.trouble = trouble
 
     def say(self, note: str) -> None:
         """Keep what there is to say, and show it."""

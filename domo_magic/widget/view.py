@@ -52,6 +52,7 @@ _CLICKS = (
     (r"%domo_cancel [\d/ ]+( --all)?", "choose it in the list and press Cancel"),
     (r"%domo_compare [\d/ ]+", "choose it in the list"),
     (r"%domo_run [\d ]+", "press Run"),
+    (r"%domo_connect again", "%domo_connect again and make the panel anew"),
 )
 
 
@@ -148,8 +149,13 @@ class View:
         place = (
             f"sandbox at {session.login.address.host}" if session.instance == SANDBOX else session.instance
         )
-        counts = f"{going:,} unfinished, {len(runs) - going:,} ended" if runs else "no runs yet"
-        return f"{place} · {'loading' if not runs and self._state.doing('load') else counts}"
+        if runs:
+            counts = f"{going:,} unfinished, {len(runs) - going:,} ended"
+        elif self._state.doing("load"):
+            counts = "loading"
+        else:
+            counts = "no runs loaded" if self._state.as_of is None else "no runs yet"
+        return f"{place} · {counts}"
 
     def age(self) -> str:
         """Return as of when it is, and why nothing newer is there."""
@@ -157,8 +163,10 @@ class View:
         if state.session is None:
             return ""
         at = None if state.as_of is None else local_time(round(state.as_of * 1e6), state.session.clock.time())
-        said = ("" if at is None else f"as of {at}", state.trouble and f"not refreshed: {state.trouble}")
-        return ", ".join(filter(None, said))
+        said = [] if at is None else [f"as of {at}"]
+        if state.trouble is not None and state.trouble is not state.error:
+            said.append(f"not refreshed: {state.trouble.summary}")
+        return ", ".join(said)
 
     def said(self) -> list[str]:
         """Return what stands over the table where nothing else of the panel is shown."""

@@ -17,7 +17,7 @@ from comm.base_comm import BaseComm
 from support import displayed, html_of, part, visible
 
 import domo_magic
-from domo_magic.errors import ConfigurationError, DomoError, NotFound, TargetError
+from domo_magic.errors import AuthenticationError, ConfigurationError, DomoError, NotFound, TargetError
 from domo_magic.executions import poller, targets
 from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.model.formatting import ratio_text, set_timezone, width
@@ -468,7 +468,7 @@ def test_run_on_a_name_sends_nothing_and_says_how_to_search(
     panel.run_button.click()
     assert panel.join(PATIENCE)
     assert "Enter" in panel.error.hint
-    assert sandbox.requests == []
+    assert posts(sandbox) == []
 
 
 def test_a_click_waits_for_what_is_still_being_typed(session: Session, sandbox: Sandbox, make: Make) -> None:
@@ -597,7 +597,7 @@ def test_a_terminal_is_told_what_went_wrong(session: Session, make: Make) -> Non
     panel = make(99999)
     assert panel.join(PATIENCE)
     lines = displayed(panel)["text/plain"].splitlines()
-    assert lines[0].endswith("no runs yet")
+    assert lines[0].endswith("no runs loaded")
     assert lines[1].startswith("NotFound: stream 99999 was not found")
     assert any(line.startswith("look for it: %domo_streams") for line in lines)
 
@@ -839,6 +839,46 @@ def test_a_look_that_fails_is_a_quiet_word(session: Session, sandbox: Sandbox, m
     assert panel.error is None
     sandbox.decide = None
     until(lambda: "not refreshed" not in html_of(panel, "domo-line"))
+
+
+@pytest.mark.parametrize("streams", [(), (25775,), (25775, 25776)])
+def test_a_wrong_token_is_told_from_the_start(sandbox: Sandbox, make: Make, streams: tuple[int, ...]) -> None:
+    """Where nothing can be loaded that is an error, not a Domo without runs, and stays so with every look."""
+    domo_magic.connect(sandbox.url, "wrong-token")
+    panel = make(state=PanelState(targets.parse(streams) if streams else (), every=0.05))
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, AuthenticationError)
+    until(lambda: "AuthenticationError" in html_of(panel, "domo-error"))
+    first, shown = panel.error, html_of(panel, "domo-error")
+    assert "401" in shown
+    assert "%domo_connect again" in shown
+    assert "no runs loaded" in html_of(panel, "domo-line")
+    assert "no runs loaded" in displayed(panel)["text/plain"]
+    until(lambda: panel.error is not first)
+    assert isinstance(panel.error, AuthenticationError)
+
+
+def test_an_error_of_loading_is_over_with_the_next_good_look(
+    session: Session, sandbox: Sandbox, make: Make
+) -> None:
+    """What failed at the start and goes well later leaves no red box."""
+    sandbox.decide = lambda request: faults.status(403)
+    panel = make(state=PanelState(targets.parse("25775"), every=0.05))
+    assert panel.join(PATIENCE)
+    assert panel.error is not None
+    sandbox.decide = None
+    until(lambda: len(panel.runs))
+    until(lambda: panel.error is None)
+    until(lambda: html_of(panel, "domo-error") == "")
+
+
+def test_a_name_that_is_refused_is_an_error(session: Session, sandbox: Sandbox, make: Make) -> None:
+    """A token that may see a stream's runs and not the stream itself has the runs, and the error says why."""
+    stream = sandbox.world.add_stream(past=3)
+    sandbox.order(faults.status(403), method="GET", path=rf"streams/{stream}\?", times=9)
+    panel = loaded(make(stream))
+    assert len(panel.runs) == 3
+    assert isinstance(panel.error, AuthenticationError)
 
 
 def test_looks_add_no_watches(session: Session, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
