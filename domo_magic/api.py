@@ -678,7 +678,7 @@ def overview(
     with interruptible(list):
         collecting = Collecting(screen(), session.clock)
         rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
-        collecting.over(_not_found(text) if text and rows.empty else headline)
+        collecting.over(_not_found(text) if text and rows.empty else headline, good=glance.calm(rows))
     return shown(rows, "overview")
 
 
@@ -776,7 +776,7 @@ def collect(
             parallel=parallel,
             progress=collecting.progress,
         )
-        collecting.over(headline)
+        collecting.over(headline, good=bool(rows["error"].isna().all()))
     return shown(rows, "collected")
 
 

@@ -401,6 +401,6 @@ class Collecting:
             self._shown_at = now
             self._screen.show([("running", f"{done:,} of {total:,} connectors")])
 
-    def over(self, headline: str) -> None:
+    def over(self, headline: str, *, good: bool) -> None:
         """Show the headline in place of the count."""
-        self._screen.show([("good", headline)], last=True)
+        self._screen.show([("good" if good else "unusual", headline)], last=True)

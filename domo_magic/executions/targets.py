@@ -35,8 +35,8 @@ _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 60
-_NAME = re.compile(r"[^\W\d_]{2}")
-_THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_NAME = r"[^\W\d_]{2}"
+_THOUSANDS = r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def bare(text: str) -> Iterator[str]:
     for each_word in text.split():
         if "://" in each_word:
             yield each_word.strip("[](){},'\"")
-        elif _THOUSANDS.search(each_word) and not re.search(r"[\[({]", text):
+        elif re.search(_THOUSANDS, each_word) and not re.search(r"[\[({]", text):
             raise TargetError(
                 f"{shown(each_word)} may be one number or several",
                 f"write {each_word.replace(',', '')} or {each_word.replace(',', ' ')}",
@@ -300,7 +300,7 @@ def word(text: str, meant: Meant, written: str = "") -> Target:
         return _address(text)
     kind = "stream" if meant == "streams" else "run or stream"
     named = cut(written.strip() or text, _LONGEST)
-    hint = f"to find a stream by its name: %domo_streams {named}" if _NAME.match(named) else _HOW[meant]
+    hint = f"to find a stream by its name: %domo_streams {named}" if re.match(_NAME, named) else _HOW[meant]
     raise TargetError(f"{shown(named)} is not the id of a {kind}", hint)
 
 

@@ -165,6 +165,11 @@ def _headline(rows: pd.DataFrame, limit: int) -> str:
     return " · ".join([f"{len(rows):,} {named}", *words]) + cut
 
 
+def calm(rows: pd.DataFrame) -> bool:
+    """Return True if no connector of an overview needs a look."""
+    return set(rows["verdict"]) <= set(_BEST)
+
+
 def connectors_named(session: Session, parallel: int = THREADS) -> dict[int, str | None]:
     """Return the streams of all connectors with the names of their DataSets.
 

@@ -7,7 +7,6 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -203,6 +202,8 @@ def set_timezone(name: str | None) -> None:
     Traceback (most recent call last):
     ValueError: invalid time zone 'Nowhere'; a valid one is 'Europe/Berlin' or 'UTC'
     """
+    from zoneinfo import ZoneInfo  # a tenth of what loading the extension costs
+
     global _zone  # noqa: PLW0603  a setting of the process
     try:
         _zone = None if name is None else ZoneInfo(name)

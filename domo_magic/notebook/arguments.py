@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,10 +14,11 @@ from domo_magic.executions import targets
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-_NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
-_UNEXPANDED = re.compile(r"\{([^{}]*)\}|\$([^\W\d]\w*)")
-_NAME = re.compile(r"[^\W\d]\w*")
-_EXPRESSION = re.compile(r"([^\W\d]\w*)[.\[(][^/]*")
+# Patterns are text that `re` compiles where they are first used: loading the extension costs nothing.
+_NUMPY_NUMBER = r"\bnp\.\w+\(([^()]*)\)"
+_UNEXPANDED = r"\{([^{}]*)\}|\$([^\W\d]\w*)"
+_NAME = r"[^\W\d]\w*"
+_EXPRESSION = r"([^\W\d]\w*)[.\[(][^/]*"
 #: Where a target that is there several times is one.
 _LISTING = ("domo_runs", "domo_compare")
 
@@ -31,6 +31,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog=f"%{magic}", add_help=False, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
         hint = f"examples: {self.prog} --help"
         _, unknown, words = message.partition("unrecognized arguments: ")
         if unknown and (meant := get_close_matches(words.split()[0], self._option_string_actions, 1)):
@@ -165,11 +167,11 @@ def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
     """
     raw = [
         dollar or inside.strip()
-        for inside, dollar in _UNEXPANDED.findall(" ".join(words))
-        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", _NUMPY_NUMBER.sub(r"\1", inside))
+        for inside, dollar in re.findall(_UNEXPANDED, " ".join(words))
+        if dollar or not re.fullmatch(r"[\s\d,'\"/.-]*", re.sub(_NUMPY_NUMBER, r"\1", inside))
     ]
     if raw:
-        named = {each: found[0] if (found := _NAME.match(each)) else each for each in raw}
+        named = {each: found[0] if (found := re.match(_NAME, each)) else each for each in raw}
         name = next((each for each in raw if named[each] not in known), raw[0])
         raise TargetError(f"no variable {targets.shown(name)}", "write the name of a variable that exists")
 
@@ -204,7 +206,7 @@ def parse_words(
     >>> parse_words(parse("domo_run", "found"), {"found": 25775}, "streams")[0].stream_id
     25775
     """
-    text = _NUMPY_NUMBER.sub(r"\1", " ".join(asked.words))
+    text = re.sub(_NUMPY_NUMBER, r"\1", " ".join(asked.words))
     if not text:
         return ()
     if "\n" in text or "..." in text or "…" in text or "dtype:" in text:
@@ -224,11 +226,11 @@ def _of_words(
     text: str, asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
 ) -> Iterator[targets.Target]:
     for word in targets.bare(text):
-        if word in variables and _NAME.fullmatch(word):
+        if word in variables and re.fullmatch(_NAME, word):
             yield from targets.each(variables[word], meant)
-        elif _NAME.fullmatch(word):
+        elif re.fullmatch(_NAME, word):
             raise _unknown(word, asked)
-        elif (match := _EXPRESSION.fullmatch(word)) and match[1] in variables:
+        elif (match := re.fullmatch(_EXPRESSION, word)) and match[1] in variables:
             whole = _expression(match[1], asked.line)
             raise TargetError(
                 f"{targets.shown(whole)} is an expression, and only a variable's name is looked up",
@@ -252,7 +254,7 @@ def _expression(name: str, line: str) -> str:
 def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
     """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
     every = " ".join(asked.words)
-    names = all(map(_NAME.fullmatch, every.split()))
+    names = all(re.fullmatch(_NAME, each) for each in every.split())
     quoted = every if names else next((each for each in asked.words if word in each.split()), word)
     hint = f"to find a stream: %domo_streams {quoted}"
     if asked.label is not None and " " not in asked.label:

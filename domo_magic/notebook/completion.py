@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
-_LINE = re.compile(r"(?:^|=)\s*%?(domo_\w+)\s(.*)$", re.DOTALL)
+_LINE = r"(?s)(?:^|=)\s*%?(domo_\w+)\s(.*)$"
 _RUNS = ("domo_wait", "domo_cancel", "domo_compare")
 _NO_STREAMS = ("domo_connect", "domo_streams", "domo_overview")
 _LONGEST_NAME = 40
@@ -27,7 +27,7 @@ MOST = 50
 @context_matcher()  # type: ignore[untyped-decorator]
 def matcher(context: CompletionContext) -> SimpleMatcherResult:
     """Complete the line of one of our magics; of any other line, nothing."""
-    found = _LINE.search(context.text_until_cursor)
+    found = re.search(_LINE, context.text_until_cursor)
     if found is None or found[1] not in arguments.MAGICS:
         return {"completions": [], "suppress": False}
     words = re.split(r"\s+", found[2])
