@@ -8,6 +8,7 @@ from itertools import islice, pairwise, takewhile
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.analysis import rhythm
 from domo_magic.analysis.baseline import LONGEST, compare
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound
 from domo_magic.executions import listing
@@ -17,7 +18,7 @@ from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, whole
-from domo_magic.model.formatting import duration_text
+from domo_magic.model.formatting import METRICS, duration_text
 from domo_magic.model.frame import KINDS, typed
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ _ABORTS = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 # A start is late after so many microseconds, and one so long before its time is that start.
 _LATE_US, _EARLY_US = 15 * 60_000_000, 60_000_000
 _GAPS = 5
+# Verdicts that more history may change.
+_DOUBTFUL = frozenset(("no rows", *(word for words in METRICS.values() for word in words if word)))
 # Stuck runs that are named beside the oldest.
 _NAMED = 5
 _COMPARED = (
@@ -145,7 +148,9 @@ def overview(
 
     with no_collecting():
         connectors = _connectors(session, text)
-        compared = _judge_all(session, connectors, since_us, progress)
+        now_us = int((session.clock.time() + session.client.skew) * 1e6)
+        compared = _subjects(connectors, _judge_all(session, connectors, since_us, now_us, progress))
+        compared = _in_rhythm(session, connectors, compared, now_us)
         columns = _columns(session, connectors, compared)
     rank = [_RANKS.get(verdict, _RANKS[_UNUSUAL]) for verdict in columns["verdict"].to_numpy()]
     began = columns["startedAt"]
@@ -244,6 +249,7 @@ def _judge_all(
     session: Session,
     connectors: Sequence[_Connector],
     since_us: int,
+    now_us: int,
     progress: Callable[[int, int], None],
 ) -> pd.DataFrame:
     """Request the runs of every connector, and compare them while others are still under way."""
@@ -252,7 +258,6 @@ def _judge_all(
     recorded: dict[int, list[Execution]] = {}
     for run in session.history.runs(session.instance, limit=_RECORDED):
         recorded.setdefault(run.stream_id, []).append(run)
-    now_us = int((session.clock.time() + session.client.skew) * 1e6)
     waiting: list[Execution] = []
     compared: list[pd.DataFrame] = []
     done = 0
@@ -326,7 +331,7 @@ def _enough(runs: Sequence[Execution], since_us: int) -> bool:
     return len(_behind(subject, ordered)) >= LONGEST
 
 
-def _behind(subject: Execution, newest_first: Iterable[Execution]) -> list[Execution]:
+def _behind(subject: Execution, newest_first: Iterable[Execution], most: int = LONGEST) -> list[Execution]:
     """Return the newest successful runs that had ended before a run started."""
     began = subject.started_us
     if began is None:
@@ -336,7 +341,7 @@ def _behind(subject: Execution, newest_first: Iterable[Execution]) -> list[Execu
         for run in newest_first
         if run.succeeded and (run.ended_us or began) < began and run is not subject
     )
-    return list(islice(before, LONGEST))
+    return list(islice(before, most))
 
 
 def _since(newest_first: Iterable[Execution], since_us: int) -> list[Execution]:
@@ -449,18 +454,54 @@ def _expected(connector: _Connector, runs: Sequence[Execution]) -> tuple[int, in
     return newest + int(gap), newest + int(1.5 * gap)
 
 
+def _subjects(connectors: Sequence[_Connector], compared: pd.DataFrame) -> pd.DataFrame:
+    """Return how each connector's run compares, in the order given; empty where there is none."""
+    places = {key: place for place, key in enumerate(_keys(compared))}
+    subjects = [connector.judged.subject if connector.judged else None for connector in connectors]
+    rows = [-1 if run is None else places[run.stream_id, run.execution_id] for run in subjects]
+    return compared.reindex(rows).reset_index(drop=True)
+
+
+def _keys(compared: pd.DataFrame) -> list[tuple[int, int | None]]:
+    return list(zip(compared["streamId"].tolist(), compared["executionId"].tolist(), strict=True))
+
+
+def _in_rhythm(
+    session: Session, connectors: Sequence[_Connector], compared: pd.DataFrame, now_us: int
+) -> pd.DataFrame:
+    """Compare what seems unusual with more of its history: a rhythm does not show in the newest runs."""
+    import pandas as pd
+
+    words = compared["verdict"].fillna("").str.split(", ")
+    doubtful = [place for place, said in enumerate(words) if not _DOUBTFUL.isdisjoint(said)]
+    subjects = [judged.subject for place in doubtful if (judged := connectors[place].judged)]
+    pasts = each(lambda run: _past(session, run), subjects, parallel=THREADS)
+    again = _compared([run for past in pasts for run in past], now_us)
+    places = {key: row for row, key in enumerate(_keys(again))}
+    known = [place for place, past in zip(doubtful, pasts, strict=True) if past]
+    rows = [places[key] for key in _keys(compared.loc[known])]
+    return pd.concat([compared.drop(known), again.loc[rows].set_axis(known)]).sort_index()
+
+
+def _past(session: Session, run: Execution | None) -> list[Execution]:
+    """Return a run and what it is compared with where there may be a rhythm; nothing where Domo refuses."""
+    if run is None:
+        return []
+    try:
+        records = pagination.back_to(
+            session.client, run.stream_id, lambda _: True, _NEWEST, up_to=run.execution_id
+        )
+    except DomoError:
+        return []
+    listed = [Execution.from_json(record, run.stream_id) for record in records]
+    return [run, *_behind(run, listing.newest_first(listed), rhythm.LONGEST)]
+
+
 def _columns(session: Session, connectors: Sequence[_Connector], compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame of all connectors, in the order given."""
+    """Return the frame of all connectors, in the order given, beside which `compared` stands."""
     import pandas as pd
 
     judged = [connector.judged or _Judged(None, "unknown") for connector in connectors]
-    keys = zip(compared["streamId"].tolist(), compared["executionId"].tolist(), strict=True)
-    places = {key: place for place, key in enumerate(keys)}
-    rows = [
-        -1 if about.subject is None else places[about.subject.stream_id, about.subject.execution_id]
-        for about in judged
-    ]
-    compared = compared.reindex(rows).reset_index(drop=True)  # empty where there is no run
     verdicts = [
         _verdict(about, None if pd.isna(word) else word)
         for about, word in zip(judged, compared["verdict"], strict=True)
