@@ -231,18 +231,21 @@ def test_the_oldest_of_several_stuck_runs(still_session: Session, still_sandbox:
 
 
 def test_a_rhythm_shows_in_the_overview(still_session: Session, still_sandbox: Sandbox) -> None:
-    """What is few for the last month but usual for a Sunday is usual, as `compare` says."""
-    sunday = (NOW // DAY - 3) // 7 * 7 * DAY + 3 * DAY  # the first of January 1970 was a Thursday
+    """What seems many beside the newest runs, but comes up every third day, is usual, as `compare` says."""
     runs = [
-        {**run, "startedAt": began, "endedAt": began + 100 + at % 3, "rowsInserted": rows + at % 7}
+        {
+            **run,
+            "executionId": 120 - at,
+            "startedAt": began,
+            "endedAt": began + 100 + at % 5,
+            "rowsInserted": rows,
+        }
         for at, run in enumerate(_past(0) * 3)
-        for began in [sunday - at * DAY + HOUR]
-        for rows in [300 if at % 7 < 2 else 5_000]
+        for began, rows in [(NOW - HOUR - at * DAY, 500 + at % 7 if at % 3 else 5_000 + at)]
     ]
-    runs = [run | {"executionId": len(runs) - at} for at, run in enumerate(runs)]
     _history(still_sandbox, runs, listed=runs, scheduleState="MANUAL")
-    few = baseline.compare(frame([Execution.from_json(run, STREAM) for run in runs[:30]]))
-    assert few["verdict"].iloc[0] == "few rows"
+    short = baseline.compare(frame([Execution.from_json(run, STREAM) for run in runs[:21]]))
+    assert short["verdict"].iloc[0] == "many rows"
     assert domo.compare(STREAM, limit=1)["verdict"].item() == "usual"
     assert _row()["verdict"] == "usual"
 
