@@ -66,7 +66,7 @@ __all__ = [
     "wait",
 ]
 
-# Where each public name lives, resolved when it is first asked for; the others are errors.
+# Where each public name lives, resolved when it is first used; the others are errors.
 _ROOMS = {
     **dict.fromkeys(
         ("cancel", "collect", "compare", "connect", "overview", "plot", "run", "runs", "streams", "wait"),

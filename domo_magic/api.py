@@ -472,9 +472,9 @@ def runs(
     Raises
     ------
     TargetError, ConfigurationError
-        Nothing was asked.
+        Nothing was requested.
     ApiError
-        Of several streams, the others are asked for all the same: ``.rows`` has them.
+        Of several streams; ``.rows`` has the runs of the others.
 
     Warns
     -----
@@ -528,7 +528,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     Raises
     ------
     TargetError, ConfigurationError
-        Nothing was asked.
+        Nothing was requested.
     ConnectionFailed, ApiError, InvalidResponse
         Domo does not say.
 

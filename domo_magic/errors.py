@@ -72,7 +72,7 @@ class _Told:
         return self
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks this instead of printing the stack (ipyparallel does the same).
+        # IPython calls this instead of printing the stack (ipyparallel does the same).
         return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
 
 
@@ -205,7 +205,7 @@ class RunInterrupted(_Told, KeyboardInterrupt):
 
 
 class DomoWarning(UserWarning):
-    """Something that a user should know although what was asked for was done."""
+    """Something that a user should know although nothing failed."""
 
 
 def warn(text: str, kind: type[UserWarning] = DomoWarning, *, sent: bool = False) -> None:

@@ -42,7 +42,7 @@ class Session:
     login : Login
         Where, and with which token.
     client : Client
-        Asks and starts.
+        Sends the requests.
     history : History
         What was started and seen here.
     timeouts, clock : Timeouts, Clock
@@ -106,7 +106,7 @@ class Session:
             self._names.pop(stream_id, None)
 
     def learn(self, stream_id: int, *, hurry: bool = False) -> None:
-        """Ask, once, for the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
+        """Request, once, the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
         if stream_id not in self.past:
             deadline = self.clock.monotonic() + self.timeouts.aside if hurry else None
             try:

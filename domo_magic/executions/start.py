@@ -223,7 +223,7 @@ def _given_way(session: Session, intent: Intent, unless: Unless, stop: threading
 
 
 def _under_way(session: Session, ahead: Mapping[int, int | None]) -> bool:
-    """Whether one of these starts may still be answered or looked into; a killed kernel's not for ever."""
+    """Whether one of these starts may still get its response; a killed kernel's not for ever."""
     oldest = _oldest_under_way(session)
     return any(requested_at is not None and requested_at > oldest for requested_at in ahead.values())
 

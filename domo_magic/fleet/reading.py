@@ -39,7 +39,7 @@ LEASE = 5.0
 _OVERLAP = 9
 # Rows of a task. Records become columns as soon as they fill a batch: parsed JSON takes five times as much.
 _ENOUGH = 50_000
-# Domo gives that many at once, if it is not asked for fewer: a shorter page of what is new is all of it.
+# Domo gives that many at once, if the request names no fewer: a shorter page of what is new is all of it.
 _LEAST = 50
 # A server that passes over `offset` lists for ever.
 _MOST = 200_000
@@ -207,7 +207,7 @@ def _source(place: Place) -> _Source:
 
 
 def try_folder(_nonce: str, aside: str) -> str:
-    """Write a file, and return its name: whoever asked looks whether it is there."""
+    """Write a file, and return its name: the coordinator looks whether it is there."""
     name = f"{uuid.uuid4().hex}.try"
     Path(aside, name).write_bytes(b"\0" * 4096)
     return name

@@ -1,4 +1,4 @@
-"""Threads of our own: never more than 16 that ask, none that keeps an interpreter alive."""
+"""Threads of our own: never more than 16 that send requests, none that keeps an interpreter alive."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Pool:
                 self.unfinished -= 1
 
 
-#: Shared by everything that asks Domo.
+#: Shared by everything that sends requests to Domo.
 POOL = Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.renew)

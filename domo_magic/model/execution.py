@@ -122,7 +122,7 @@ def _exactly(text: str) -> int | None:
     """Return the whole number that a text is, also where a float would change it, or None."""
     try:
         number = Decimal(text)
-        # Asked first: a whole number of 1e999999999 would fill the memory.
+        # Checked first: a whole number of 1e999999999 would fill the memory.
         small = abs(number) <= _INT64
     except ArithmeticError:
         return None
@@ -207,12 +207,12 @@ class Execution:
 
     @classmethod
     def from_json(cls, value: object, stream_id: int | None = None, text: str | None = None) -> Execution:
-        """Make one from parsed JSON; `stream_id` is the stream that was asked for, `text` the JSON.
+        """Make one from parsed JSON; `stream_id` is the stream of the request, `text` the JSON.
 
         Raises
         ------
         InvalidResponse
-            `value` is not an object, or names no stream where none was asked for.
+            `value` is not an object, or names no stream where the request named none.
         """
         if not isinstance(value, dict):
             raise InvalidResponse("Domo's response is not an execution")

@@ -21,7 +21,7 @@ METRICS = {
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The zone of the times that people read; None is the machine's own.
+# The zone of the times that users read; None is the machine's own.
 _zone: tzinfo | None = None
 
 
@@ -184,7 +184,7 @@ def ratio_text(ratio: float) -> str:
 
 
 def set_timezone(name: str | None) -> None:
-    """Choose the zone of all times that people read; frames stay in UTC.
+    """Choose the zone of all times that users read; frames stay in UTC.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def set_timezone(name: str | None) -> None:
 
 
 def timezone() -> tzinfo | None:
-    """Return the zone of the times that people read; None is the machine's own."""
+    """Return the zone of the times that users read; None is the machine's own."""
     return _zone
 
 

@@ -1,4 +1,4 @@
-"""Every deadline, patience and pause of the client, and the clock that they run on. Pure."""
+"""Every deadline and pause of the client, and the clock that they run on. Pure."""
 
 from __future__ import annotations
 

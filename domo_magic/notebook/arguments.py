@@ -152,9 +152,9 @@ def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespa
             raise TargetError(f"%{magic}: a quote is not closed", f"examples: %{magic} --help") from None
         words = bare(line).split()  # an apostrophe in a name
     refuse_unexpanded(words, known)
-    asked = parser(magic).parse_intermixed_args(words)
-    asked.line = bare(line)
-    return asked
+    parsed = parser(magic).parse_intermixed_args(words)
+    parsed.line = bare(line)
+    return parsed
 
 
 def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
@@ -177,13 +177,13 @@ def refuse_unexpanded(words: Iterable[str], known: Container[str] = ()) -> None:
 
 
 def parse_words(
-    asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
+    parsed: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
 ) -> tuple[targets.Target, ...]:
     """Understand the targets of a magic's line; a bare name is a variable.
 
     Parameters
     ----------
-    asked : argparse.Namespace
+    parsed : argparse.Namespace
         The line as `parse` understood it, `variables` already expanded by IPython where it could.
     variables : mapping
         The user's namespace.
@@ -206,7 +206,7 @@ def parse_words(
     >>> parse_words(parse("domo_run", "found"), {"found": 25775}, "streams")[0].stream_id
     25775
     """
-    text = re.sub(_NUMPY_NUMBER, r"\1", " ".join(asked.words))
+    text = re.sub(_NUMPY_NUMBER, r"\1", " ".join(parsed.words))
     if not text:
         return ()
     if "\n" in text or "..." in text or "…" in text or "dtype:" in text:
@@ -218,23 +218,23 @@ def parse_words(
         raise TargetError(
             f"{targets.shown(text)} has a bracket without its other half", "write the ids alone"
         )
-    found = _of_words(text, asked, variables, meant)
-    return targets.checked(found, meant, repeats=asked.magic in _LISTING)
+    found = _of_words(text, parsed, variables, meant)
+    return targets.checked(found, meant, repeats=parsed.magic in _LISTING)
 
 
 def _of_words(
-    text: str, asked: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
+    text: str, parsed: argparse.Namespace, variables: Mapping[str, Any], meant: targets.Meant
 ) -> Iterator[targets.Target]:
     for word in targets.bare(text):
         if word in variables and re.fullmatch(_NAME, word):
             yield from targets.each(variables[word], meant)
         elif re.fullmatch(_NAME, word):
-            raise _unknown(word, asked)
+            raise _unknown(word, parsed)
         elif (match := re.fullmatch(_EXPRESSION, word)) and match[1] in variables:
-            whole = _expression(match[1], asked.line)
+            whole = _expression(match[1], parsed.line)
             raise TargetError(
                 f"{targets.shown(whole)} is an expression, and only a variable's name is looked up",
-                f"assign it first: ids = {whole}, then %{asked.magic} ids",
+                f"assign it first: ids = {whole}, then %{parsed.magic} ids",
             )
         else:
             yield targets.word(word, meant)
@@ -251,14 +251,14 @@ def _expression(name: str, line: str) -> str:
     return line[start:]
 
 
-def _unknown(word: str, asked: argparse.Namespace) -> TargetError:
+def _unknown(word: str, parsed: argparse.Namespace) -> TargetError:
     """Return the error for a name that is no variable: a DataSet's name, or a label without quotes."""
-    every = " ".join(asked.words)
+    every = " ".join(parsed.words)
     names = all(re.fullmatch(_NAME, each) for each in every.split())
-    quoted = every if names else next((each for each in asked.words if word in each.split()), word)
+    quoted = every if names else next((each for each in parsed.words if word in each.split()), word)
     hint = f"to find a stream: %domo_streams {quoted}"
-    if asked.label is not None and " " not in asked.label:
-        hint = f'a label of several words needs quotes (--label "{asked.label} ..."); {hint}'
+    if parsed.label is not None and " " not in parsed.label:
+        hint = f'a label of several words needs quotes (--label "{parsed.label} ..."); {hint}'
     return TargetError(f"no variable {targets.shown(quoted)}", hint)
 
 

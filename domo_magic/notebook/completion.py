@@ -1,4 +1,4 @@
-"""Tab on a magic's line: its options, known streams with their names, unfinished runs. Nothing is asked."""
+"""Tab on a magic's line: its options, known streams with their names, unfinished runs. No request is sent."""
 
 from __future__ import annotations
 

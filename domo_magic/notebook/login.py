@@ -1,4 +1,4 @@
-"""`%domo_connect`: the only one that asks a user for a token."""
+"""`%domo_connect`: the only one that prompts for a token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
     if len(words) > 1:
         raise TargetError(
             "%domo_connect takes one INSTANCE, and a token is never written on the line",
-            "write %domo_connect mycompany; it asks for the token",
+            "write %domo_connect mycompany; it prompts for the token",
         )
     if sandbox:
         if words or save or forget:
@@ -58,7 +58,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         _forget(where)
         return
     if save:
-        credentials.check_keyring()  # before a user is asked for what could not be kept
+        credentials.check_keyring()  # before a prompt for what could not be kept
     login = find_token(where) or _prompt(where)
     if save:
         _save(login)
@@ -66,7 +66,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
 
 
 def _prompt(where: Address) -> Login:
-    """Ask for the token where typing can be hidden, and nowhere else."""
+    """Prompt for the token where typing can be hidden, and nowhere else."""
     from getpass import GetPassWarning, getpass
 
     hint = f"set {own_variable(where)} in the environment"
@@ -79,11 +79,11 @@ def _prompt(where: Address) -> Login:
             f"no token for {where.host}, and what is typed here cannot be hidden", hint
         ) from None
     except (EOFError, RuntimeError) as error:  # RuntimeError: nobody is there (nbconvert, papermill)
-        raise ConfigurationError(f"no token for {where.host}, and nobody to ask for it", hint) from error
+        raise ConfigurationError(f"no token for {where.host}, and nobody to type it", hint) from error
     except KeyboardInterrupt:
         raise RunInterrupted(
-            "the question for a token was interrupted; nothing has changed",
-            f"to be asked again: %domo_connect {where.written}",
+            "the prompt for a token was interrupted; nothing has changed",
+            f"to try again: %domo_connect {where.written}",
         ) from None
     return Login(where, check_token(typed, "the prompt"), "the prompt")
 

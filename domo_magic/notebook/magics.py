@@ -53,20 +53,20 @@ class DomoMagics(Magics):
     def domo_connect(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Choose the Domo for what follows.
 
-            %domo_connect mycompany                # its token from the environment, the keyring, or asked for
+            %domo_connect mycompany                # its token from the environment, the keyring, or a prompt
             %domo_connect                          # what DOMO_INSTANCE says
             %domo_connect --sandbox                # a Domo of its own, to try without an account
             %domo_connect mycompany --save         # keep the token in the system's keyring
             %domo_connect mycompany --forget       # remove it from there
 
         INSTANCE is ``mycompany``, ``mycompany.domo.com`` or a full ``https://`` address. A token is
-        never written on the line: it is asked for without echo.
+        never written on the line: the prompt has no echo.
         """
         from domo_magic.notebook.login import connect
 
-        asked = self._parsed("domo_connect", line)
-        if asked is not None:
-            connect(asked.words, sandbox=asked.sandbox, save=asked.save, forget=asked.forget)
+        parsed = self._parsed("domo_connect", line)
+        if parsed is not None:
+            connect(parsed.words, sandbox=parsed.sandbox, save=parsed.save, forget=parsed.forget)
 
     @needs_local_scope
     @line_magic
@@ -92,35 +92,35 @@ class DomoMagics(Magics):
         --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_run", line)
-        if asked is None:
+        parsed = self._parsed("domo_run", line)
+        if parsed is None:
             return None
         from domo_magic import api
         from domo_magic.executions.start import Unless
 
-        wait = self._setting("wait", asked.wait, (True, False)) and not asked.bg
-        streams: Any = self._frame(asked, local_ns)
+        wait = self._setting("wait", parsed.wait, (True, False)) and not parsed.bg
+        streams: Any = self._frame(parsed, local_ns)
         if streams is None:
-            streams = self._targets(asked, "streams", local_ns)
+            streams = self._targets(parsed, "streams", local_ns)
         if streams is None:
             raise TargetError(
                 "%domo_run: no stream was named", "write its id (25775); to find it: %domo_streams sales"
             )
-        if asked.bg and asked.timeout is not None:
+        if parsed.bg and parsed.timeout is not None:
             raise TargetError("timeout has no effect with --bg, where nothing waits", "leave one of them out")
-        if_running = self._setting("if_running", asked.if_running, arguments.IF_RUNNING)
-        if asked.fresh is not None and asked.if_running is None and if_running == "start":
+        if_running = self._setting("if_running", parsed.if_running, arguments.IF_RUNNING)
+        if parsed.fresh is not None and parsed.if_running is None and if_running == "start":
             if_running = "adopt"
         rows = api.run_unless(
             streams,
-            Unless(if_running, None if asked.fresh is None else targets.seconds(asked.fresh, "fresh")),
+            Unless(if_running, None if parsed.fresh is None else targets.seconds(parsed.fresh, "fresh")),
             wait=wait,
-            background=asked.bg,
-            timeout=self._timeout(asked) if wait else asked.timeout,
-            label=asked.label,
-            on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
-            on_unusual=self._setting("on_unusual", asked.on_unusual, arguments.RAISE_OR_RETURN),
-            instance=asked.instance,
+            background=parsed.bg,
+            timeout=self._timeout(parsed) if wait else parsed.timeout,
+            label=parsed.label,
+            on_failure=self._setting("on_failure", parsed.on_failure, arguments.RAISE_OR_RETURN),
+            on_unusual=self._setting("on_unusual", parsed.on_unusual, arguments.RAISE_OR_RETURN),
+            instance=parsed.instance,
         )
         return self._shown("domo_run", line, rows)
 
@@ -139,17 +139,17 @@ class DomoMagics(Magics):
         --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_wait", line)
-        if asked is None:
+        parsed = self._parsed("domo_wait", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
         rows = api.wait(
-            self._targets(asked, "runs", local_ns),
-            timeout=self._timeout(asked),
-            on_failure=self._setting("on_failure", asked.on_failure, arguments.RAISE_OR_RETURN),
-            on_unusual=self._setting("on_unusual", asked.on_unusual, arguments.RAISE_OR_RETURN),
-            instance=asked.instance,
+            self._targets(parsed, "runs", local_ns),
+            timeout=self._timeout(parsed),
+            on_failure=self._setting("on_failure", parsed.on_failure, arguments.RAISE_OR_RETURN),
+            on_unusual=self._setting("on_unusual", parsed.on_unusual, arguments.RAISE_OR_RETURN),
+            instance=parsed.instance,
         )
         return self._shown("domo_wait", line, rows)
 
@@ -165,18 +165,18 @@ class DomoMagics(Magics):
         --all                all unfinished runs of a stream
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_cancel", line)
-        if asked is None:
+        parsed = self._parsed("domo_cancel", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
-        meant = self._targets(asked, "runs", local_ns)
+        meant = self._targets(parsed, "runs", local_ns)
         if meant is None:
             raise TargetError(
                 "%domo_cancel: no run or stream was named",
                 "write a run (25775/2) or a stream (25775); with --all, all unfinished runs of the stream",
             )
-        return self._shown("domo_cancel", line, api.cancel(meant, all=asked.all, instance=asked.instance))
+        return self._shown("domo_cancel", line, api.cancel(meant, all=parsed.all, instance=parsed.instance))
 
     @needs_local_scope
     @line_magic
@@ -194,18 +194,18 @@ class DomoMagics(Magics):
         --label TEXT         only runs with this label
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_runs", line)
-        if asked is None:
+        parsed = self._parsed("domo_runs", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
         rows = api.runs(
-            self._targets(asked, "streams", local_ns),
-            limit=asked.limit or 100,
-            since=asked.since,
-            state=asked.state,
-            label=asked.label,
-            instance=asked.instance,
+            self._targets(parsed, "streams", local_ns),
+            limit=parsed.limit or 100,
+            since=parsed.since,
+            state=parsed.state,
+            label=parsed.label,
+            instance=parsed.instance,
         )
         return self._shown("domo_runs", line, rows)
 
@@ -226,18 +226,18 @@ class DomoMagics(Magics):
         --baseline WHAT      median of the last 20 successful runs, the previous one, or a run
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_compare", line)
-        if asked is None:
+        parsed = self._parsed("domo_compare", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
-        meant: Any = self._frame(asked, local_ns)
+        meant: Any = self._frame(parsed, local_ns)
         rows = api.compare(
-            self._targets(asked, "runs", local_ns) if meant is None else meant,
-            limit=asked.limit or 20,
-            since=asked.since,
-            baseline=asked.baseline or "median",
-            instance=asked.instance,
+            self._targets(parsed, "runs", local_ns) if meant is None else meant,
+            limit=parsed.limit or 20,
+            since=parsed.since,
+            baseline=parsed.baseline or "median",
+            instance=parsed.instance,
         )
         return self._shown("domo_compare", line, rows)
 
@@ -253,12 +253,12 @@ class DomoMagics(Magics):
         --limit N            the most rows, 50 by default
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_streams", line)
-        if asked is None:
+        parsed = self._parsed("domo_streams", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
-        rows = api.streams(" ".join(asked.words), limit=asked.limit or 50, instance=asked.instance)
+        rows = api.streams(" ".join(parsed.words), limit=parsed.limit or 50, instance=parsed.instance)
         return self._shown("domo_streams", line, rows)
 
     @needs_local_scope
@@ -274,16 +274,16 @@ class DomoMagics(Magics):
         --limit N            the most rows, 1000 by default
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_overview", line)
-        if asked is None:
+        parsed = self._parsed("domo_overview", line)
+        if parsed is None:
             return None
         from domo_magic import api
 
         rows = api.overview(
-            " ".join(asked.words),
-            since=asked.since or "24h",
-            limit=asked.limit or 1000,
-            instance=asked.instance,
+            " ".join(parsed.words),
+            since=parsed.since or "24h",
+            limit=parsed.limit or 1000,
+            instance=parsed.instance,
         )
         return self._shown("domo_overview", line, rows)
 
@@ -298,13 +298,13 @@ class DomoMagics(Magics):
 
         --instance NAME      another instance than the one last connected
         """
-        asked = self._parsed("domo_panel", line)
-        if asked is None:
+        parsed = self._parsed("domo_panel", line)
+        if parsed is None:
             return None
         from domo_magic.widget.panel import panel
 
-        streams = self._targets(asked, "streams", local_ns)
-        made = panel(*([] if streams is None else [streams]), instance=asked.instance)
+        streams = self._targets(parsed, "streams", local_ns)
+        made = panel(*([] if streams is None else [streams]), instance=parsed.instance)
         return self._shown("domo_panel", line, made)
 
     # What all of them do with their line
@@ -330,29 +330,29 @@ class DomoMagics(Magics):
             raise ConfigurationError(
                 f"the setting DomoMagics.timezone is {self.timezone!r}", "%config DomoMagics.timezone = 'UTC'"
             ) from error
-        asked = arguments.parse(magic, line, self._ipython.user_ns)
-        if asked.help:
+        parsed = arguments.parse(magic, line, self._ipython.user_ns)
+        if parsed.help:
             print(getdoc(getattr(type(self), magic)))  # noqa: T201
             return None
-        return asked
+        return parsed
 
-    def _targets(self, asked: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:
-        if not asked.words:
+    def _targets(self, parsed: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:
+        if not parsed.words:
             return None
         variables = {**self._ipython.user_ns, **(local_ns or {})}
-        return arguments.parse_words(asked, variables, meant)
+        return arguments.parse_words(parsed, variables, meant)
 
-    def _frame(self, asked: Namespace, local_ns: Mapping[str, Any] | None) -> Any:
+    def _frame(self, parsed: Namespace, local_ns: Mapping[str, Any] | None) -> Any:
         """Return the frame of runs that the line names, or None where it names something else."""
-        if len(asked.words) != 1:
+        if len(parsed.words) != 1:
             return None
-        value = {**self._ipython.user_ns, **(local_ns or {})}.get(asked.words[0])
+        value = {**self._ipython.user_ns, **(local_ns or {})}.get(parsed.words[0])
         return value if targets.holds_runs(value) else None
 
-    def _setting(self, name: str, asked: Any, allowed: tuple[Any, ...]) -> Any:
+    def _setting(self, name: str, parsed: Any, allowed: tuple[Any, ...]) -> Any:
         """Return what the line says, else the setting, which is checked here."""
-        if asked is not None:
-            return asked
+        if parsed is not None:
+            return parsed
         value = getattr(self, name)
         if not any(value is good or (isinstance(good, str) and value == good) for good in allowed):
             words = ", ".join(str(good) for good in allowed)
@@ -361,9 +361,9 @@ class DomoMagics(Magics):
             )
         return value
 
-    def _timeout(self, asked: Namespace) -> Any:
-        if asked.timeout is not None or self.timeout is None:
-            return asked.timeout
+    def _timeout(self, parsed: Namespace) -> Any:
+        if parsed.timeout is not None or self.timeout is None:
+            return parsed.timeout
         try:
             return targets.seconds(self.timeout)
         except TargetError:

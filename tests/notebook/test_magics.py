@@ -507,7 +507,7 @@ def test_where_nobody_can_be_asked_it_says_so(
         raise error
 
     monkeypatch.setattr("getpass.getpass", getpass)
-    assert "nobody to ask for it" in str(refused(shell, "%domo_connect mycompany"))
+    assert "nobody to type it" in str(refused(shell, "%domo_connect mycompany"))
 
 
 def test_without_a_word_it_says_what_is_connected(
@@ -635,7 +635,7 @@ def test_an_interrupt_at_the_prompt_is_short(
     monkeypatch.setattr("getpass.getpass", getpass)
     error = shell.run_cell("%domo_connect mycompany").error_in_exec
     assert isinstance(error, errors.RunInterrupted)
-    assert str(error).splitlines()[1] == "to be asked again: %domo_connect mycompany"
+    assert str(error).splitlines()[1] == "to try again: %domo_connect mycompany"
 
 
 def test_warnings_have_no_code_beside_them(
