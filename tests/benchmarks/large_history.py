@@ -29,7 +29,7 @@ TWICE, THREE_TIMES = 2.0, 3.0
 SAMPLE = Path(__file__).parent.parent / "captures" / "execution-371-success.json"
 _OF_STREAM = "FROM run WHERE instance = 'benchmark' AND stream_id = 1 ORDER BY sorted_at DESC"
 RAW = f"SELECT * {_OF_STREAM}"
-RAW_READ = f"SELECT stream_id, execution_id, response, state, label, requested_at {_OF_STREAM}"
+RAW_READ = f"SELECT stream_id, execution_id, answer, state, label, requested_at {_OF_STREAM}"
 
 
 def fill(home: Path, runs: int) -> None:
@@ -54,7 +54,7 @@ def fill(home: Path, runs: int) -> None:
     db = sqlite3.connect(home / "history.sqlite")
     db.executemany(
         "INSERT INTO run"
-        " (instance, stream_id, execution_id, requested_at, sorted_at, response, state, finished, outcome)"
+        " (instance, stream_id, execution_id, requested_at, sorted_at, answer, state, finished, outcome)"
         " VALUES (?, ?, ?, ?, ?, ?, 'SUCCESS', 1, 'started')",
         rows,
     )
