@@ -10,8 +10,7 @@ from domo_magic.errors import InvalidResponse, TargetError
 from domo_magic.model.execution import (
     FINAL_STATES,
     SUCCESS,
-    Execution,
-    errors_of,
+    error_text,
     microseconds,
     parse_json,
     whole,
@@ -109,7 +108,9 @@ def _error_text(value: object) -> str | None:
             value = parse_json(value)
     if hasattr(value, "tolist"):  # a column of lists, as Parquet has them
         value = value.tolist()
-    return None if _missing(value) else errors_of(Execution(0, None, {"errors": value})) or None
+    if not isinstance(value, list | dict) and _missing(value):
+        return None
+    return error_text(value) or None
 
 
 def _values(runs: pd.DataFrame, name: str, rows: npt.NDArray[np.int64]) -> Iterable[object]:

@@ -312,7 +312,11 @@ def errors_of(run: Execution) -> str:
     >>> errors_of(Execution(25777, 3, {"errors": [{"message": "login refused"}]}))
     'login refused'
     """
-    errors = run.fields.get("errors")
+    return error_text(run.fields.get("errors"))
+
+
+def error_text(errors: object) -> str:
+    """Return the text of a run's ``errors``, parsed JSON of any shape, on one line."""
     items = errors if isinstance(errors, list) else [errors]
     return cut("; ".join(filter(None, map(_words, items))), _LONGEST_TEXT)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd  # noqa: TID253  this module is imported with the first frame
 
-from domo_magic.model.execution import FINAL_STATES, SUCCESS, Execution, errors_of
+from domo_magic.model.execution import FINAL_STATES, SUCCESS, error_text
 from domo_magic.model.formatting import (
     METRICS,
     count_text,
@@ -156,7 +156,7 @@ def _pair(stream: Any, execution: Any) -> str:
 
 
 def _error(rows: _Rows) -> list[str]:
-    causes = (errors_of(Execution(0, fields={"errors": value})) if value else "" for value in rows["errors"])
+    causes = (error_text(value) if value else "" for value in rows["errors"])
     return [cut(cause, _ERROR) or _MISSING for cause in causes]
 
 
