@@ -56,6 +56,19 @@ def test_ipython_ends_red(tmp_path: Path, fast: Sandbox, stream: int, code: int)
     assert ("slow" in ended.stdout + ended.stderr) == bool(code)
 
 
+@pytest.mark.parametrize("text, code", [("sales orders", 0), ("", 1)])
+def test_a_check_of_all_connectors_ends_red(tmp_path: Path, text: str, code: int) -> None:
+    """The recipe ends with 1 where a connector is not usual, and names it; with 0 where all are."""
+    source = "\n".join(cell.source for cell in nbformat.reads(REFERENCE, 4).cells)
+    recipe = source.partition("Of all connectors, whoever starts them:\n\n```\n")[2].partition("```")[0]
+    (tmp_path / "check.ipy").write_text(recipe.replace("%domo_overview", f"%domo_overview {text}"))
+    with Sandbox() as sandbox:
+        command = [sys.executable, "-m", "IPython", "--ext", "domo_magic", "check.ipy"]
+        ended = _ended(command, tmp_path, sandbox)
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert ("Marketing Spend" in ended.stdout + ended.stderr) == bool(code)
+
+
 def _ended(command: list[str], where: Path, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
     env = environment(where, sandbox)
     return subprocess.run(
