@@ -326,7 +326,7 @@ def speed_rows(clients: Sequence[type[Client]], place: Place) -> list[list[str]]
         taken = [[measured(client, place, streams) for client in clients] for _ in range(rounds)]
         least = [min(each[column][0] for each in taken) for column in range(len(clients))]
         cells = [
-            f"{seconds:.2f} s, {taken[0][column][1]} req, {taken[0][column][2]} conn"
+            f"{seconds:#.3g} s, {taken[0][column][1]} req, {taken[0][column][2]} conn"
             for column, seconds in enumerate(least)
         ]
         rows.append([f"{size:,}", *cells, f"{least[0] / min(least):.2f}"])
