@@ -1,8 +1,8 @@
 """Run the tests on every Python, kernel and library that users have, and in every front end: ``poe matrix``.
 
 ``python tests/matrix.py [WORD...]`` runs the rows whose names have one of the words. Each row is an
-environment of its own, made by uv, with the checkout in it. Pythons that uv finds are used (pyenv's, too), those
-that it can get are fetched, others are said to be missing. A table is printed at the end; exit status 1 when a row
+environment of its own, made by uv, with the checkout in it. Pythons that uv or pyenv has are used, those that
+uv can get are fetched, others are said to be missing. A table is printed at the end; exit status 1 when a row
 failed.
 
 Qtconsole needs Qt's libraries (Debian: libdbus-1-3 libegl1 libfontconfig1 libgl1 libxkbcommon0).
@@ -87,7 +87,9 @@ ROWS = (
 
 def uv(*arguments: str | Path) -> None:
     """Run uv, and fail where it fails."""
-    pyenv = [str(path) for path in Path.home().glob(".pyenv/versions/*/bin")]  # before its shims, which refuse
+    pyenv = [
+        str(path) for path in Path.home().glob(".pyenv/versions/*/bin")
+    ]  # before its shims, which refuse
     path = os.pathsep.join([*pyenv, os.environ["PATH"]])
     command = [sys.executable, "-m", "uv", "--quiet", *arguments]
     subprocess.run(command, check=True, env={**os.environ, "PATH": path})

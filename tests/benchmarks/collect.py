@@ -125,7 +125,7 @@ def side(url: str, folder: str, workers: int, parallel: int) -> None:
     from dask.distributed import Client, LocalCluster
 
     with (
-        LocalCluster(workers, threads_per_worker=8, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=8, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         client.run(loaded)

@@ -87,7 +87,10 @@ def path(folder: Path, workers: int) -> int:
         return report(time.perf_counter() - began, unusual)
     from dask.distributed import Client, LocalCluster
 
-    with LocalCluster(workers, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as c:
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as c,
+    ):
         c.run(__import__, "domo_magic.fleet.compare")
         began = time.perf_counter()
         unusual = len(domo.compare(folder))

@@ -47,7 +47,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def client(sandbox: Sandbox) -> Iterator[Any]:
     """Give a client of two processes, whose environment has the token."""
     with (
-        distributed.LocalCluster(2, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as one,
     ):
         yield one
