@@ -298,16 +298,17 @@ def _footer(frame: pd.DataFrame, kind: str) -> str:
     return f"{more}{count_text(len(frame), unit)} · {columns}; all of them: {variable}.T"
 
 
-def as_text(frame: pd.DataFrame, kind: str) -> str:
+def as_text(frame: pd.DataFrame, kind: str, footer: str | None = None) -> str:
     """Return the frame as lines of text, as wide as the terminal and at most `WIDTH` wide."""
     columns, cells = _layout(frame, kind)
+    footer = _footer(frame, kind) if footer is None else footer
     if not len(frame):
-        return _footer(frame, kind)
+        return footer
     marked = [_marked(column, texts) for column, texts in zip(columns, cells, strict=True)]
     most = min(WIDTH, shutil.get_terminal_size().columns)
     kept, below = _without_errors(list(zip(columns, marked, strict=True)), most)
     lines = zip(*(_aligned(*pair) for pair in _fit(kept, most)), strict=True)
-    return "\n".join([*("  ".join(line).rstrip() for line in lines), *below, _footer(frame, kind)])
+    return "\n".join([*("  ".join(line).rstrip() for line in lines), *below, footer])
 
 
 def _marked(column: _Column, texts: list[str]) -> list[str]:
@@ -377,10 +378,11 @@ def _aligned(column: _Column, texts: list[str]) -> list[str]:
     return [space + text if column.right else text + space for text, space in padded]
 
 
-def as_html(frame: pd.DataFrame, kind: str) -> str:
+def as_html(frame: pd.DataFrame, kind: str, footer: str | None = None) -> str:
     """Return the frame as an HTML table in which what came from Domo is nothing but text."""
     columns, cells = _layout(frame, kind)
-    footer = f"<p style='margin:4px 0;opacity:.75'>{_footer(frame, kind)}</p>"
+    said = _footer(frame, kind) if footer is None else html.escape(footer)
+    footer = f"<p style='margin:4px 0;opacity:.75'>{said}</p>"
     if not len(frame):
         return f"<div>{footer}</div>"
     heads = "".join(f"<th style='{_style(column)}'>{column.head}</th>" for column in columns)

@@ -278,8 +278,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         self._state.wait_for("load", _FIRST_TABLE_S)
-        bundle = {**self._living(), **self._drawing.snapshot()}
-        return bundle if in_kernel() else {**bundle, "text/plain": self._drawing.in_terminal()}
+        return {**self._living(), **self._drawing.snapshot()}
 
     def _ipython_display_(self) -> None:
         if not in_kernel():

@@ -1,4 +1,4 @@
-"""The panel's runs as HTML and as text, and side by side: what comes from Domo is escaped and cut."""
+"""The panel's runs as HTML, and side by side: what comes from Domo is escaped and cut."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from domo_magic.model.formatting import (
     count_text,
     cut,
     duration_text,
-    fitted,
     local_time,
     moment_of,
     ratio_text,
     utc_time,
-    width,
 )
 from domo_magic.widget.actions import compared
 from domo_magic.widget.state import key_of
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import Key, PanelState
 
-_BRACKETS = str.maketrans("<>", "\u2039\u203a")
+BRACKETS = str.maketrans("<>", "\u2039\u203a")
 # Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
 _JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
@@ -47,7 +45,6 @@ MARKS = {"running": "▸", "good": "✓", "bad": "✗", "stopped": "■", "unkno
 FIRST = 50
 #: A live table is one message of at most 20 kB; the rest of it is the message's own.
 _LIVE_BYTES = 18_500
-_PLAIN_WIDTHS = {"Run": 30, "State": 12, "Verdict": 60, "Label": 20}
 _QUIET = {"", "usual", "running", "no baseline", "cancelled"}
 _BAD = ("failed", "no rows", "stuck", "not followed")
 
@@ -91,7 +88,7 @@ class Row:
 
 def plain(text: str, most: int) -> str:
     """Return a text that stays one even where a reader takes plain text for HTML."""
-    return cut(text, most).translate(_BRACKETS)
+    return cut(text, most).translate(BRACKETS)
 
 
 def safe(text: str, most: int) -> str:
@@ -140,8 +137,9 @@ def _lasted(row: Row) -> str:
 
 
 def _verdict(row: Row) -> str:
-    says = f"<br><small>{safe(row.says, 160)}</small>" if row.says else ""
-    return marked(row.verdict) + says
+    usually = f"usually {duration_text(row.usual)}" if row.usual and row.verdict == "running" else ""
+    says = safe(row.says, 160) or usually
+    return marked(row.verdict) + (f"<br><small>{says}</small>" if says else "")
 
 
 def marked(verdict: str) -> str:
@@ -201,124 +199,6 @@ def ended_html(rows: Iterable[Row], now: float) -> str:
     """Return the table of the other runs, which stands right below and shares the head."""
     body = "".join(row_html(row, now) for row in rows)
     return table_html(body, "Ended runs, newest first", head=False)
-
-
-def snapshot_html(rows: Sequence[Row], line: str, now: float) -> str:
-    """Return everything as plain HTML, for notebooks that are read without a kernel and our style."""
-    heads = "".join(f"<th scope=col>{_aligned(name, name)}</th>" for name in HEADS)
-    body = "".join(_saved_row(row, now) for row in rows[:FIRST])
-    rest = f"<p>{len(rows) - FIRST:,} more</p>" if len(rows) > FIRST else ""
-    return (
-        f"<div class=domo-snapshot><table><caption>{html.escape(line)}</caption>"
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}</div>"
-    )
-
-
-def _saved_row(row: Row, now: float) -> str:
-    head, *cells = map(_aligned, HEADS, _cells(row, now))
-    # Closed, for what cleans a saved notebook would nest them.
-    return f"<tr><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _aligned(head: str, cell: str) -> str:
-    """Return a cell that says itself where its text stands.
-
-    Notebooks align cells to the right, whatever the cell's own attribute says, and GitHub takes styles away.
-    """
-    return f"<div align={'right' if head == 'Rows' else 'left'}>{cell}</div>"
-
-
-def text_table(rows: Sequence[Row], now: float, *, most: int = FIRST, room: int | None = None) -> list[str]:
-    r"""Return the newest rows as lines of plain text.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        Newest first.
-    now : float
-        Epoch seconds.
-    most : int
-        Rows that are shown.
-    room : int, optional
-        The columns of text that a line may take.
-
-    Examples
-    --------
-    >>> print(*text_table([Row("25775/2", state="ACTIVE")], 0.0), sep="\n")
-    Run      State     Started  Duration  Rows  Verdict  Label
-    25775/2  ▸ ACTIVE  —        —            —
-    """
-    if not rows:
-        return []
-    cells = zip(*(HEADS, *(_plain(row, now) for row in rows[:most])), strict=True)
-    columns = dict(zip(HEADS, map(list, cells), strict=True))
-    if room is not None:
-        _fit(columns, room)
-    widths = {head: max(map(width, texts)) for head, texts in columns.items()}
-    lines = [
-        "  ".join(_filled(head, text, widths[head]) for head, text in zip(columns, line, strict=True))
-        for line in zip(*columns.values(), strict=True)
-    ]
-    rest = [f"{len(rows) - most:,} more"] if len(rows) > most else []
-    return [*(line.rstrip() for line in lines), *rest]
-
-
-def _filled(head: str, text: str, most: int) -> str:
-    """Return a text as wide as its column: numbers stand to the right."""
-    room = " " * (most - width(text))
-    return room + text if head == "Rows" else text + room
-
-
-def _fit(columns: dict[str, list[str]], room: int) -> None:
-    """Shorten what is long, then drop columns from the right, but never state and verdict."""
-
-    def over() -> int:
-        return sum(max(map(width, texts)) + 2 for texts in columns.values()) - 2 - room
-
-    if not any(columns["Label"][1:]):
-        del columns["Label"]
-    for head, least in (("Verdict", 30), ("Run", 20), ("Verdict", 16)):
-        if head == "Run" and over() > 0:  # the first word of a sentence tells nothing
-            columns["Verdict"] = [text.partition(": ")[0] for text in columns["Verdict"]]
-        most = max(least, max(map(width, columns[head])) - max(0, over()))
-        columns[head] = [fitted(text, most) for text in columns[head]]
-    for head in ("Label", "Rows", "Duration", "Started"):
-        if over() > 0:
-            columns.pop(head, None)
-    for head in ("Verdict", "Run", "State"):
-        most = max(4, max(map(width, columns[head])) - max(0, over()))
-        columns[head] = [fitted(text, most) for text in columns[head]]
-
-
-def wrapped(text: str, room: int) -> str:
-    """Return a text on lines that take at most so many columns of a terminal.
-
-    Examples
-    --------
-    >>> wrapped("売上 of 2024", 9).splitlines()
-    ['売上 of', '2024']
-    """
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {fitted(word, room)}".lstrip()
-        if width(longer) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(fitted(word, room))
-    return "\n".join(lines)
-
-
-def _plain(row: Row, now: float) -> tuple[str, ...]:
-    verdict = f"{row.verdict}: {row.says}" if row.says else row.verdict
-    return (
-        f"{row.run} {plain(row.name, _PLAIN_WIDTHS['Run'])}".rstrip(),
-        f"{MARKS[row.mark]} {plain(row.state, _PLAIN_WIDTHS['State'])}",
-        "—" if row.started_us is None else local_time(row.started_us, now),
-        "—" if row.lasted is None else duration_text(row.lasted),
-        "—" if row.rows is None else f"{row.rows:,}",
-        plain(verdict, _PLAIN_WIDTHS["Verdict"]),
-        plain(row.label, _PLAIN_WIDTHS["Label"]),
-    )
 
 
 _MOST_PICTURES = 4

@@ -8,9 +8,10 @@ import shlex
 import threading
 import time
 from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.display.output import in_console
+from domo_magic.display.output import in_console, in_kernel
 from domo_magic.display.progress import mark
 from domo_magic.errors import TargetError
 from domo_magic.executions import targets
@@ -18,12 +19,16 @@ from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import usual
 from domo_magic.executions.session import SANDBOX
 from domo_magic.model.formatting import cut, duration_text, local_time, moment_of, spelled
+from domo_magic.model.frame import frame
+from domo_magic.model.shown import ROWS, as_html, as_text
 from domo_magic.widget import actions, tables
 from domo_magic.widget.state import key_of
-from domo_magic.widget.tables import MARKS, Row, plain, text_table, wrapped
+from domo_magic.widget.tables import MARKS, Row, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import pandas as pd
 
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution
@@ -85,7 +90,7 @@ class View:
 
     def _row(self, session: Session, run: Execution) -> Row:
         usually = self._usually(session, run.stream_id)
-        verdict, says = self._verdict(session, run, usually)
+        verdict, says = self._verdict(session, run)
         return Row(
             run=run.run,
             name=run.name or session.name(run.stream_id) or "",
@@ -100,7 +105,7 @@ class View:
             label=run.label or "",
         )
 
-    def _verdict(self, session: Session, run: Execution, usually: float | None) -> tuple[str, str]:
+    def _verdict(self, session: Session, run: Execution) -> tuple[str, str]:
         """Return what is to be said of a run, and the sentence about it."""
         if run.execution_id is None:
             return "", "which run it is, is not known"
@@ -115,7 +120,7 @@ class View:
             return f"stuck for {duration_text(lasted)}", ""
         if judged is not None and judged.verdict != "running":
             return judged.verdict, judged.says
-        return "running", "" if usually is None else f"usually {duration_text(usually)}"
+        return "running", ""
 
     def _mark(self, run: Execution) -> str:
         if run.execution_id is None:
@@ -176,22 +181,39 @@ class View:
         return [plain(text, 300) for text in said if text]
 
     def snapshot(self) -> dict[str, str]:
-        """Return the table as plain HTML and as text."""
-        rows, now, said = self.rows(self._state.runs()), self.now, " · ".join(self.said())
-        text = self.in_terminal() if in_console() else "\n".join([said, *text_table(rows, now)])
-        return {"text/plain": text, "text/html": tables.snapshot_html(rows, said, now)}
-
-    def in_terminal(self) -> str:
-        """Return the newest runs in the terminal's width, and what to type where there are no buttons."""
+        """Return the newest runs as HTML and as text, for where nothing of the panel lives."""
+        terminal = in_console() or not in_kernel()
+        most = _IN_TERMINAL if terminal else ROWS
+        runs, said = self._state.runs(), self.said()
+        table = self._table(runs[:most])
+        more = f"{len(runs) - most:,} more" if len(runs) > most else ""
         room = get_terminal_size().columns
-        table = text_table(self.rows(self._state.runs()), self.now, most=_IN_TERMINAL, room=room)
-        connected = self._state.session is not None
-        ways = (
-            "the buttons need a notebook; here: %domo_run STREAM, %domo_wait, %domo_compare"
-            if connected
-            else "to connect: %domo_connect mycompany, or %domo_connect --sandbox to try it"
+        *above, ways = (fill(text, room) for text in (*said, self._ways() if terminal else ""))
+        text = as_text(table, "comparison", more).translate(tables.BRACKETS).rstrip()
+        return {
+            "text/plain": "\n".join(filter(None, [*above, text, ways])),
+            "text/html": f"<div class=domo-snapshot><p>{html.escape(' · '.join(said))}</p>"
+            f"{as_html(table, 'comparison', more)}</div>",
+        }
+
+    def _table(self, runs: Sequence[Execution]) -> pd.DataFrame:
+        """Return runs as a frame of the columns that `shown` displays of comparisons."""
+        import pandas as pd
+
+        rows = self.rows(runs)
+        table = frame(runs)[["streamId", "executionId", "currentState", "startedAt", "rowsInserted"]]
+        return table.assign(
+            name=[row.name for row in rows],
+            duration=pd.to_timedelta([row.lasted for row in rows], unit="s"),
+            verdict=[row.verdict for row in rows],
+            error=[row.says for row in rows],
         )
-        return "\n".join([*(wrapped(text, room) for text in self.said()), *table, wrapped(ways, room)])
+
+    def _ways(self) -> str:
+        """Say what to type where there are no buttons."""
+        if self._state.session is None:
+            return "to connect: %domo_connect mycompany, or %domo_connect --sandbox to try it"
+        return "the buttons need a notebook; here: %domo_run STREAM, %domo_wait, %domo_compare"
 
     def line(self) -> str:
         """Return the quiet line and what there is to say as HTML."""

@@ -98,6 +98,19 @@ def choices(panel: Any) -> list[tuple[int, int]]:
     return [key for _, key in panel.chooser.options]
 
 
+def choose(panel: Any, keys: tuple[tuple[int, int], ...]) -> None:
+    """Choose runs, as soon as the list has them: ipywidgets sets the options' texts before their values."""
+
+    def chosen() -> bool:
+        try:
+            panel.chooser.value = keys
+        except TypeError:
+            return False
+        return True
+
+    until(chosen)
+
+
 def row(panel: Any, table: str, run: str) -> str:
     """Return the row of a run in the table of the unfinished or the ended ones."""
     return next((row for row in html_of(panel, f"{table} runs").split("<tr>") if run in row), "")
@@ -273,7 +286,7 @@ def test_cancel_aborts_what_is_chosen_before_what_was_started(
     panel.run_button.click()
     assert panel.join(PATIENCE)
     until(lambda: len(panel.chooser.options) > 2)
-    panel.chooser.value = ((25775, first),)
+    choose(panel, ((25775, first),))
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
     aborted = [request.path for request in sandbox.requests if request.method == "PUT"]
@@ -349,7 +362,7 @@ def test_cancel_never_touches_what_was_not_chosen(session: Session, sandbox: San
     assert panel.join(PATIENCE)
     until(lambda: "nothing was cancelled" in html_of(panel, "domo-line"))
     until(lambda: (25775, 200) in choices(panel))
-    panel.chooser.value = ((25775, 200),)
+    choose(panel, ((25775, 200),))
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
     until(lambda: "already ended" in html_of(panel, "domo-line"))
@@ -362,11 +375,11 @@ def test_choosing_takes_a_confirmation_back(session: Session, sandbox: Sandbox, 
     keys = tuple((stream, sandbox.world.start(stream)["executionId"]) for _ in range(3))
     panel = loaded(make(stream))
     until(lambda: len(panel.chooser.options) == 3)
-    panel.chooser.value = keys
+    choose(panel, keys)
     panel.cancel_button.click()
     assert panel.join(60)
     assert panel.confirm_button.description == "Cancel 3 runs"
-    panel.chooser.value = keys[:2]
+    choose(panel, keys[:2])
     panel.confirm_button.click()
     panel.cancel_button.click()
     assert panel.join(60)
@@ -383,7 +396,7 @@ def test_several_are_cancelled_while_a_start_is_under_way(
     panel = loaded(make(stream))
     until(lambda: len(choices(panel)) == 2)
     panel.run_button.click()
-    panel.chooser.value = keys
+    choose(panel, keys)
     panel.cancel_button.click()
     until(lambda: part(panel, "Cancel 2 runs"))
     panel.confirm_button.click()
@@ -486,13 +499,13 @@ def test_runs_that_are_chosen_stand_side_by_side(session: Session, sandbox: Sand
     pytest.importorskip("matplotlib")
     panel = loaded(make(25775))
     until(lambda: len(panel.chooser.options) == 50)
-    panel.chooser.value = ((25775, 200), (25775, 199))
+    choose(panel, ((25775, 200), (25775, 199)))
     assert panel.join(60)
     assert panel.selected["executionId"].tolist() == [200, 199]
     assert html_of(panel, "domo-side").count("<th scope=col>25775/") == 2
     assert " % of 25775/199" in html_of(panel, "domo-side")
     assert "data:image/png" in html_of(panel, "domo-plot")
-    panel.chooser.value = ()
+    choose(panel, ())
     assert panel.join(PATIENCE)
     assert html_of(panel, "domo-side") == ""
 
@@ -503,7 +516,7 @@ def test_a_chosen_run_that_ends_is_compared_anew(session: Session, sandbox: Sand
     sandbox.world.start(stream)
     panel = loaded(make(stream))
     until(lambda: len(panel.chooser.options) == 7)
-    panel.chooser.value = ((stream, 7),)
+    choose(panel, ((stream, 7),))
     until(lambda: "ACTIVE" in html_of(panel, "domo-side"))
     until(lambda: "SUCCESS" in html_of(panel, "domo-side"))
     until(lambda: "usual" in html_of(panel, "domo-side"))
@@ -513,7 +526,7 @@ def test_what_is_chosen_stays_so_when_a_run_is_added(session: Session, sandbox: 
     """A new run in the list leaves the choice as it is."""
     panel = loaded(make(25775))
     until(lambda: len(panel.chooser.options) == 50)
-    panel.chooser.value = ((25775, 200),)
+    choose(panel, ((25775, 200),))
     panel.run_button.click()
     assert panel.join(60)
     until(lambda: choices(panel)[0] == (25775, 201))
@@ -645,7 +658,14 @@ def test_what_is_saved_has_the_table(session: Session, make: Make) -> None:
     bundle = displayed(panel)
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
     assert "25775/200" in bundle["text/html"]
-    assert "25775/200 Sales Orders" in bundle["text/plain"]
+    assert "25775/200  Sales Orders" in bundle["text/plain"]
+    running = make(25776)
+    running.run_button.click()
+    assert loaded(running)
+    until(lambda: "25776/201" in displayed(running)["text/plain"])
+    (row,) = [line for line in displayed(running)["text/plain"].splitlines() if line.startswith("25776/201")]
+    assert re.search(r"▸ (ACTIVE|QUEUED)", row)
+    assert row.endswith(" s")  # how long it has lasted
 
 
 def test_no_token_enters_a_widget(session: Session, sandbox: Sandbox, make: Make) -> None:
@@ -667,7 +687,7 @@ def test_a_hostile_name_is_text_in_every_widget(session: Session, sandbox: Sandb
     stream = sandbox.world.add_stream(0.2, name=name, past=8)
     panel = loaded(make(stream))
     until(lambda: len(panel.chooser.options) == 8)
-    panel.chooser.value = ((stream, 8), (stream, 7))
+    choose(panel, ((stream, 8), (stream, 7)))
     assert panel.join(60)
     assert html_of(panel, "domo-side")
     shown = [str(each.get_state()) for each in visible(panel)]
@@ -753,7 +773,7 @@ def test_a_stuck_run_is_shown_and_can_be_cancelled(
     until(lambda: "stuck for 3 d 4 h" in html_of(panel, "Unfinished runs"))
     assert "stuck for 3 d 4 h" in panel.chooser.options[0][0]
     assert not busy(poller.NAME)
-    panel.chooser.value = (key,)
+    choose(panel, (key,))
     assert panel.join(60)
     panel.cancel_button.click()
     assert panel.join(PATIENCE)
@@ -939,7 +959,7 @@ def test_the_code_of_two_chosen_runs_does_what_is_shown(
     """The magic compares the newer with the older; its ratio and verdict stand in the table above."""
     panel = loaded(make(25775))
     until(lambda: len(panel.chooser.options) == 50)
-    panel.chooser.value = ((25775, 200), (25775, 190))
+    choose(panel, ((25775, 200), (25775, 190)))
     assert panel.join(60)
     until(lambda: "%domo_compare 25775/200 --baseline 25775/190" in html_of(panel, "domo-code"))
     compared = domo_magic.compare("25775/200", baseline="25775/190")
@@ -967,9 +987,11 @@ def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, 
 
 
 def test_a_terminal_has_the_newest_ten(session: Session, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no kernel shows it, ten runs stand in the terminal's width."""
+    """Where no kernel shows it, ten runs stand in the terminal's width, with state and verdict."""
     monkeypatch.setenv("COLUMNS", "60")
     lines = displayed(loaded(make(25775)))["text/plain"].splitlines()
-    assert sum("25775/" in line for line in lines) == 10
+    rows = [line for line in lines if line.startswith("25775/")]
+    assert len(rows) == 10
+    assert all("✓ SUCCESS" in row and "✓ usual" in row for row in rows)
     assert "90 more" in lines
     assert max(map(width, lines)) <= 60

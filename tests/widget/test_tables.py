@@ -1,4 +1,4 @@
-"""The panel's tables: escaped, cut, small enough, and the same facts in HTML and text."""
+"""The panel's tables: escaped, cut and small enough."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domo_magic.model.formatting import local_time, set_timezone, width
+from domo_magic.model.formatting import local_time, set_timezone
 from domo_magic.widget import tables
 from domo_magic.widget.tables import Row
 
@@ -45,16 +45,6 @@ class _Tags(HTMLParser):
 def _parsed(text: str) -> _Tags:
     found = _Tags()
     found.feed(text)
-    return found
-
-
-def _pieces(text: str) -> list[tuple[str, dict[str, str | None], str]]:
-    """Return the tags one after the other, each with its attributes and the text up to the next."""
-    found: list[tuple[str, dict[str, str | None], str]] = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: found.append((tag, dict(attrs), ""))  # type: ignore[method-assign]
-    parser.handle_data = lambda data: found.append(("", {}, data))  # type: ignore[method-assign]
-    parser.feed(text)
     return found
 
 
@@ -162,65 +152,3 @@ def test_the_first_and_last_moments_are_times_too() -> None:
     """No time that a run can have breaks a row."""
     for us in (-62_135_596_800_000_000, 253_402_300_799_999_999):
         assert local_time(us, NOW, timezone(timedelta(hours=-12 if us < 0 else 12)))
-
-
-def test_the_text_table_is_plain_and_aligned() -> None:
-    """The text has the columns below their heads, and says how many runs it leaves out."""
-    rows = [_full(), _full(run="1/1", name="", state="ERROR", mark="bad")] * 30
-    lines = tables.text_table(rows, NOW)
-    assert len(lines) == 1 + 50 + 1
-    assert lines[-1] == "10 more"
-    assert {line.index("3 min 12 s") for line in lines[1:-1]} == {lines[0].index("Duration")}
-    assert "slow: 3 min 12 s, 2.0 times" in lines[1]
-
-
-def test_a_narrow_terminal_has_the_numbers_rather_than_half_a_sentence() -> None:
-    """Eighty columns hold name, state, time, duration, rows and verdict; the sentence needs more."""
-    rows = [_full(verdict="slow", says="30 s, 3.3 times the usual 8.9 s; rows as usual", label="")]
-    for room, verdict in ((80, "slow"), (120, "slow: 30 s, 3.3 times the usual")):
-        line = tables.text_table(rows, NOW, room=room)[1]
-        for fact in ("25775/201", "Sales", "SUCCESS", "17:56:56 UTC", "3 min 12 s", "283,429", verdict):
-            assert fact in line
-        assert (": " in line.partition("283,429")[2]) == (room > 80)
-
-
-@pytest.mark.parametrize("room", [40, 60, 80, 110])
-@pytest.mark.parametrize("name", ["Sales Orders of all countries", "売上データ" * 6])
-def test_a_terminal_is_never_too_narrow(room: int, name: str) -> None:
-    """However narrow a terminal is, and in whatever letters, lines fit, and state and verdict are there."""
-    rows = [_full(name=name), _full(name=name, state="ERROR", mark="bad", verdict="failed", says=name * 3)]
-    lines = tables.text_table(rows, NOW, most=10, room=room)
-    assert max(map(width, lines)) <= room
-    assert "State" in lines[0]
-    assert "SUCCESS" in lines[1]
-    assert "slow" in lines[1]
-    assert "25775/201" in lines[1]
-
-
-def test_wrapped_text_keeps_its_words() -> None:
-    """Words go to the next line, wide ones too; one that is too long is cut."""
-    assert tables.wrapped("one two 売上 three", 8) == "one two\n売上\nthree"
-    assert tables.wrapped("x" * 20, 8) == "x" * 7 + "…"
-
-
-def test_the_snapshot_is_one_whole_table() -> None:
-    """What a saved notebook keeps has one visible head and all of its rows, and no more than 50."""
-    snapshot = _parsed(tables.snapshot_html([_full()] * 51, "here", NOW))
-    tags = [tag for tag, _ in snapshot.tags]
-    assert (tags.count("table"), tags.count("tr")) == (1, 51)
-    assert "1 more" in snapshot.text
-
-
-def test_the_snapshot_needs_no_style() -> None:
-    """With every attribute but `align` taken away, nothing runs into another, and rows stand to the right."""
-    lines, sides = [""], []
-    for tag, attributes, text in _pieces(tables.snapshot_html([_full()], "here", NOW)):
-        if tag in {"br", "div"}:
-            lines.append("")
-            sides += [side] if (side := attributes.get("align")) else []
-        lines[-1] += text
-    assert lines[2 + len(tables.HEADS) :] == [
-        *("Sales Orders", "25775/201", "✓\u00a0SUCCESS", "17:56:56 UTC", "3 min 12 s", "283,429"),
-        *("slow", "3 min 12 s, 2.0 times the usual 1 min 36 s", "nightly"),
-    ]
-    assert sides == ["left", "left", "left", "left", "right", "left", "left"] * 2
