@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from domo_magic.errors import ApiError, DomoError, NotFound, RateLimited
 from domo_magic.executions.schedule import next_delay
 from domo_magic.http import pagination
-from domo_magic.model.concurrency import POOL
+from domo_magic.model.concurrency import POOL, guarded
 from domo_magic.model.execution import CONNECTOR
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class Poller:
         while True:
             self._receive()
             for watch in list(self._watches):
-                _guarded(watch.listener.tick)
+                guarded(watch.listener.tick)
             now = self._session.clock.monotonic()
             self._end_overdue(now)
             with self._lock:
@@ -164,7 +163,7 @@ class Poller:
                 work = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            _guarded(work)
+            guarded(work)
 
     def _post(self, work: Callable[[], None]) -> None:
         self._inbox.put(work)
@@ -205,7 +204,7 @@ class Poller:
             if not self._watching((stream_id, execution_id)) and stream_id in self._streams:
                 self._streams[stream_id].runs.pop(execution_id or 0, None)
                 self._schedule(stream_id, self._streams[stream_id])
-        _guarded(watch.listener.over)
+        guarded(watch.listener.over)
 
     def _end_overdue(self, now: float) -> None:
         for watch in [each for each in self._watches if each.deadline is not None and now >= each.deadline]:
@@ -279,7 +278,7 @@ class Poller:
         else:
             stream.runs[number] = run
         for watch in self._watching(key):
-            _guarded(partial(watch.listener.seen, run))
+            guarded(partial(watch.listener.seen, run))
         if over:
             self._done(key)
         return run
@@ -295,7 +294,7 @@ class Poller:
     def _lose(self, stream: _Stream, run: Execution, error: DomoError) -> None:
         stream.runs.pop(run.execution_id or 0, None)
         for watch in self._watching((run.stream_id, run.execution_id)):
-            _guarded(partial(watch.listener.lost, run, error))
+            guarded(partial(watch.listener.lost, run, error))
         self._done((run.stream_id, run.execution_id))
 
     def _failed(self, stream_id: int, error: DomoError) -> None:
@@ -317,7 +316,7 @@ class Poller:
         for run in list(stream.runs.values()):
             for watch in self._watching((run.stream_id, run.execution_id)):
                 since = self._session.clock.time() - failing
-                _guarded(partial(watch.listener.delayed, run, error, since))
+                guarded(partial(watch.listener.delayed, run, error, since))
 
     def _give_up(self, stream_id: int, stream: _Stream, error: DomoError) -> None:
         for run in list(stream.runs.values()):
@@ -379,9 +378,9 @@ class Poller:
             stream.runs[number] = named = replace(run, name=self._session.name(stream_id))
             for watch in self._watching((stream_id, run.execution_id)):
                 if named != run:
-                    _guarded(partial(watch.listener.seen, named))
+                    guarded(partial(watch.listener.seen, named))
                 if transport and transport != CONNECTOR:
-                    _guarded(partial(watch.listener.say, "unknown", _upload(named, transport)))
+                    guarded(partial(watch.listener.say, "unknown", _upload(named, transport)))
 
 
 def _hopeless(error: DomoError, failures: int, failing: float, look: float) -> bool:
@@ -398,14 +397,6 @@ def _upload(run: Execution, transport: str) -> str:
         f"stream {run.stream_id} is fed by {transport}, not by a connector: {run.run} is an upload session,"
         f" which stays open until it is aborted: %domo_cancel {run.run}"
     )
-
-
-def _guarded(work: Callable[[], object]) -> None:
-    """Do `work`; what it raises is shown as any thread's error, and the others go on."""
-    try:
-        work()
-    except Exception:  # noqa: BLE001  one listener's bug is not the others' end
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 def durations(session: Session, stream_id: int) -> list[float]:

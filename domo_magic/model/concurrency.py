@@ -70,13 +70,18 @@ class Pool:
                         self.threads -= 1
                         return
                 continue
-            try:
-                job()
-            except BaseException:  # noqa: BLE001  shown as any thread's error; the jobs behind it still get done
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            guarded(job)
             del job  # an idle thread holds on to nothing
             with self._lock:
                 self.unfinished -= 1
+
+
+def guarded(work: Callable[[], object]) -> None:
+    """Do `work`; what it raises is shown as any thread's error, and the thread goes on."""
+    try:
+        work()
+    except BaseException:  # noqa: BLE001  one bug is not the end of what the others wait for
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 #: Shared by everything that sends requests to Domo.

@@ -12,11 +12,12 @@ from IPython.display import display
 
 from domo_magic.display.output import in_kernel
 from domo_magic.executions import targets
+from domo_magic.model.concurrency import guarded
 from domo_magic.model.frame import frame
 from domo_magic.widget import actions
 from domo_magic.widget.state import PanelState
 from domo_magic.widget.style import Parts, everything_in
-from domo_magic.widget.view import Painter, View
+from domo_magic.widget.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from domo_magic.model.execution import Execution
     from domo_magic.widget.state import Confirmation
 
-# Between two comparisons of unfinished runs with what is usual.
-_JUDGE_S = 5.0
+# Seconds between two drawings, and between two comparisons of unfinished runs with what is usual.
+_DRAW_S, _JUDGE_S = 0.25, 5.0
 _DOUBLE_CLICK_S = 1.0
 # What is saved before a front end draws it (nbconvert, papermill, a terminal) has the table, not "loading".
 _FIRST_TABLE_S = 2.0
@@ -67,7 +68,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         # panel's own would draw it anew, and take away what a user is typing.
         self._saved: Any = None
         self._kept: object = None
-        self._painter = Painter(self._draw)
+        self._changes = threading.Event()
         self._judged_at = float("-inf")
         self._clicked_at: dict[object, float] = {}
         self._gone = False
@@ -75,13 +76,21 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._changed()
         if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
-        threading.Thread(target=self._look_again, name="domo_magic panel look", daemon=True).start()
+        threading.Thread(target=self._work, name="domo_magic panel view", daemon=True).start()
 
-    def _look_again(self) -> None:
-        """Look for what was started elsewhere, until the panel is closed or has gone from the page."""
-        while not self._state.over.wait(self._state.every):
-            if not self._gone:
-                self._look()
+    def _work(self) -> None:
+        """Draw what changes, and look for what was started elsewhere, until the panel is closed."""
+        state = self._state
+        look_at = time.monotonic() + state.every
+        while not state.closed:
+            if self._changes.wait(max(0.0, look_at - time.monotonic())):
+                self._changes.clear()
+                guarded(self._draw)
+                state.over.wait(_DRAW_S)
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + state.every
+                if not self._gone:
+                    self._look()
 
     def _look(self) -> None:
         """Look once, unless a look is under way."""
@@ -246,14 +255,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _changed(self) -> None:
         self._drawing.draw_controls()
-        self._painter.soon()
+        self._changes.set()
 
     def _ticked(self) -> None:
         now = time.monotonic()
         if self._state.stale or now - self._judged_at > _JUDGE_S:
             self._judged_at = now
             self._learn()
-        self._painter.soon()
+        self._changes.set()
 
     def _learn(self) -> None:
         state = self._state
@@ -292,7 +301,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if self._state.closed:
             return  # also where it is collected, on any thread, whatever locks that holds
         self._state.close()
-        self._painter.close()
+        self._changes.set()
         for part in everything_in(self):
             part.close()
         super().close()

@@ -6,7 +6,6 @@ import html
 import re
 import shlex
 import threading
-import time
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from domo_magic.widget.state import key_of
 from domo_magic.widget.tables import MARKS, Row, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from domo_magic.widget.state import Key, PanelState
     from domo_magic.widget.style import Parts
 
-#: Seconds between two drawings.
-PAUSE = 0.25
 # Runs that a terminal shows.
 _IN_TERMINAL = 10
 # Past durations come while a run goes on.
@@ -156,7 +153,7 @@ class View:
         )
         if runs:
             counts = f"{going:,} unfinished, {len(runs) - going:,} ended"
-        elif self._state.doing("load"):
+        elif self._state.doing("load") and self._state.trouble is None:
             counts = "loading"
         else:
             counts = "no runs loaded" if self._state.as_of is None else "no runs yet"
@@ -406,70 +403,3 @@ def magics(state: PanelState, text: str, label: str) -> str:
     elif streams:
         lines.append(f"%domo_compare {streams}")
     return "\n".join(lines)
-
-
-class Painter:
-    """Draws when it is asked to: at once, or as soon as the pause since the last drawing is over.
-
-    Parameters
-    ----------
-    draw : callable
-        Called on any thread, never on two at the same time.
-    monotonic : callable, optional
-        Gives the time in seconds.
-    """
-
-    def __init__(self, draw: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._draw = draw
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._next = float("-inf")
-        self._timer: threading.Timer | None = None
-        self._drawing = False
-        self._again = False
-        self._closed = False
-
-    def soon(self) -> None:
-        """Draw now, or when the pause is over; never waits for it, nor for another thread that draws."""
-        with self._lock:
-            if self._closed or self._timer is not None:
-                return
-            if self._drawing:
-                self._again = True
-                return
-            pause = self._next - self._monotonic()
-            if pause > 0:
-                self._timer = threading.Timer(pause, self._late)
-                self._timer.daemon = True
-                self._timer.start()
-                return
-            self._drawing = True
-        self._now()
-
-    def _late(self) -> None:
-        with self._lock:
-            self._timer = None
-            if self._closed:
-                return
-            self._drawing = True  # nobody else draws while a timer runs
-        self._now()
-
-    def _now(self) -> None:
-        try:
-            self._draw()
-        finally:
-            with self._lock:
-                self._drawing = False
-                # From its end: what a slow drawing sent last and the next sends first are apart too.
-                self._next = self._monotonic() + PAUSE
-                again, self._again = self._again, False
-        if again:
-            self.soon()
-
-    def close(self) -> None:
-        """Draw no more."""
-        with self._lock:
-            self._closed = True
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()

@@ -872,8 +872,8 @@ def test_a_wrong_token_is_told_from_the_start(sandbox: Sandbox, make: Make, stre
     first, shown = panel.error, html_of(panel, "domo-error")
     assert "401" in shown
     assert "%domo_connect again" in shown
-    assert "no runs loaded" in html_of(panel, "domo-line")
-    assert "no runs loaded" in displayed(panel)["text/plain"]
+    until(lambda: "no runs loaded" in html_of(panel, "domo-line"))
+    until(lambda: "no runs loaded" in displayed(panel)["text/plain"])
     until(lambda: panel.error is not first)
     assert isinstance(panel.error, AuthenticationError)
 
