@@ -15,9 +15,8 @@ from domo_magic.model.formatting import count_text, cut, duration_text, local_ti
 if TYPE_CHECKING:
     from domo_magic.display.output import Line, Screen
     from domo_magic.errors import DomoError
-    from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution
+    from domo_magic.model.execution import Execution, Key
     from domo_magic.model.timeouts import Clock
 
 #: The most lines at the same time; the total has the others.

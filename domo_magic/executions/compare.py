@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
@@ -10,7 +10,7 @@ from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import refuse_others
 from domo_magic.errors import DomoError, NotFound, TargetError
 from domo_magic.executions import listing, targets
-from domo_magic.executions.outcome import interruptible, result
+from domo_magic.executions.outcome import aborted, interruptible, result
 from domo_magic.executions.resolve import targets_of
 from domo_magic.executions.session import current_session
 from domo_magic.http import pagination
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.executions.session import Session
+    from domo_magic.model.execution import Key
 
-Key = tuple[int, int | None]
 
 # Read at first beside the runs that are compared and those behind them, for those that did not succeed.
 _SPARE = 20
@@ -121,7 +121,7 @@ def compare_runs(
         for run in plan.chosen(response)
     ]
     _raise_first(session, plans, responses, shown)
-    chosen = {(run.stream_id, run.execution_id) for run in shown}
+    chosen = {run.key for run in shown}
     if isinstance(against, tuple) and len(set(keys)) == 1 and keys[0][1] is not None:
         chosen.add(against)  # a run and its baseline: these two
     return _compared(session, found, chosen, given, against, since_us)
@@ -188,12 +188,7 @@ def _fetch(session: Session, wanted: _Wanted) -> list[Execution] | DomoError:
     except DomoError as error:
         return error
     here = session.history.cancelled_here(session.instance, wanted.stream_id)
-    return [session.known(_aborted(run) if run.execution_id in here else run) for run in found.values()]
-
-
-def _aborted(run: Execution) -> Execution:
-    """Return a run that was aborted from here, whether Domo names who did it or not."""
-    return replace(run, fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
+    return [session.known(aborted(run) if run.execution_id in here else run) for run in found.values()]
 
 
 def _listed(session: Session, wanted: _Wanted, up_to: int | None) -> list[Execution]:
@@ -251,7 +246,7 @@ def _compared(
 
     table = frame(found)
     if given is not None:
-        known = {(run.stream_id, run.execution_id) for run in found}
+        known = {run.key for run in found}
         others = [key not in known for key in _keys(given)]
         if any(others) or not known:
             table = pd.concat([table, given[others].assign(instance=session.instance)])

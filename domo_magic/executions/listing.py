@@ -189,8 +189,8 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
         )
     if wanted.state is not None:
         return _recorded(session, [], wanted)
-    now = {(run.stream_id, run.execution_id): run for run in seen}
-    return newest_first([now.get((run.stream_id, run.execution_id), run) for run in runs])
+    now = {run.key: run for run in seen}
+    return newest_first([now.get(run.key, run) for run in runs])
 
 
 def _recorded(session: Session, streams: Sequence[int], wanted: Wanted) -> list[Execution]:

@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from domo_magic.executions.poller import Key
+    from domo_magic.analysis.baseline import Baseline
     from domo_magic.executions.session import Session
+    from domo_magic.model.execution import Key
 
 OnFailure = Literal["raise", "return"]
 
@@ -101,15 +102,15 @@ class _Relay:
     def __init__(self, listener: Listener, runs: Sequence[Execution]) -> None:
         self._listener = listener
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self.latest = {(run.stream_id, run.execution_id): run for run in runs}
+        self.latest = {run.key: run for run in runs}
         self.problems: dict[Key, DomoError] = {}
 
     def seen(self, run: Execution) -> None:
-        self.latest[run.stream_id, run.execution_id] = run
+        self.latest[run.key] = run
         self._calls.put(partial(self._listener.seen, run))
 
     def lost(self, run: Execution, error: DomoError) -> None:
-        self.problems[run.stream_id, run.execution_id] = error
+        self.problems[run.key] = error
         self._calls.put(partial(self._listener.lost, run, error))
 
     def delayed(self, run: Execution, error: DomoError, since: float) -> None:
@@ -174,7 +175,7 @@ def follow(
     ]
 
     def now_known() -> list[Execution]:
-        return [relay.latest[run.stream_id, run.execution_id] for run in runs]
+        return [relay.latest[run.key] for run in runs]
 
     with interruptible(now_known, progress.let_go):
         watch = session.poller.watch(wanted, relay, timeout=waiting.timeout, aborted=aborted, stale=stale)
@@ -184,7 +185,7 @@ def follow(
             session.poller.leave(watch)
         progress.over()
     found = [
-        error or relay.problems.get((run.stream_id, run.execution_id)) or _shortcoming(run, waiting)
+        error or relay.problems.get(run.key) or _shortcoming(run, waiting)
         for run, error in zip(now_known(), errors, strict=True)
     ]
     if waiting.on_unusual == "raise":
@@ -228,10 +229,10 @@ def _with_unusual(
     """Return the errors with one more for each run that succeeded and is not usual."""
     ended = [run for run, error in zip(runs, errors, strict=True) if error is None and run.succeeded]
     judged = judge(session, ended)
-    if silent := [run.run for run in ended if (run.stream_id, run.execution_id) not in judged]:
+    if silent := [run.run for run in ended if run.key not in judged]:
         warn(f"whether {', '.join(silent[:_NAMED])} was usual is not known", sent=True)
     return [
-        _unusual(run, judged.get((run.stream_id, run.execution_id))) if error is None else error
+        _unusual(run, judged.get(run.key)) if error is None else error
         for run, error in zip(runs, errors, strict=True)
     ]
 
@@ -248,23 +249,36 @@ def judge(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     A run is missing where its stream's past cannot be had.
     """
     ended = [run for run in runs if run.finished and run.execution_id is not None]
-    wanted = {(run.stream_id, run.execution_id): run for run in ended}
+    wanted = {run.key for run in ended}
     if not wanted:
         return {}
     streams = sorted({stream for stream, _ in wanted})
     each(lambda stream_id: session.learn(stream_id, hurry=True), streams, parallel=THREADS)
-    known: dict[Key, Execution] = {}
-    for stream_id in streams:
-        past = session.past.get(stream_id, ())
-        known |= {(stream_id, run.execution_id): run.known_as(instance=session.instance) for run in past}
-    table: Any = compare(frame((known | wanted).values()))
-    for run in wanted.values():
+    table = compared_with_past(session, ended)
+    for run in ended:
         session.ended(run)
     return {
         key: Judgement(row.verdict, reason(row))
         for row in table.itertuples()
         if (key := (int(row.streamId), int(row.executionId))) in wanted
     }
+
+
+def compared_with_past(session: Session, runs: Sequence[Execution], baseline: Baseline = "median") -> Any:
+    """Return the comparison of runs and of what is known of their streams' past."""
+    known: dict[Key, Execution] = {}
+    for stream_id in {run.stream_id for run in runs}:
+        here = session.history.cancelled_here(session.instance, stream_id)
+        of_stream = [run for run in runs if run.stream_id == stream_id]
+        for run in (*session.past.get(stream_id, ()), *of_stream):
+            ended_here = run.finished and run.execution_id in here
+            known[run.key] = (aborted(run) if ended_here else run).known_as(instance=session.instance)
+    return compare(frame(known.values()), baseline=baseline)
+
+
+def aborted(run: Execution) -> Execution:
+    """Return a run that was aborted from here, whether Domo names who did it or not."""
+    return replace(run, fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

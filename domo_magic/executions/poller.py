@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution
-
-    Key = tuple[int, int | None]
+    from domo_magic.model.execution import Execution, Key
 
 #: The name of the thread.
 NAME = "domo_magic poller"
@@ -126,7 +124,7 @@ class Poller:
             They were seen some time ago: they are requested at once.
         """
         deadline = None if timeout is None else self._session.clock.monotonic() + timeout
-        watch = Watch(listener, ((run.stream_id, run.execution_id) for run in runs), deadline)
+        watch = Watch(listener, (run.key for run in runs), deadline)
         with self._lock:
             self._inbox.put(partial(self._add, watch, runs, aborted=aborted, stale=stale))
             self._wake.set()
@@ -269,7 +267,7 @@ class Poller:
 
     def _saw(self, stream: _Stream, run: Execution) -> Execution:
         """Tell those who watch a run how it was just seen."""
-        number, key = run.execution_id or 0, (run.stream_id, run.execution_id)
+        number, key = run.execution_id or 0, run.key
         before = stream.runs.get(number)
         run = self._session.known(run) if before is None else before.seen(run) if run.fields else before
         over = run.over(before)
@@ -293,9 +291,9 @@ class Poller:
 
     def _lose(self, stream: _Stream, run: Execution, error: DomoError) -> None:
         stream.runs.pop(run.execution_id or 0, None)
-        for watch in self._watching((run.stream_id, run.execution_id)):
+        for watch in self._watching(run.key):
             guarded(partial(watch.listener.lost, run, error))
-        self._done((run.stream_id, run.execution_id))
+        self._done(run.key)
 
     def _failed(self, stream_id: int, error: DomoError) -> None:
         """Request again later, with growing pauses, unless it is no use."""
@@ -314,7 +312,7 @@ class Poller:
         pause = min(timeouts.ask_longest, timeouts.ask_shortest * 2.0 ** min(stream.failures, 10))
         stream.due = now + max(pause, self._session.client.retry_after)
         for run in list(stream.runs.values()):
-            for watch in self._watching((run.stream_id, run.execution_id)):
+            for watch in self._watching(run.key):
                 since = self._session.clock.time() - failing
                 guarded(partial(watch.listener.delayed, run, error, since))
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domo_magic.executions.outcome import Progress
-    from domo_magic.executions.poller import Key
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
+    from domo_magic.model.execution import Key
 
 _DAY = 86_400.0
 
@@ -184,6 +184,6 @@ def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Executi
             return session.known(Execution(stream_id, execution_id)), error
 
     found = each(fetch, list(dict.fromkeys(targets_of(session, wanted))), parallel=THREADS)
-    once = {(run.stream_id, run.execution_id): (run, error) for run, error in found}
+    once = {run.key: (run, error) for run, error in found}
     session.history.saw(session.instance, [run for run, error in once.values() if run.fields])
     return [run for run, _ in once.values()], [error for _, error in once.values()]

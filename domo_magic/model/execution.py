@@ -16,6 +16,9 @@ from domo_magic.model.formatting import cut
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    #: A stream and one of its executions; None: which one is not known.
+    Key = tuple[int, int | None]
+
 SUCCESS = "SUCCESS"
 #: States known to be final (no official list exists; ``endedAt`` ends a run of any state).
 FINAL_STATES = frozenset({SUCCESS, "ERROR", "FAILED", "INVALID", "ABORTED", "CANCELLED", "CANCELED"})
@@ -237,6 +240,11 @@ class Execution:
         """Return this run as `newer` saw it, keeping what is known only here."""
         execution_id = newer.execution_id or self.execution_id
         return replace(self, execution_id=execution_id, fields=newer.fields, text=newer.text)
+
+    @property
+    def key(self) -> Key:
+        """The two ids."""
+        return self.stream_id, self.execution_id
 
     @property
     def run(self) -> str:

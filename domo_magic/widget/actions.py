@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from domo_magic.errors import ApiError, DomoError, TargetError
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort
+from domo_magic.executions.outcome import Judgement, compared_with_past, result
 from domo_magic.executions.resolve import stream_ids
 from domo_magic.executions.start import start_streams
 from domo_magic.model.concurrency import each
-from domo_magic.widget.state import Confirmation, Judgement, key_of
+from domo_magic.widget.state import Confirmation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domo_magic.analysis.baseline import Baseline
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import Key, PanelState
+    from domo_magic.model.execution import Execution, Key
+    from domo_magic.widget.state import PanelState
 
 #: Runs of each stream, as `%domo_runs` has them.
 LISTED = 100
@@ -62,7 +61,7 @@ def named_runs(state: PanelState, text: str) -> list[Key]:
     if not all(stream and execution for stream, execution in keys):
         return []
     session = state.connected()
-    known = {key_of(run) for run in state.named(keys)}
+    known = {run.key for run in state.named(keys)}
     missing = [key for key in keys if key not in known]
     state.follow([session.joined(session.client.get_execution(stream, run or 0)) for stream, run in missing])
     return keys
@@ -116,13 +115,13 @@ def _loaded(state: PanelState) -> DomoError | None:
         return problems[0]
 
     def take(runs: Sequence[Execution]) -> None:
-        shown.update(map(key_of, runs))
+        shown.update(run.key for run in runs)
         state.listed(runs)
 
     problems = each(fetch, ids or [None], parallel=_SIDE_BY_SIDE)
     # What is too old for a list, and not polled because it looks stuck, is requested by itself.
     recorded = session.history.runs(session.instance, ids, finished=False)
-    older = {key_of(run): run for run in state.unfollowed([*recorded, *state.runs()])}
+    older = {run.key: run for run in state.unfollowed([*recorded, *state.runs()])}
     take(listing.looked_at(session, [run for key, run in older.items() if key not in shown]))
     return next((problem for problem in problems if problem is not None), None)
 
@@ -220,8 +219,6 @@ def start(state: PanelState, text: str, label: str) -> None:
     state.follow([outcome.execution for outcome in outcomes if outcome.error is None])
     errors = [outcome.error for outcome in outcomes]
     if any(errors):
-        from domo_magic.executions.outcome import result
-
         result(state.last, errors)
 
 
@@ -235,7 +232,7 @@ def ask_to_cancel(state: PanelState) -> None:
     DomoError
         As `cancel`.
     """
-    meant = state.selected or [key_of(run) for run in state.last]
+    meant = state.selected or [run.key for run in state.last]
     going = [run for run in state.named(meant) if not run.finished and run.execution_id]
     names = ", ".join(run.run for run in going)
     if not going:
@@ -319,44 +316,14 @@ def learn(state: PanelState) -> None:
     judge(state)
 
 
-def compared(session: Session, runs: Sequence[Execution], baseline: Baseline = "median") -> Any:
-    """Return the comparison of runs, with their streams' past behind them: the frame of `domo.compare`."""
-    from domo_magic.analysis.baseline import compare
-    from domo_magic.model.frame import frame
-
-    known: dict[Key, Execution] = {}
-    for stream_id in {run.stream_id for run in runs}:
-        known |= {key_of(run): session.known(run) for run in session.past.get(stream_id, ())}
-    return compare(
-        frame((known | {key_of(run): run for run in _aborted_here(session, runs)}).values()),
-        baseline=baseline,
-    )
-
-
-def _aborted_here(session: Session, runs: Sequence[Execution]) -> list[Execution]:
-    """Return the runs; those aborted from here say so, whether Domo names who did it or not."""
-    ended = {run.stream_id for run in runs if run.finished and not run.succeeded}
-    here = {
-        (stream, execution)
-        for stream in ended
-        for execution in session.history.cancelled_here(session.instance, stream)
-    }
-    return [
-        replace(run, fields={"cancelledBy": "here", **run.fields})
-        if run.finished and key_of(run) in here
-        else run
-        for run in runs
-    ]
-
-
 def judgements(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     """Return the verdict of every run, with a sentence where there is something to tell."""
     from domo_magic.analysis.sentences import sentence
     from domo_magic.model.execution import errors_of
 
-    by_key = {key_of(run): run for run in runs}
+    by_key = {run.key: run for run in runs}
     found: dict[Key, Judgement] = {}
-    for row in compared(session, runs).itertuples():
+    for row in compared_with_past(session, runs).itertuples():
         key = (int(row.streamId), int(row.executionId))
         if key in by_key:
             quiet = row.verdict in {"usual", "no baseline", "running", "cancelled"}

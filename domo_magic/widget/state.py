@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from domo_magic.errors import ConfigurationError, DomoError
 from domo_magic.executions.listing import newest_first
+from domo_magic.executions.outcome import Judgement
 from domo_magic.executions.session import current_session
 from domo_magic.executions.start import stuck
 
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.poller import Watch
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
-    from domo_magic.model.execution import Execution
-
-    Key = tuple[int, int | None]
+    from domo_magic.model.execution import Execution, Key
 
 #: The name of the threads that do what is clicked.
 NAME = "domo_magic panel"
@@ -40,19 +39,6 @@ class Confirmation:
     says: str
     why: str
     act: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """How a run compares: the verdict and the sentence about it."""
-
-    verdict: str
-    says: str = ""
-
-
-def key_of(run: Execution) -> Key:
-    """Return the two ids of a run."""
-    return run.stream_id, run.execution_id
 
 
 class PanelState:
@@ -286,11 +272,11 @@ class PanelState:
     def saw(self, run: Execution) -> None:
         """Take a run as it was just seen; a response that was overtaken changes nothing."""
         with self._lock:
-            self.silent.pop(key_of(run), None)
-            before = self._runs.get(key_of(run))
+            self.silent.pop(run.key, None)
+            before = self._runs.get(run.key)
             if before is not None and before.finished and not run.finished:
                 return
-            self._runs[key_of(run)] = run
+            self._runs[run.key] = run
             if before is None or before.finished != run.finished or (run.finished and before != run):
                 self.drawn += 1
                 self.stale = True
@@ -303,15 +289,13 @@ class PanelState:
         with self._lock:
             unfinished = [run for run in runs if run.execution_id and not run.finished]
             if aborted:
-                self._cancelling.update(map(key_of, unfinished))
+                self._cancelling.update(run.key for run in unfinished)
             else:
                 unfinished = [
-                    run
-                    for run in unfinished
-                    if key_of(run) not in self._followed and self.stuck_for(run) is None
+                    run for run in unfinished if run.key not in self._followed and self.stuck_for(run) is None
                 ]
             if unfinished and not self.closed:
-                self._followed.update(map(key_of, unfinished))
+                self._followed.update(run.key for run in unfinished)
                 watch = poller.watch(unfinished, _Eyes(self), aborted=aborted)
                 self._watches = [*(known for known in self._watches if known.left), watch]
 
@@ -319,9 +303,7 @@ class PanelState:
         """Return those of the runs that are unfinished and that nobody tells about."""
         with self._lock:
             return [
-                run
-                for run in runs
-                if run.execution_id and not run.finished and key_of(run) not in self._followed
+                run for run in runs if run.execution_id and not run.finished and run.key not in self._followed
             ]
 
     def stuck_for(self, run: Execution) -> float | None:
@@ -339,9 +321,9 @@ class PanelState:
 
     def on_purpose(self, run: Execution) -> bool:
         """Whether a run that has ended was cancelled by a user, or from here."""
-        judged = self.judgements.get(key_of(run))
+        judged = self.judgements.get(run.key)
         cancelled = judged is not None and judged.verdict == "cancelled"
-        return cancelled or bool(run.fields.get("cancelledBy")) or key_of(run) in self._cancelling
+        return cancelled or bool(run.fields.get("cancelledBy")) or run.key in self._cancelling
 
     def compared(self) -> list[Execution]:
         """Return the chosen runs that are compared, newest first."""
@@ -368,8 +350,8 @@ class PanelState:
         """Take a run that cannot be followed any longer."""
         with self._lock:
             self.error = error
-            self._cancelling.discard(key_of(run))
-            self.judgements[key_of(run)] = Judgement("not followed", error.summary)
+            self._cancelling.discard(run.key)
+            self.judgements[run.key] = Judgement("not followed", error.summary)
             self.drawn += 1
 
     def judge(self, judgements: dict[Key, Judgement]) -> None:
@@ -390,7 +372,7 @@ class _Eyes:
 
     def delayed(self, run: Execution, _error: DomoError, since: float) -> None:
         """Take note since when Domo has not told anything about a run."""
-        self._state.silent[key_of(run)] = since
+        self._state.silent[run.key] = since
 
     def say(self, _kind: str, text: str) -> None:
         """Show what there is to say about a stream."""

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.display.progress import mark
+from domo_magic.executions.outcome import compared_with_past
 from domo_magic.model.formatting import (
     bytes_text,
     count_text,
@@ -21,8 +22,6 @@ from domo_magic.model.formatting import (
     ratio_text,
     utc_time,
 )
-from domo_magic.widget.actions import compared
-from domo_magic.widget.state import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import Key, PanelState
+    from domo_magic.model.execution import Execution, Key
+    from domo_magic.widget.state import PanelState
 
 BRACKETS = str.maketrans("<>", "\u2039\u203a")
 # Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
@@ -233,14 +232,14 @@ def side_by_side(state: PanelState, session: Session, chosen: Sequence[Execution
     runs = list(reversed(chosen))
     first = runs[0] if len(runs) > 1 and len({run.stream_id for run in runs}) == 1 else None
     table = (
-        compared(session, state.runs())
+        compared_with_past(session, state.runs())
         if first is None
-        else compared(session, runs, (first.stream_id, first.execution_id or 0))
+        else compared_with_past(session, runs, (first.stream_id, first.execution_id or 0))
     )
     rows: dict[Key, Mapping[str, Any]] = {
         (int(row.streamId), int(row.executionId)): row._asdict() for row in table.itertuples()
     }
-    facts = [rows[key_of(run)] for run in runs]
+    facts = [rows[run.key] for run in runs]
     against = "the usual" if first is None else first.run
     now = session.clock.time()
     lines = [
@@ -289,7 +288,7 @@ def _started(run: Execution, now: float) -> str:
 
 
 def _judged(state: PanelState, run: Execution) -> str:
-    judged = state.judgements.get(key_of(run))
+    judged = state.judgements.get(run.key)
     if judged is None:
         return ""
     return marked(judged.verdict) + (f"<small>{safe(judged.says, 200)}</small>" if judged.says else "")

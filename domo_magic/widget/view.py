@@ -21,7 +21,6 @@ from domo_magic.model.formatting import cut, duration_text, local_time, moment_o
 from domo_magic.model.frame import frame
 from domo_magic.model.shown import ROWS, as_html, as_text
 from domo_magic.widget import actions, tables
-from domo_magic.widget.state import key_of
 from domo_magic.widget.tables import MARKS, Row, plain
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution
-    from domo_magic.widget.state import Key, PanelState
+    from domo_magic.model.execution import Execution, Key
+    from domo_magic.widget.state import PanelState
     from domo_magic.widget.style import Parts
 
 # Runs that a terminal shows.
@@ -106,11 +105,11 @@ class View:
         """Return what is to be said of a run, and the sentence about it."""
         if run.execution_id is None:
             return "", "which run it is, is not known"
-        judged = self._state.judgements.get(key_of(run))
+        judged = self._state.judgements.get(run.key)
         if run.finished:
             known = judged is not None and not judged.verdict.startswith(("running", "stuck"))
             return (judged.verdict, judged.says) if judged is not None and known else ("", "")
-        if (since := self._state.silent.get(key_of(run))) is not None:
+        if (since := self._state.silent.get(run.key)) is not None:
             at = local_time(round(since * 1e6), session.clock.time())
             return "running", f"no response from Domo since {at}"
         if (lasted := self._state.stuck_for(run)) is not None:
@@ -302,7 +301,7 @@ class View:
         going, ended = ([run for run in known if run.finished is over] for over in (False, True))
         several = len({run.stream_id for run in known}) > 1
         options = [
-            (self.choice(run, named=several), key_of(run))
+            (self.choice(run, named=several), run.key)
             for run in [*going[: tables.FIRST], *ended[: tables.FIRST]]
         ]
         if options == self._offered:
@@ -355,10 +354,7 @@ class View:
 
     def _choice(self) -> object:
         state = self._state
-        return [
-            (key_of(run), run.finished, state.judgements.get(key_of(run)))
-            for run in state.named(state.selected)
-        ]
+        return [(run.key, run.finished, state.judgements.get(run.key)) for run in state.named(state.selected)]
 
     def compare(self) -> None:
         """Compare what is chosen."""
