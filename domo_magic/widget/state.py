@@ -16,7 +16,7 @@ from domo_magic.executions.start import stuck
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from domo_magic.executions.poller import Watch
+    from domo_magic.executions.poller import Poller, Watch
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
     from domo_magic.model.execution import Execution, Key
@@ -104,7 +104,6 @@ class PanelState:
         self.over = threading.Event()
         self.judgements: dict[Key, Judgement] = {}
         self._instance = instance
-        self._session: Session | None = None
         self._runs: dict[Key, Execution] = {}
         self._lock = threading.RLock()
         self._answered = threading.Condition(self._lock)
@@ -112,7 +111,7 @@ class PanelState:
         self._asked = 0
         self._clicked = False
         self._made_ms = time.time() * 1000
-        self._watches: list[Watch] = []
+        self._watches: list[tuple[Poller, Watch]] = []
         self._followed: set[Key] = set()
         self._cancelling: set[Key] = set()
 
@@ -127,19 +126,16 @@ class PanelState:
             return None
 
     def connected(self) -> Session:
-        """Return the instance that the panel stays with.
+        """Return the connection to the instance that the panel stays with, the latest there is.
 
         Raises
         ------
         ConfigurationError
             None is known yet.
         """
-        if self._session is None:
-            found = current_session(self._instance)
-            with self._lock:
-                if self._session is None:
-                    self._session = found
-        return self._session
+        session = current_session(self._instance)
+        self._instance = session.instance
+        return session
 
     def tick(self) -> None:
         """Draw the time that has passed."""
@@ -253,8 +249,8 @@ class PanelState:
         self.over.set()
         with self._lock:
             watches, self._watches = self._watches, []
-        for watch in watches:
-            self.connected().poller.leave(watch)
+        for poller, watch in watches:
+            poller.leave(watch)
 
     # Runs
 
@@ -297,7 +293,7 @@ class PanelState:
             if unfinished and not self.closed:
                 self._followed.update(run.key for run in unfinished)
                 watch = poller.watch(unfinished, _Eyes(self), aborted=aborted)
-                self._watches = [*(known for known in self._watches if known.left), watch]
+                self._watches = [*(known for known in self._watches if known[1].left), (poller, watch)]
 
     def unfollowed(self, runs: Sequence[Execution]) -> list[Execution]:
         """Return those of the runs that are unfinished and that nobody tells about."""

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 # Runs that a terminal shows.
 _IN_TERMINAL = 10
-# Past durations come while a run goes on.
-_USUAL_FOR_S = 2.0
 # Between two facts; a list's spaces do not break, so that a long line would break anywhere.
 _MAY_BREAK = " · \u200b"
 # What can be clicked in place of the magics that messages name.
@@ -53,7 +51,7 @@ _CLICKS = (
     (r"%domo_cancel [\d/ ]+( --all)?", "choose it in the list and press Cancel"),
     (r"%domo_compare [\d/ ]+", "choose it in the list"),
     (r"%domo_run [\d ]+", "press Run"),
-    (r"%domo_connect again", "%domo_connect again and make the panel anew"),
+    (r"%domo_connect again", "%domo_connect again and press Refresh"),
 )
 
 
@@ -71,7 +69,6 @@ class View:
     def __init__(self, state: PanelState, parts: Parts) -> None:
         self._state = state
         self._parts = parts
-        self._usual: dict[int, tuple[float | None, float]] = {}
         self._ended: object = None
         self._compared: object = []
         self._offered: list[tuple[str, Key]] = []
@@ -82,10 +79,13 @@ class View:
     def rows(self, runs: Sequence[Execution]) -> list[Row]:
         """Return the rows of runs."""
         session = self._state.session
-        return [] if session is None else [self._row(session, run) for run in runs]
+        if session is None:
+            return []
+        streams = {run.stream_id for run in runs}
+        usually = {stream_id: usual(durations(session, stream_id)) for stream_id in streams}
+        return [self._row(session, run, usually[run.stream_id]) for run in runs]
 
-    def _row(self, session: Session, run: Execution) -> Row:
-        usually = self._usually(session, run.stream_id)
+    def _row(self, session: Session, run: Execution, usually: float | None) -> Row:
         verdict, says = self._verdict(session, run)
         return Row(
             run=run.run,
@@ -123,22 +123,13 @@ class View:
             return "unknown"
         return "stopped" if mark(run) == "bad" and self._state.on_purpose(run) else mark(run)
 
-    def choice(self, run: Execution, *, named: bool) -> str:
+    def _choice(self, row: Row, *, named: bool) -> str:
         """Return a run as the list to choose from has it: its ids, when and how, with its name or without."""
-        session, row = self._state.connected(), self._row(self._state.connected(), run)
-        started = "" if row.started_us is None else local_time(row.started_us, session.clock.time())
+        started = "" if row.started_us is None else local_time(row.started_us, self.now)
         state = f"{MARKS[row.mark]} {plain(row.state, 16)}"
         name = plain(row.name, 40) if named else ""
         facts = (row.run, started.rpartition(" ")[0], state, row.verdict, name)
         return _MAY_BREAK.join(filter(None, facts))
-
-    def _usually(self, session: Session, stream_id: int) -> float | None:
-        now = session.clock.monotonic()
-        seconds, until = self._usual.get(stream_id, (None, now))
-        if until <= now:
-            seconds = usual(durations(session, stream_id))
-            self._usual[stream_id] = seconds, now + _USUAL_FOR_S
-        return seconds
 
     def where(self) -> str:
         """Return the quiet line: which instance, and how many runs."""
@@ -300,9 +291,10 @@ class View:
         known = [run for run in runs if run.execution_id is not None]
         going, ended = ([run for run in known if run.finished is over] for over in (False, True))
         several = len({run.stream_id for run in known}) > 1
+        offered = [*going[: tables.FIRST], *ended[: tables.FIRST]]
         options = [
-            (self.choice(run, named=several), run.key)
-            for run in [*going[: tables.FIRST], *ended[: tables.FIRST]]
+            (self._choice(row, named=several), run.key)
+            for row, run in zip(self.rows(offered), offered, strict=False)
         ]
         if options == self._offered:
             return
@@ -350,15 +342,15 @@ class View:
     @property
     def behind(self) -> bool:
         """Whether other runs are chosen than were compared last, or one of them has ended or been judged."""
-        return self._compared != self._choice()
+        return self._compared != self._chosen()
 
-    def _choice(self) -> object:
+    def _chosen(self) -> object:
         state = self._state
         return [(run.key, run.finished, state.judgements.get(run.key)) for run in state.named(state.selected)]
 
     def compare(self) -> None:
         """Compare what is chosen."""
-        self._compared = self._choice()
+        self._compared = self._chosen()
         session, state = self._state.connected(), self._state
         chosen = state.compared()
         self._parts.side.value = tables.side_by_side(state, session, chosen, len(state.selected))

@@ -561,7 +561,9 @@ def test_without_a_connection_it_says_how_to_connect(make: Make) -> None:
 def test_it_stays_with_its_instance(session: Session, sandbox: Sandbox, make: Make) -> None:
     """What is connected later changes nothing for a panel that was made before."""
     panel = make(25775)
-    use_session(open_session(session.login, sandbox=True)).instance = "another"
+    another = open_session(session.login, sandbox=True)
+    another.instance = "another"
+    use_session(another)
     panel.run_button.click()
     assert panel.join(PATIENCE)
     assert panel.last["instance"].tolist() == ["sandbox"]
@@ -876,6 +878,19 @@ def test_a_wrong_token_is_told_from_the_start(sandbox: Sandbox, make: Make, stre
     until(lambda: "no runs loaded" in displayed(panel)["text/plain"])
     until(lambda: panel.error is not first)
     assert isinstance(panel.error, AuthenticationError)
+
+
+def test_a_panel_takes_the_token_that_its_instance_is_given_later(sandbox: Sandbox, make: Make) -> None:
+    """After %domo_connect with the right token Refresh fetches what the wrong one could not."""
+    domo_magic.connect(sandbox.url, "wrong-token")
+    panel = make(25775)
+    assert panel.join(PATIENCE)
+    assert isinstance(panel.error, AuthenticationError)
+    domo_magic.connect(sandbox.url, sandbox.token)
+    panel.refresh_button.click()
+    assert panel.join(PATIENCE)
+    assert panel.error is None
+    assert len(panel.runs) == 100
 
 
 def test_an_error_of_loading_is_over_with_the_next_good_look(
