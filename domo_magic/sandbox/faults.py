@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-_HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>"
+    from domo_magic.sandbox.routes import Response
+    from domo_magic.sandbox.server import Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,10 @@ class Fault:
         Another response is sent: its status.
     headers : mapping
         Headers of that response, in place of the usual ones of the same name.
-    body : bytes, iterable of bytes or None
-        Body of that response; of unknown length, to the end of the connection, where it is an iterable.
-    cut : bool
-        Half of the body is left out.
-    broken : bool
-        The length promises more than is sent, and the connection ends.
-    drip : float
-        Seconds between the bytes of the body.
-    drip_headers : bool
-        The headers drip too.
+    body : bytes
+        Body of that response.
+    send : callable, optional
+        Sends the response in place of `Handler.send`.
     """
 
     after: bool = False
@@ -75,11 +70,8 @@ class Fault:
     reset: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Iterable[bytes] | None = None
-    cut: bool = False
-    broken: bool = False
-    drip: float = 0.0
-    drip_headers: bool = False
+    body: bytes = b""
+    send: Callable[[Handler, Response], None] | None = None
 
 
 def reset(*, after: bool = False) -> Fault:
@@ -97,42 +89,6 @@ def status(code: int, *, retry_after: float | str | None = None, after: bool = F
     shape = {"status": code, "statusReason": http.HTTPStatus(code).phrase, "message": "", "toe": ""}
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return Fault(status=code, headers=headers, body=json.dumps(shape).encode(), after=after)
-
-
-def html(*, code: int = 200, after: bool = False) -> Fault:
-    """Respond with a page to sign in, as a proxy does."""
-    return Fault(status=code, headers={"Content-Type": "text/html; charset=utf-8"}, body=_HTML, after=after)
-
-
-def cut(*, broken: bool = False) -> Fault:
-    """Do the work and send half of the response; `broken`: with the length of the whole, then hang up."""
-    return Fault(after=True, cut=True, broken=broken)
-
-
-def empty(code: int = 200, *, after: bool = True) -> Fault:
-    """Do the work and respond with a status and nothing else."""
-    return Fault(status=code, body=b"", after=after)
-
-
-def redirect(location: str, *, code: int = 302, after: bool = False) -> Fault:
-    """Send the client elsewhere."""
-    return Fault(status=code, headers={"Location": location}, body=b"", after=after)
-
-
-def drip(seconds: float, *, headers: bool = False) -> Fault:
-    """Do the work and send the response byte by byte, `seconds` apart; also its headers."""
-    return Fault(after=True, drip=seconds, drip_headers=headers)
-
-
-def response(
-    body: bytes | Iterable[bytes],
-    *,
-    code: int = 200,
-    headers: Mapping[str, str] | None = None,
-    after: bool = False,
-) -> Fault:
-    """Respond with anything at all; an iterable of chunks for what is too large to hold."""
-    return Fault(status=code, headers=headers or {}, body=body, after=after)
 
 
 @dataclass(slots=True)

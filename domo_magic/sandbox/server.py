@@ -9,7 +9,6 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -19,7 +18,7 @@ from domo_magic.sandbox import routes
 from domo_magic.sandbox.faults import Fault, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from domo_magic.sandbox import Sandbox
 
@@ -139,27 +138,25 @@ class Handler(BaseHTTPRequestHandler):
             return self.rfile.read(int(length))
         status, message = (413, "The body is too large") if known else (411, "Content-Length is required")
         self.close_connection = True
-        self._send(routes.refusal(self.server.sandbox.world, status, message), Fault())
+        self.send(routes.refusal(self.server.sandbox.world, status, message))
         return None
 
     def _meet(self, request: Request, token: str, fault: Fault) -> None:
         """Do the work, or not, and spoil the response as the fault says."""
         response = None
         if not fault.after:
-            self._wait(fault.delay)
+            self.wait(fault.delay)
         if fault.after or not (fault.reset or fault.status):
             response = self._respond(request, token)
-        self._wait(self.server.sandbox.latency)
+        self.wait(self.server.sandbox.latency)
         if fault.after:
-            self._wait(fault.delay)
+            self.wait(fault.delay)
         if fault.status:
-            response = routes.Response(fault.status, b"", dict(fault.headers))
+            response = routes.Response(fault.status, fault.body, dict(fault.headers))
         if response is None or fault.reset:
             self._reset()
-        elif fault.body is None or isinstance(fault.body, bytes):
-            self._send(response if fault.body is None else replace(response, body=fault.body), fault)
         else:
-            self._stream(response, fault.body)
+            (fault.send or Handler.send)(self, response)
 
     def _respond(self, request: Request, token: str) -> routes.Response:
         sandbox = self.server.sandbox
@@ -169,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
             return routes.refusal(sandbox.world, 401, "The token is missing or not valid")
         return routes.response(sandbox.world, request)
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait, unless the sandbox closes in the meantime, which ends the connection."""
         if seconds > 0 and self.server.closing.wait(seconds):
             raise ConnectionAbortedError("the sandbox closes")
@@ -180,34 +177,12 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.connection.close()
 
-    def _send(self, response: routes.Response, fault: Fault) -> None:
-        """Send a response, in one piece or drop by drop, whole or as much as a fault leaves of it."""
-        length = len(response.body)
-        body = response.body[: length // 2] if fault.cut else response.body
-        self.close_connection = self.close_connection or fault.broken
-        head = self._head(response, {"Content-Length": str(length if fault.broken else len(body))})
-        if self.command == "HEAD":
-            body = b""
-        if fault.drip:
-            self._drip(head, body, fault)
-        else:
-            self.wfile.write(head + body)
+    def send(self, response: routes.Response) -> None:
+        """Send a response in one piece."""
+        head = self.head(response, {"Content-Length": str(len(response.body))})
+        self.wfile.write(head if self.command == "HEAD" else head + response.body)
 
-    def _drip(self, head: bytes, body: bytes, fault: Fault) -> None:
-        at_once, slow = (b"", head + body) if fault.drip_headers else (head, body)
-        self.wfile.write(at_once)
-        for byte in slow:
-            self._wait(fault.drip)
-            self.wfile.write(bytes([byte]))
-
-    def _stream(self, response: routes.Response, chunks: Iterable[bytes]) -> None:
-        """Send a body of unknown length, to the end of the connection."""
-        self.close_connection = True
-        self.wfile.write(self._head(response, {}))
-        for chunk in chunks:
-            self.wfile.write(chunk)
-
-    def _head(self, response: routes.Response, framing: dict[str, str]) -> bytes:
+    def head(self, response: routes.Response, framing: dict[str, str]) -> bytes:
         """Make the status line and the headers; those of the response win over the usual ones."""
         date = formatdate(self.server.sandbox.world.clock(), usegmt=True)
         headers = {"Date": date, "Content-Type": "application/json", **framing, **response.headers}

@@ -313,7 +313,8 @@ def at_stranger(client: type[Client], stranger: Stranger, place: Place | None = 
     """Return what becomes of a start at another server, to which `place`, if it is given, redirects."""
     stranger.tokens = 0
     if place is not None:
-        place.seen(faults.redirect(f"{stranger.url}/api/data/v1/streams/{client.own}/executions", code=307))
+        there = f"{stranger.url}/api/data/v1/streams/{client.own}/executions"
+        place.seen(faults.Fault(status=307, headers={"Location": there}))
     said, took = outcome(client, place.url if place else stranger.url, place.token if place else "a-token")
     return f"token {'SENT' if stranger.tokens else 'kept'}, {took:.1f} s: {said}"
 

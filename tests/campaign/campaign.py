@@ -29,6 +29,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import faults
+
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # what is forked has one thread
 
 import pandas as pd  # noqa: F401  loaded once, not in every client
@@ -41,14 +44,14 @@ from domo_magic.history.store import FILE
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.timeouts import Timeouts
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 from domo_magic.sandbox.simulation import OWNER, Habit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection as Pipe
 
-    from domo_magic.sandbox.faults import Fault, Request
+    from faults import Fault, Request
 
 TIMING = replace(Timeouts().scaled(1 / 100), start_window=60.0)
 _FORK = multiprocessing.get_context("fork")

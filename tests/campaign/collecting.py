@@ -19,16 +19,17 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import faults
 from pyarrow import parquet
 
 from domo_magic.analysis.arrow import schema, to_arrow
 from domo_magic.model.execution import parse_json
-from domo_magic.sandbox import ManualClock, Sandbox, faults
+from domo_magic.sandbox import ManualClock, Sandbox
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from domo_magic.sandbox.faults import Fault, Request
+    from faults import Fault, Request
 
 KEY = ["streamId", "executionId"]
 STREAMS, PAST = 120, 150

@@ -20,11 +20,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import pandas as pd
+from faults import Fault, send_half
 from support import Inline, JumpClock
 
 import domo_magic as domo
@@ -34,12 +36,11 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.frame import empty
 from domo_magic.sandbox import Sandbox
-from domo_magic.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domo_magic.sandbox.faults import Request
+    from faults import Request
 
 TOKEN = "DDCI<tok&en>" + "0123456789abcdef" * 3
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -204,8 +205,7 @@ class Hostile:
             status=self.dice.choice(STATUSES),
             headers=self.dice.choice(HEADERS),
             body=self.body(request.path),
-            cut=self.dice.random() < 0.01,
-            broken=self.dice.random() < 0.01,
+            send=partial(send_half, broken=self.dice.random() < 0.5) if self.dice.random() < 0.02 else None,
             reset=self.dice.random() < 0.01,
         )
 

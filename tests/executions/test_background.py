@@ -8,13 +8,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import faults
 import pytest
 
 from domo_magic import api
 from domo_magic.errors import TargetError
 from domo_magic.executions.poller import NAME
 from domo_magic.executions.start import Unless
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

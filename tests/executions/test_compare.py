@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import faults
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,12 +13,12 @@ from support import NOW
 
 import domo_magic
 from domo_magic.errors import DomoWarning, NotFound, TargetError
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
+    from faults import Fault, Request
+
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 COUNT = 60
 

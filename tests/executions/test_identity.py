@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import faults
 import pytest
 import requests
 
 import domo_magic
 from domo_magic.errors import DomoWarning, InvalidResponse, RunTimeout, TriggerOutcomeUnknown
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
+    from faults import Fault, Request
+
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 
 def execution(stream_id: int, execution_id: int | None, state: str = "ACTIVE", **fields: object) -> Fault:

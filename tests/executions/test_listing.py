@@ -6,20 +6,21 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
+import faults
 import numpy as np
 import pandas as pd
 import pytest
 
 import domo_magic
 from domo_magic.errors import DomoWarning
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from faults import Fault, Request
+
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 
 @pytest.mark.parametrize("most", [7, 100])

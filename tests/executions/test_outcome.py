@@ -7,6 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pytest
 
 import domo_magic as domo_magic_package
@@ -23,7 +24,6 @@ from domo_magic.errors import (
 from domo_magic.executions import outcome
 from domo_magic.executions.outcome import interruptible
 from domo_magic.model.execution import Execution
-from domo_magic.sandbox import faults
 from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import faults
 import pytest
 from support import LONG, Looks
 
 from domo_magic.errors import ApiError, AuthenticationError, DomoError, NotFound
 from domo_magic.executions.poller import NAME
 from domo_magic.model.execution import Execution
-from domo_magic.sandbox import faults
 from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:
+    from faults import Fault, Request
     from support import JumpClock
 
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 pytestmark = pytest.mark.usefixtures("inline")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pandas as pd
 import pytest
 
@@ -14,14 +15,13 @@ import domo_magic
 from domo_magic.errors import AlreadyRunning, TargetError
 from domo_magic.executions import start
 from domo_magic.executions.start import Unless, start_streams
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
+    from faults import Fault, Request
     from support import JumpClock
 
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 
 def posts(sandbox: Sandbox) -> int:

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pytest
 
 from domo_magic.errors import (
@@ -26,19 +27,19 @@ from domo_magic.executions.start import Unless, start_streams
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.timeouts import Timeouts
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 from domo_magic.sandbox.simulation import COLLEAGUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from faults import Fault, Request
     from support import JumpClock
 
     from domo_magic.errors import DomoError
     from domo_magic.executions.session import Session
     from domo_magic.executions.start import IfRunning, Outcome
     from domo_magic.history.records import Intent
-    from domo_magic.sandbox.faults import Fault, Request
 
 HOUR = 3600.0
 

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pandas as pd
 import pytest
 from support import NOW, most_at_once
@@ -21,15 +22,15 @@ from domo_magic.executions.session import current_session
 from domo_magic.fleet import collect as coordinator
 from domo_magic.fleet import dataset
 from domo_magic.model.frame import COLUMNS, KINDS
-from domo_magic.sandbox import ManualClock, Sandbox, faults, routes
+from domo_magic.sandbox import ManualClock, Sandbox, routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from faults import Fault, Request
     from support import JumpClock
 
     from domo_magic.executions.session import Session
-    from domo_magic.sandbox.faults import Fault, Request
 
 parquet = pytest.importorskip("pyarrow.parquet")
 KEY = ["instance", "streamId", "executionId"]

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import faults
 import pandas as pd
 import pytest
 from support import NOW
@@ -17,12 +18,12 @@ from domo_magic.analysis import baseline, rhythm
 from domo_magic.errors import ApiError, TargetError
 from domo_magic.model.execution import Execution
 from domo_magic.model.frame import frame
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
+    from faults import Fault, Request
+
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault, Request
 
 COLUMNS = (
     "streamId name verdict error currentState executionId startedAt duration durationBaseline rowsInserted"

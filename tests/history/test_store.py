@@ -16,6 +16,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pytest
 
 from domo_magic.executions import reconcile
@@ -27,16 +28,16 @@ from domo_magic.history.store import FILE, History
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.execution import Execution, parse_json
-from domo_magic.sandbox import Sandbox, faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from faults import Fault, Request
     from support import JumpClock
 
     from domo_magic.executions.session import Session
-    from domo_magic.sandbox.faults import Fault, Request
+    from domo_magic.sandbox import Sandbox
 
 HERE = "mycompany"
 

@@ -9,6 +9,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import faults
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,18 +28,17 @@ from domo_magic.http.client import Uncertain
 from domo_magic.http.response import http_time
 from domo_magic.model.execution import microseconds, parse_json
 from domo_magic.model.frame import frame
-from domo_magic.sandbox import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from faults import Fault
     from support import JumpClock
 
     from domo_magic.executions.session import Session
     from domo_magic.http.client import Client
     from domo_magic.model.execution import Execution
     from domo_magic.sandbox import Sandbox
-    from domo_magic.sandbox.faults import Fault
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 ORDERS = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"

@@ -8,17 +8,19 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pytest
 
 from domo_magic.errors import InvalidResponse
 from domo_magic.http import pagination
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from faults import Fault, Request
+
     from domo_magic.executions.session import Session
-    from domo_magic.sandbox.faults import Fault, Request
 
     Ids = Callable[[int, int], Sequence[int]]
 
@@ -126,7 +128,7 @@ def test_fields_that_differ_from_page_to_page_are_counted_together(
 
 BOMB = """
 import json, resource, sys
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 import domo_magic as domo
 sandbox_url, token = sys.argv[1:]
 domo.connect(sandbox_url, token)

@@ -21,6 +21,7 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import faults
 import pytest
 import requests
 import requests_mock
@@ -34,7 +35,7 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.http.transport import Lost, Transport
 from domo_magic.model.timeouts import Timeouts
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

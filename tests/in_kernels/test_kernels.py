@@ -8,12 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import faults
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from support import Kernel, environment
 
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:

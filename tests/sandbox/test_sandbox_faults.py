@@ -11,14 +11,15 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import faults
 import pytest
 
-from domo_magic.sandbox import Sandbox, faults
+from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domo_magic.sandbox.faults import Fault, Request
+    from faults import Fault, Request
 
 PATH = "/api/data/v1/streams/25775/executions"
 LOST = (ConnectionError, http.client.HTTPException)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import comm
+import faults
 import ipywidgets
 import pytest
 from comm.base_comm import BaseComm
@@ -21,7 +22,6 @@ from domo_magic.errors import AuthenticationError, ConfigurationError, DomoError
 from domo_magic.executions import poller, targets
 from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.model.formatting import ratio_text, set_timezone, width
-from domo_magic.sandbox import faults
 from domo_magic.widget import actions
 from domo_magic.widget.panel import Panel
 from domo_magic.widget.state import NAME, PanelState
