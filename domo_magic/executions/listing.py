@@ -395,7 +395,7 @@ def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
     known: set[str] = set()
     questions = 0
     for offset in range(0, _SEARCH_PAGE * (_SEARCH_PAGES + limit), _SEARCH_PAGE):
-        listed = session.client.search_datasets(text, _SEARCH_PAGE, offset)
+        listed = session.client.datasets_page(text, _SEARCH_PAGE, offset)[0]
         items = {str(item.get("id")): item for item in listed if str(item.get("id")) not in known}
         questions += sum("streamId" not in item for item in items.values())
         if questions > _SEARCH_PAGE * _SEARCH_PAGES + limit:  # so much is not asked for one by one

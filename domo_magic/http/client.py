@@ -24,7 +24,6 @@ from domo_magic.http.response import (
     unexpected,
 )
 from domo_magic.http.retry import REPEATS, RetryPolicy
-from domo_magic.http.transport import Lost
 from domo_magic.model.execution import Execution, item_texts, parse_json, whole
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class Client:
         for attempt in range(REPEATS + 1):
             try:
                 response = self._send("POST", f"{_STREAMS}/{stream_id}/executions", {"runType": "MANUAL"})
-            except Lost as lost:
+            except ConnectionFailed as lost:
                 if lost.sent:
                     raise _uncertain(stream_id, lost.summary) from lost
                 lost.hint = f"nothing was started; {lost.hint}"
@@ -180,15 +179,11 @@ class Client:
         *,
         repeat: bool = True,
         deadline: float | None = None,
-        texts: bool = False,
     ) -> list[Execution]:
-        """Return a page of a stream's runs, in whatever order Domo has them; with a deadline asked for once.
-
-        With `texts` each has its JSON, as what goes into the history must.
-        """
+        """Return a page of a stream's runs, in whatever order Domo has them, with their JSON text."""
         response, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
-        each = item_texts(response.text) if texts else [None] * len(value)
-        return [Execution.from_json(item, stream_id, text) for item, text in zip(value, each, strict=True)]
+        texts = item_texts(response.text)
+        return [Execution.from_json(item, stream_id, text) for item, text in zip(value, texts, strict=True)]
 
     def list_records(
         self, stream_id: int, limit: int, offset: int, *, repeat: bool = True
@@ -282,12 +277,16 @@ class Client:
         _, value = self._request("GET", path, f"DataSet {dataset_id}", list, fits=fits)
         return whole(value[0].get("id")) if value else None
 
-    def search_datasets(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Search for DataSets whose name contains `text`; everything where it is empty."""
-        return self.datasets_page(text, limit, offset)[0]
-
     def datasets_page(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int | None]:
-        """Return what `search_datasets` does, and how many there are in all as far as Domo says it."""
+        """Search for DataSets whose name contains `text`, all where it is empty.
+
+        Returns
+        -------
+        list of dict
+            The page.
+        int or None
+            How many there are in all, as far as Domo says it.
+        """
         if not text:
             path = f"{_DATASETS}?limit={limit}&offset={offset}"
             response, value = self._request("GET", path, "the list of DataSets", dict)
@@ -351,7 +350,7 @@ class Client:
     def _send(self, method: str, path: str, body: object = None, deadline: float | None = None) -> Response:
         within = None if deadline is None else deadline - self._clock.monotonic()
         if within is not None and within <= 0:  # else fast responses go on beyond every deadline
-            late = Lost(f"{self._login.address.host} did not respond in time", "try again later")
+            late = ConnectionFailed(f"{self._login.address.host} did not respond in time", "try again later")
             late.sent = False
             raise late
         before = self._clock.time()

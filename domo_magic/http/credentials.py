@@ -64,10 +64,6 @@ class Token(str):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a token is not pickled (vcrpy: filter_headers=['X-DOMO-Developer-Token'])")
 
-    def reveal(self) -> str:
-        """Return the token's characters, for the header and for blanking it out."""
-        return "".join(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Login:

@@ -45,7 +45,7 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     """
 
     def page(offset: int, limit: int) -> dict[int, Execution]:
-        return _by_id(client.list_executions(stream_id, limit, offset, deadline=deadline, texts=True))
+        return _by_id(client.list_executions(stream_id, limit, offset, deadline=deadline))
 
     last = client.latest_execution_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
@@ -223,7 +223,7 @@ def these(
     found: dict[int | None, Execution] = {}
     low, high = min(wanted), max(wanted)
     if len(wanted) > 1 and high - low < PAGE:
-        page = client.list_executions(stream_id, high - low + 1, low - 1, repeat=False, texts=True)
+        page = client.list_executions(stream_id, high - low + 1, low - 1, repeat=False)
         # A list may leave out what went wrong.
         found = {run.execution_id: run for run in page if not run.finished or run.succeeded}
     missing: dict[int, NotFound] = {}

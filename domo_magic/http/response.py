@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 from domo_magic.errors import ApiError, AuthenticationError, InvalidResponse, NotFound, RateLimited
 from domo_magic.model.execution import parse_json
+from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: Letters of a server's text in a message.
+LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def _words(response: Response, subject: str, host: str, source: str) -> tuple[ty
     if status == 429:
         return RateLimited, f"{host} is rate limiting: {title(response)}", "try again later"
     if 300 <= status < 400:
-        place = plain(response.header("Location") or "nowhere")
+        place = cut(response.header("Location") or "nowhere", LONGEST)
         happened = f"{host} redirected {subject} ({status}) to {place}; the redirect was not followed"
         hint = "check the instance's name; a company's proxy or login page may be in between"
         return ApiError, happened, hint
@@ -140,11 +144,13 @@ def said(response: Response) -> tuple[str, str]:
         value = parse_json(response.body)
     except InvalidResponse:
         found = re.search(r"<title[^>]*>([^<]{1,200})", response.text, re.IGNORECASE)
-        return (plain(found[1]) if found else ""), ""
+        return (cut(found[1], LONGEST) if found else ""), ""
     if not isinstance(value, dict):
         return "", ""
-    message, toe = value.get("message"), value.get("toe")
-    return plain(message if isinstance(message, str) else ""), plain(toe if isinstance(toe, str) else "")
+    message, toe = (
+        cut(text, LONGEST) if isinstance(text := value.get(name), str) else "" for name in ("message", "toe")
+    )
+    return message, toe
 
 
 def title(response: Response) -> str:
@@ -158,12 +164,6 @@ def title(response: Response) -> str:
 def because(message: str) -> str:
     """Return ``: message``, or nothing."""
     return f": {message}" if message else ""
-
-
-def plain(text: str) -> str:
-    """Return a server's text for a user: one line, nothing that a terminal would obey, cut."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def kind_of_body(response: Response) -> str:

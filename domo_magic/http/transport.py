@@ -13,7 +13,8 @@ import urllib3
 from domo_magic.errors import ConnectionFailed
 from domo_magic.http import connection, failure
 from domo_magic.http.redaction import Redactor
-from domo_magic.http.response import Response, plain
+from domo_magic.http.response import LONGEST, Response
+from domo_magic.model.formatting import cut
 from domo_magic.version import VERSION
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ LARGEST = 8 * 1024 * 1024
 #: Connections kept open at the same time.
 CONNECTIONS = 16
 _PIECE = 65_536
-
-
-#: No whole response came; a user sees the promised name.
-Lost = ConnectionFailed
 
 
 class _Auth(requests.auth.AuthBase):
@@ -107,7 +104,7 @@ class Transport:
         Raises
         ------
         ConnectionFailed
-            As `Lost`: no response came; ``sent`` tells whether the request may have arrived.
+            No whole response came; ``sent`` tells whether the request may have arrived.
         """
         got = self._attempt(method, path, body, within)
         if isinstance(got, Response):
@@ -117,7 +114,7 @@ class Transport:
 
     def _attempt(
         self, method: str, path: str, body: object, within: float | None
-    ) -> Response | tuple[Lost, Exception]:
+    ) -> Response | tuple[ConnectionFailed, Exception]:
         if self._process != os.getpid():  # two processes would read each other's responses
             self._session, self._process = _session(), os.getpid()
         connection.begin()
@@ -183,12 +180,13 @@ class Transport:
 
     def _meaning(self, error: BaseException, *, sent: bool | None = None) -> str:
         proxies = (self._environment or {}).get("proxies", {})
-        return plain(self._redactor.text(failure.meaning(error, self._timeouts, proxies, sent=sent)))
+        words = failure.meaning(error, self._timeouts, proxies, sent=sent)
+        return cut(self._redactor.text(words), LONGEST)
 
-    def _lost(self, error: Exception) -> Lost:
+    def _lost(self, error: Exception) -> ConnectionFailed:
         sent = connection.sent()
         proxies = (self._environment or {}).get("proxies", {})
-        lost = Lost(
+        lost = ConnectionFailed(
             f"{self._address.host} could not be reached: {self._meaning(error, sent=sent)}",
             failure.hint(error, proxies),
         )

@@ -137,7 +137,7 @@ def _listed(session: Session, stream_id: int | None, problems: list[DomoError]) 
         runs = listing.recorded(session, wanted, refresh=True, missed=missed)
         try:
             # Nothing else may have been requested: a wrong token is told apart from a Domo without runs.
-            session.client.search_datasets("", 1, 0)
+            session.client.datasets_page("", 1, 0)
         except DomoError as error:
             problems.append(error)
         return runs

@@ -97,13 +97,13 @@ def test_streams_and_datasets_lead_to_each_other(client: Client) -> None:
 @pytest.mark.parametrize("text, names", [("orders", ["Sales Orders"]), ("no such", [])])
 def test_datasets_are_found_by_name(client: Client, text: str, names: list[str]) -> None:
     """The search looks for a part of the name."""
-    found = client.search_datasets(text, 50, 0)
+    found, _ = client.datasets_page(text, 50, 0)
     assert [source["name"] for source in found] == names
 
 
 def test_an_empty_search_lists_all(client: Client) -> None:
     """Without a text everything is listed, by the page."""
-    assert len(client.search_datasets("", 3, 0)) == 3
+    assert len(client.datasets_page("", 3, 0)[0]) == 3
 
 
 def test_a_run_is_aborted(client: Client, still_sandbox: Sandbox) -> None:
@@ -125,8 +125,8 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "stream": lambda client: client.get_stream(25775),
     "dataset": lambda client: client.get_dataset(ORDERS),
     "stream_of": lambda client: client.find_stream(ORDERS),
-    "search": lambda client: client.search_datasets("a", 50, 0),
-    "list of datasets": lambda client: client.search_datasets("", 50, 0),
+    "search": lambda client: client.datasets_page("a", 50, 0),
+    "list of datasets": lambda client: client.datasets_page("", 50, 0),
     "abort": lambda client: client.abort_execution(25775, 2),
 }
 QUESTIONS = {name: call for name, call in CALLS.items() if name not in {"newest_id", "abort"}}

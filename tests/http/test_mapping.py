@@ -18,7 +18,6 @@ from domo_magic.http import connection, failure
 from domo_magic.http.address import address
 from domo_magic.http.client import Uncertain
 from domo_magic.http.credentials import Login, Token
-from domo_magic.http.transport import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,9 +106,9 @@ UNSENT = {
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_error_of_requests_is_ours(session: Session, kind: type[requests.RequestException]) -> None:
-    """Each class comes out as `Lost` with words of ours, its cause kept without the token's request."""
+    """Each class is a `ConnectionFailed` with words of ours, its cause kept without the token's request."""
     breaks(session, made(kind))
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         session.client.transport.send("GET", "/")
     words = WORDS.get(kind.__name__, "the request failed")
     assert str(caught.value).startswith(f"127.0.0.1:9 could not be reached: {words}")
@@ -129,7 +128,7 @@ def test_a_start_is_sent_once_whatever_breaks(
     with pytest.raises(DomoError) as caught:
         session.client.create_execution(25775)
     unsent = kind.__name__ in UNSENT
-    assert type(caught.value) is (Lost if unsent else Uncertain)
+    assert type(caught.value) is (ConnectionFailed if unsent else Uncertain)
     assert isinstance(caught.value, ConnectionFailed) is unsent
     assert adapter.count == 1
 
@@ -149,7 +148,7 @@ def test_what_was_never_written_has_not_arrived(
 ) -> None:
     """Where our own connection broke before the first byte, whatever broke it, nothing was started."""
     breaks(session, made(kind), sent=False)
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         session.client.create_execution(25775)
     assert not caught.value.sent
 
@@ -170,7 +169,7 @@ REASONS = {
 def test_the_reason_of_a_failed_connection_counts(session: Session, reason: Exception, *, sent: bool) -> None:
     """What urllib3 says about a connection that was never made proves that nothing was sent."""
     breaks(session, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)))
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         session.client.transport.send("POST", "/")
     assert caught.value.sent is sent
 
@@ -197,9 +196,9 @@ def test_every_error_of_urllib3_has_words(session: Session) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_what_gets_past_requests_is_ours_too(session: Session, error: Exception) -> None:
-    """Errors that requests lets through are `Lost`, and prove nothing about what was sent."""
+    """Errors that requests lets through are `ConnectionFailed`, and prove nothing about what was sent."""
     breaks(session, error)
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         session.client.transport.send("GET", "/")
     assert caught.value.sent
 
@@ -234,7 +233,7 @@ def _no_connection(cause: OSError) -> Exception:
 def test_a_failed_connection_says_how_it_failed(session: Session, reason: Exception, said: str) -> None:
     """Refused, not found and closed are told apart; a start that never left says so."""
     breaks(session, requests.ConnectionError(urllib3.exceptions.MaxRetryError(POOL, "/", reason)), sent=False)
-    with pytest.raises(Lost, match=said):
+    with pytest.raises(ConnectionFailed, match=said):
         session.client.get_stream(25775)
-    with pytest.raises(Lost, match=rf"{said}(: .+)?\nnothing was started; check the network"):
+    with pytest.raises(ConnectionFailed, match=rf"{said}(: .+)?\nnothing was started; check the network"):
         session.client.create_execution(25775)

@@ -33,7 +33,6 @@ from domo_magic.executions.session import open_session
 from domo_magic.http import transport
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
-from domo_magic.http.transport import Lost, Transport
 from domo_magic.model.timeouts import Timeouts
 from domo_magic.sandbox import Sandbox
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from domo_magic.executions.session import Session
     from domo_magic.http.response import Response
+    from domo_magic.http.transport import Transport
 
     Talk = Callable[[socket.socket], None]
 
@@ -297,7 +297,7 @@ def test_a_lost_answer_is_asked_for_once(
 ) -> None:
     """Nothing below us sends a request again, and what was sent may have arrived."""
     wire = serve(response)
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         sender(to(wire)).send(method, START, {"runType": "MANUAL"})
     assert caught.value.sent
     assert len(wire.heard) == 1
@@ -346,7 +346,7 @@ def test_a_connection_closed_after_it_took_a_request_is_uncertain(
     wire.talk = talk
     transport = sender(to(wire))
     post(transport)
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         post(transport)
     assert caught.value.sent
     assert (len(wire.heard), wire.connections) == (2, 1)
@@ -359,7 +359,7 @@ def test_a_refused_connection_sent_nothing(sandbox: Sandbox, sender: Callable[..
     """Nobody listens: nothing arrived."""
     url = sandbox.url
     sandbox.close()
-    with pytest.raises(Lost, match="the connection was refused") as caught:
+    with pytest.raises(ConnectionFailed, match="the connection was refused") as caught:
         post(sender(url))
     assert not caught.value.sent
 
@@ -373,7 +373,7 @@ def test_a_connection_that_is_not_taken_in_time_sent_nothing(
         raise TimeoutError("timed out")
 
     monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
-    with pytest.raises(Lost, match=r"no connection within 0\.1 s") as caught:
+    with pytest.raises(ConnectionFailed, match=r"no connection within 0\.1 s") as caught:
         post(sender("http://127.0.0.1:9"))
     assert not caught.value.sent
 
@@ -387,7 +387,7 @@ def test_a_name_that_nobody_knows_sent_nothing(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(Lost, match="instance's name") as caught:
+    with pytest.raises(ConnectionFailed, match="instance's name") as caught:
         post(sender("https://mycompany.domo.com"))
     assert not caught.value.sent
 
@@ -402,7 +402,7 @@ def test_a_proxy_that_refuses_sent_nothing_and_sees_no_token(
     """With https a proxy is asked for a tunnel, without the token; refused, nothing arrived."""
     proxy = serve(response)
     monkeypatch.setenv("HTTPS_PROXY", to(proxy))
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         post(sender("https://mycompany.domo.com"))
     assert not caught.value.sent
     assert proxy.heard[0].startswith(b"CONNECT mycompany.domo.com:443 HTTP/1.")
@@ -438,7 +438,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     secure: Wire, sender: Callable[..., Transport]
 ) -> None:
     """Certificates are checked: no byte of the request goes to a stranger."""
-    with pytest.raises(Lost, match="certificate") as caught:
+    with pytest.raises(ConnectionFailed, match="certificate") as caught:
         post(sender(f"https://127.0.0.1:{secure.port}", timeouts=Timeouts()))
     assert "REQUESTS_CA_BUNDLE" in caught.value.hint
     assert not caught.value.sent
@@ -450,7 +450,7 @@ def test_a_certificate_for_another_host_is_refused(
 ) -> None:
     """A good certificate of another host is none."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with pytest.raises(Lost, match="certificate") as caught:
+    with pytest.raises(ConnectionFailed, match="certificate") as caught:
         post(sender(f"https://localhost:{secure.port}", timeouts=Timeouts()))
     assert not caught.value.sent
     assert secure.heard == []
@@ -477,7 +477,7 @@ def test_a_deadline_holds_under_tls(
 
     secure.talk = talk
     before = time.monotonic()
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         post(sender(f"https://127.0.0.1:{secure.port}", timeouts=replace(Timeouts(), response=0.3)))
     assert time.monotonic() - before < QUICK
     assert caught.value.sent
@@ -502,7 +502,7 @@ def test_a_drip_in_the_headers_is_bounded(
 ) -> None:
     """Headers that come byte by byte end with the deadline of the response."""
     before = time.monotonic()
-    with pytest.raises(Lost, match=r"within 0\.3 s"):
+    with pytest.raises(ConnectionFailed, match=r"within 0\.3 s"):
         post(sender(to(serve(drip(OK)))))
     assert time.monotonic() - before < QUICK
 
@@ -522,7 +522,7 @@ def test_less_time_than_usual_is_kept_to(sandbox: Sandbox, sender: Callable[...,
     """Where less than the usual deadline is left, that is what there is."""
     sandbox.order(faults.delay(20), method="GET")
     before = time.monotonic()
-    with pytest.raises(Lost):
+    with pytest.raises(ConnectionFailed):
         sender(sandbox.url, sandbox.token, Timeouts()).send("GET", "/", within=0.1)
     assert time.monotonic() - before < QUICK
 
@@ -714,7 +714,7 @@ def test_the_token_is_in_nothing_that_is_no_http(
     wire = serve(talk)
     try:
         response = post(sender(to(wire)))
-    except Lost as error:
+    except ConnectionFailed as error:
         error.__traceback__ = None
         in_no_spelling(shown(error))
     else:
@@ -732,7 +732,7 @@ def test_the_token_is_in_no_frame_of_a_request_that_broke(
         raise ConnectionResetError
 
     monkeypatch.setattr("http.client.HTTPConnection.send", send)
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         post(sender(sandbox.url))
     assert caught.value.sent
     in_no_spelling(shown(caught.value))
@@ -806,7 +806,7 @@ def test_no_error_carries_the_request_along(
     serve: Callable[..., Wire], sender: Callable[..., Transport]
 ) -> None:
     """Neither cause nor context of an error leads to the request, which has the token in a header."""
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         sender(to(serve(b""))).send("POST", START)
     error: BaseException | None = caught.value
     while error is not None:
@@ -894,7 +894,7 @@ def test_all_addresses_of_a_name_share_one_deadline(
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
         transport = sender("https://mycompany.domo.com", timeouts=replace(Timeouts(), connect=0.6))
         before = time.monotonic()
-        with pytest.raises(Lost, match=r"no connection within 0\.6 s") as caught:
+        with pytest.raises(ConnectionFailed, match=r"no connection within 0\.6 s") as caught:
             post(transport)
     assert 0.5 < time.monotonic() - before < 2
     assert not caught.value.sent
