@@ -173,16 +173,16 @@ _METRIC_OF = {word: metric for metric, words in METRICS.items() for word in word
 
 def _verdicts(rows: _Rows) -> list[str]:
     """Return the verdicts, what is unusual with its ratio: ``slow 3.1x``."""
-    ratios = {
-        metric: (rows[metric] / rows[f"{metric}Baseline"]).tolist() for metric in ("duration", "rowsInserted")
-    }
-    said = []
-    for at, verdict in enumerate(_of("verdict", _WORD)(rows)):
-        words = verdict.split(", ")
-        pairs = [(word, ratios[metric][at]) for word in words if (metric := _METRIC_OF.get(word)) in ratios]
-        known = {word: f"{word} {_times(ratio)}" for word, ratio in pairs if not pd.isna(ratio)}
-        said.append(", ".join(known.get(word, word) for word in words))
-    return said
+    said = enumerate(_of("verdict", _WORD)(rows))
+    return [", ".join(_with_ratio(word, rows, at) for word in verdict.split(", ")) for at, verdict in said]
+
+
+def _with_ratio(word: str, rows: _Rows, at: int) -> str:
+    metric = _METRIC_OF.get(word)
+    if metric is None or metric not in rows:
+        return word
+    value, usual = rows[metric].iloc[at], rows[f"{metric}Baseline"].iloc[at]
+    return word if pd.isna(value) or pd.isna(usual) or not usual else f"{word} {_times(value / usual)}"
 
 
 def _times(ratio: float) -> str:
