@@ -174,7 +174,9 @@ class Kernel:
     """A kernel with the extension loaded."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        self._manager = KernelManager(kernel_name="python3")
+        # Ports are chosen before the kernel binds them: kernels started at the same time may get the same ones.
+        transport = "tcp" if os.name == "nt" else "ipc"
+        self._manager = KernelManager(kernel_name="python3", transport=transport)
         self._manager.start_kernel(env=env)
         self._client: Any = self._manager.blocking_client()
         self._client.start_channels()
