@@ -174,7 +174,7 @@ class Kernel:
     """A kernel with the extension loaded."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        # Ports are chosen before the kernel binds them: kernels started at the same time may get the same ones.
+        # Ports are chosen before a kernel binds them: two that start at the same time may get one.
         transport = "tcp" if os.name == "nt" else "ipc"
         self._manager = KernelManager(kernel_name="python3", transport=transport)
         self._manager.start_kernel(env=env)
