@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConfigurationError
-from domo_magic.model.arrays import ARRAYS, as_json
+from domo_magic.model.arrays import ARRAYS, as_json, times
 from domo_magic.model.execution import ExactFloat, parse_json
 from domo_magic.model.frame import KINDS, OURS, transpose
 
@@ -95,10 +95,14 @@ def to_arrow(records: Sequence[Mapping[str, object]], facts: Sequence[Known]) ->
     made[UNDOCUMENTED] = pa.array(_together(others, len(records)), pa.string()) if others else None
     wanted = schema()
     arrays = [
-        pa.nulls(len(records), field.type) if array is None else array.cast(field.type)
+        pa.nulls(len(records), field.type) if array is None else _cast(array, field.type)
         for array, field in zip(made.values(), wanted, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def _cast(array: Any, kind: Any) -> Any:
+    return array if array.type == kind else array.cast(kind)  # which takes its time even for nothing
 
 
 def _array(kind: str, values: Column | None) -> Any:
@@ -112,8 +116,9 @@ def _array(kind: str, values: Column | None) -> Any:
     if types <= _EASY.get(kind, set()):
         with suppress(OverflowError, UnicodeEncodeError, pa.ArrowException):
             return pa.array(values, pa.type_for_alias(_TYPES[kind]))
-    array = ARRAYS[kind](values)
-    return pa.array(array.to_numpy("M8[us]") if kind == "time" else array, from_pandas=True)
+    if kind == "time":
+        return pa.array(times(values), pa.timestamp("us", "UTC"))
+    return pa.array(ARRAYS[kind](values), from_pandas=True)
 
 
 def _seconds(started: Any, ended: Any) -> Any:

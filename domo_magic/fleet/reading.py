@@ -45,6 +45,7 @@ _LEAST = 50
 _MOST = 200_000
 # After so many pages of one length with nothing behind them, this length is not the server's limit.
 _CLEAN = 3
+_NOT_OURS = None, None
 _NEVER = threading.Event()
 
 
@@ -306,22 +307,23 @@ class _Task:
     def _add(self, stream_id: int, runs: Runs, known: Known) -> None:
         """Take runs of a stream, and what is known with them; of a stream one thread at a time reads."""
         work, instance = self._works[stream_id], self._place.instance
-        unfinished = set(work.known.open)
+        before = frozenset(work.known.open)
+        unfinished = set(before)
         ended: list[tuple[Record, Facts]] = []
         for execution_id, record in runs.items():
-            facts = (stream_id, execution_id, work.name, instance, *work.ours.get(execution_id, (None, None)))
-            key, before = (instance, stream_id, execution_id), execution_id in unfinished
-            if not _ended(record, before=before):
-                self._unfinished[key] = record, facts
+            ours = work.ours.get(execution_id, _NOT_OURS)
+            run = record, (stream_id, execution_id, work.name, instance, *ours)
+            if not _ended(record, before=execution_id in before):
+                self._unfinished[instance, stream_id, execution_id] = run
                 unfinished.add(execution_id)
-                self.done.fetched[stream_id] += not before
                 continue
-            ended.append((record, facts))
-            self.done.fetched[stream_id] += 1
-            if before:
+            ended.append(run)
+            if execution_id in before:
+                key = instance, stream_id, execution_id
                 unfinished.remove(execution_id)
                 self._unfinished.pop(key, None)
                 self.done.touched[key] = None
+        self.done.fetched[stream_id] += len(runs.keys() - (before & unfinished))
         beyond = {*known.beyond, *runs} - unfinished
         known = replace(
             known,

@@ -207,7 +207,8 @@ class Client:
             if len(value) > _LONGEST_PAGE or count_fields(value) > MOST_FIELDS:
                 value.clear()  # else the error's frames would keep it
                 raise oversized(f"stream {stream_id}")
-            return all(_of_stream(item, stream_id) for item in value)
+            others = [item for item in value if type(item) is not dict or item.get("streamId") != stream_id]
+            return all(_of_stream(item, stream_id) for item in others)  # nearly always none
 
         return self._request(
             "GET", path, f"stream {stream_id}", list, fits=fits, repeat=repeat, deadline=deadline

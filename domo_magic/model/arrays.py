@@ -107,22 +107,25 @@ def _as_text(value: object) -> str | None:
 
 
 def _time(values: Column) -> Any:
-    import numpy as np
     import pandas as pd
 
+    return pd.array(times(values), dtype=pd.DatetimeTZDtype("us", "UTC"))
+
+
+def times(values: Column) -> Any:
+    """Return times in any of Domo's shapes as a numpy array of UTC microseconds."""
+    import numpy as np
+
     types = _types(values)
-    us: Any
     if types <= {_NONE}:
-        us = np.full(len(values), "NaT", "M8[us]")
-    elif types <= {int, float, ExactFloat, _NONE}:
+        return np.full(len(values), "NaT", "M8[us]")
+    if types <= {int, float, ExactFloat, _NONE}:
         try:
-            us = _numbers_to_us(np.array(values, dtype="float64"))
+            return _numbers_to_us(np.array(values, dtype="float64"))
         except OverflowError:
-            us = _each_to_us(values)
-    else:
-        iso = _texts_to_us(values) if types == {str} else None
-        us = _each_to_us(values) if iso is None else iso
-    return pd.array(us, dtype=pd.DatetimeTZDtype("us", "UTC"))
+            return _each_to_us(values)
+    iso = _texts_to_us(values) if types == {str} else None
+    return _each_to_us(values) if iso is None else iso
 
 
 def _numbers_to_us(numbers: Any) -> Any:
