@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _MONTHS = dict(
     zip(
@@ -63,6 +64,7 @@ def next_time(expression: str, after: float) -> float | None:
     return None
 
 
+@lru_cache(maxsize=1000)  # many connectors have the same
 def _fields(
     expression: str,
 ) -> tuple[list[int], list[int], list[int], set[int], set[int], set[int], set[int] | None]:

@@ -288,7 +288,8 @@ class Execution:
     @property
     def final(self) -> bool:
         """Whether the state itself is a known final one."""
-        return (self.state or "").upper() in FINAL_STATES
+        state = self.state or ""
+        return state in FINAL_STATES or state.upper() in FINAL_STATES
 
     def over(self, before: Execution | None) -> bool:
         """Whether nothing more will come: the state is final, or the run had ended already `before`."""
