@@ -480,9 +480,11 @@ def _in_rhythm(
     doubtful = [place for place, said in enumerate(words) if not _DOUBTFUL.isdisjoint(said)]
     subjects = [judged.subject for place in doubtful if (judged := connectors[place].judged)]
     pasts = each(lambda run: _past(session, run), subjects, parallel=THREADS)
+    known = [place for place, past in zip(doubtful, pasts, strict=True) if past]
+    if not known:
+        return compared
     again = _compared([run for past in pasts for run in past], now_us)
     places = {key: row for row, key in enumerate(_keys(again))}
-    known = [place for place, past in zip(doubtful, pasts, strict=True) if past]
     rows = [places[key] for key in _keys(compared.loc[known])]
     return pd.concat([compared.drop(known), again.loc[rows].set_axis(known)]).sort_index()
 
