@@ -45,13 +45,13 @@ _NAMED = 10
 _RECORDED = 50
 # So many pages, and one for each stream wanted, are read before a search is given up.
 _SEARCH_PAGES = 20
-#: What makes way for what is recorded here: Domo cannot be asked just now.
+#: What makes way for what is recorded here: requests fail just now.
 _UNREACHABLE = (ConnectionFailed, InvalidResponse)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which runs are asked for.
+    """Which runs are wanted.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Wanted:
         return {"limit": self.limit, "since_us": self.since_us, "state": self.state, "label": self.label}
 
     def fits(self, run: Execution) -> bool:
-        """Whether a run is asked for."""
+        """Whether a run is wanted."""
         return (
             began(run) >= self.since_us
             and (self.state is None or (run.state or "").upper() == self.state.upper())
@@ -116,7 +116,7 @@ def newest(session: Session, stream_id: int, count: int) -> list[Execution]:
 def late(session: Session, stream_id: int, listed: Collection[int]) -> list[Execution]:
     """Return the runs recorded here that a list, from its oldest on, should have and has not.
 
-    They are asked about, and recorded as they are seen; of those that have ended only the latest.
+    They are requested, and recorded as they are seen; of those that have ended only the latest.
     """
     recorded = [
         run
@@ -129,7 +129,7 @@ def late(session: Session, stream_id: int, listed: Collection[int]) -> list[Exec
 
 
 def looked_at(session: Session, runs: Sequence[Execution]) -> list[Execution]:
-    """Ask about runs, record what is seen, and return those that are there; as known where Domo is silent."""
+    """Request runs, record what is seen, and return those that are there; as known where Domo is silent."""
     found = each(lambda run: _as_seen(session, run), runs, parallel=THREADS)
     there = [run for run in found if run is not None]
     session.history.saw(session.instance, there)
@@ -173,13 +173,13 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
     if not refresh or not unfinished:
         return runs
 
-    def ask(run: Execution) -> Execution | DomoError:
+    def fetch(run: Execution) -> Execution | DomoError:
         try:
             return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))
         except DomoError as error:
             return error
 
-    responses = each(ask, unfinished, parallel=THREADS)
+    responses = each(fetch, unfinished, parallel=THREADS)
     seen = [response for response in responses if not isinstance(response, DomoError)]
     session.history.saw(session.instance, seen)
     if problem := next((response for response in responses if isinstance(response, DomoError)), None):
@@ -325,29 +325,27 @@ def _listed(
 
 
 def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
-    """Say which states or labels there are where the one that was asked for is not among them."""
-    for what, asked, column in (("state", wanted.state, "currentState"), ("label", wanted.label, "label")):
+    """Say which states or labels there are where the one that is wanted is not among them."""
+    for what, name, column in (("state", wanted.state, "currentState"), ("label", wanted.label, "label")):
         known = sorted(there[column].dropna().unique())
-        if asked is None or there.empty or asked.upper() in _OFTEN or asked in known:
+        if name is None or there.empty or name.upper() in _OFTEN or name in known:
             continue
-        names = ", ".join(cut(name, _LONGEST) for name in known[:_NAMED])
+        names = ", ".join(cut(other, _LONGEST) for other in known[:_NAMED])
         names += ", ..." if len(known) > _NAMED else ""
-        warn(
-            f"no run with the {what} {targets.shown(asked)}; the newest {len(there)} have: {names or 'none'}"
-        )
+        warn(f"no run with the {what} {targets.shown(name)}; the newest {len(there)} have: {names or 'none'}")
 
 
 def _of_streams(
     session: Session, ids: Sequence[int], wanted: Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
-    def ask(stream_id: int) -> Listed | DomoError:
+    def fetch(stream_id: int) -> Listed | DomoError:
         try:
             return listed(session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text))
         except DomoError as error:
             return error
 
     # The pages of one stream come side by side; of several streams, the streams do.
-    responses = [ask(ids[0])] if len(ids) == 1 else each(ask, ids, parallel=THREADS)
+    responses = [fetch(ids[0])] if len(ids) == 1 else each(fetch, ids, parallel=THREADS)
     lists = [response for response in responses if not isinstance(response, DomoError)]
     fields = [record for records, _ in lists for record in records]
     known = [facts for _, facts_of in lists for facts in facts_of]
@@ -393,12 +391,12 @@ def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
     """
     found: list[tuple[object, ...]] = []
     known: set[str] = set()
-    questions = 0
+    requests = 0
     for offset in range(0, _SEARCH_PAGE * (_SEARCH_PAGES + limit), _SEARCH_PAGE):
         listed = session.client.datasets_page(text, _SEARCH_PAGE, offset)[0]
         items = {str(item.get("id")): item for item in listed if str(item.get("id")) not in known}
-        questions += sum("streamId" not in item for item in items.values())
-        if questions > _SEARCH_PAGE * _SEARCH_PAGES + limit:  # so much is not asked for one by one
+        requests += sum("streamId" not in item for item in items.values())
+        if requests > _SEARCH_PAGE * _SEARCH_PAGES + limit:  # so many are not requested one by one
             rows = [_stream_row(session, item) for item in items.values() if "streamId" in item]
         else:
             rows = each(lambda item: _stream_row(session, item), list(items.values()), parallel=THREADS)

@@ -233,7 +233,7 @@ class Poller:
         for stream_id, stream in list(self._streams.items()):
             if stream.pending or stream.due > now:
                 continue
-            if quiet > self._session.timeouts.asking_budget:
+            if quiet > self._session.timeouts.longest_retry_after:
                 self._give_up(stream_id, stream, self._session.client.rate_limited())
             elif quiet:
                 stream.due = now + quiet
@@ -296,7 +296,7 @@ class Poller:
         self._done(run.key)
 
     def _failed(self, stream_id: int, error: DomoError) -> None:
-        """Request again later, with growing pauses, unless it is no use."""
+        """Request again later, with growing pauses, unless that is useless."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return
@@ -305,11 +305,11 @@ class Poller:
         stream.failing_since = now if stream.failing_since is None else stream.failing_since
         stream.failures += 1
         failing = now - stream.failing_since
-        too_long = self._session.client.retry_after > timeouts.asking_budget
+        too_long = self._session.client.retry_after > timeouts.longest_retry_after
         if too_long or _hopeless(error, stream.failures, failing, timeouts.look):
             self._give_up(stream_id, stream, error)
             return
-        pause = min(timeouts.ask_longest, timeouts.ask_shortest * 2.0 ** min(stream.failures, 10))
+        pause = min(timeouts.poll_longest, timeouts.poll_shortest * 2.0 ** min(stream.failures, 10))
         stream.due = now + max(pause, self._session.client.retry_after)
         for run in list(stream.runs.values()):
             for watch in self._watching(run.key):
@@ -333,7 +333,7 @@ class Poller:
     def _delay(self, stream: _Stream, run: Execution) -> float:
         """Return the seconds after which it is worth requesting a run again."""
         timeouts, now = self._session.timeouts, self._session.clock.time()
-        shortest, longest = timeouts.ask_shortest, timeouts.ask_longest
+        shortest, longest = timeouts.poll_shortest, timeouts.poll_longest
         if stream.stale or not run.fields:
             return 0.0  # never seen yet, or some time ago
         if stream.aborted_at is not None:  # what usually takes minutes is aborted in seconds
@@ -368,7 +368,7 @@ class Poller:
                 self._schedule(stream_id, stream)
 
     def _described(self, stream_id: int) -> None:
-        """Tell the name of a stream, and where it is no connector, that its run will not end by itself."""
+        """Tell the name of a stream, and where no connector feeds it, that its run will not end by itself."""
         if (stream := self._streams.get(stream_id)) is None:
             return
         transport = self._session.transport(stream_id)

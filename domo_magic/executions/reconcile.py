@@ -24,7 +24,7 @@ _WEEK = 604_800
 
 
 def look(session: Session, intent: Intent, stop: Event) -> tuple[Execution | None, list[Execution]]:
-    """Look for the run of an uncertain start until it is found, or patience ends.
+    """Look for the run of an uncertain start until it is found, or the time for it is over.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def look(session: Session, intent: Intent, stop: Event) -> tuple[Execution | Non
             if error.status in {401, 403, 404}:
                 return None, []
         except DomoError:
-            pass  # the weather that lost the response; looking goes on
+            pass  # what lost the response may lose this one too; looking goes on
         pause = max(session.timeouts.look_pause, session.client.retry_after)
         if session.clock.monotonic() + pause >= deadline or session.clock.wait(stop, pause):
             return None, []
@@ -156,7 +156,7 @@ def settle(session: Session, stream_id: int | None = None) -> list[Execution]:
     """Look once into every start whose fate is still open; return the runs that were found.
 
     A start for which no run can have begun any more is closed: nothing was started. What cannot
-    be asked now stays open, and so does, for a week, what a doubtful run may belong to.
+    be requested now stays open, and so does, for a week, what a doubtful run may belong to.
     """
     of_stream: dict[int, list[Intent]] = {}
     for intent in session.history.open_intents(session.instance, stream_id):

@@ -1,4 +1,4 @@
-"""From what a user wrote to streams and runs; Domo is asked about DataSets and newest runs."""
+"""From what a user wrote to streams and runs; DataSets and newest runs are requested."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DAY = 86_400.0
 
 
 def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
-    """Return the stream of every target, asking Domo about DataSets.
+    """Return the stream of every target; those of DataSets are requested.
 
     Raises
     ------
@@ -34,11 +34,11 @@ def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = F
         A DataSet is fed by no connector, belongs to another instance, or, unless there may be
         `repeats`, is there twice; nothing was started.
     DomoError
-        Domo could not be asked.
+        Domo did not say.
     """
     _refuse_elsewhere(session, targets)
 
-    def ask(target: Target) -> int | DomoError:
+    def fetch(target: Target) -> int | DomoError:
         if target.stream_id is not None:
             return target.stream_id
         try:
@@ -49,7 +49,7 @@ def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = F
     if all(target.stream_id is not None for target in targets):
         return [target.stream_id or 0 for target in targets]
     found: list[int] = []
-    for response in each(ask, targets, parallel=THREADS):
+    for response in each(fetch, targets, parallel=THREADS):
         if isinstance(response, DomoError):
             raise response
         found.append(response)
@@ -85,7 +85,7 @@ def _connecting(host: str) -> str:
         trusted = False
     if trusted:
         return f"connect to it first: %domo_connect https://{host}"
-    return "that is no host of Domo's; look at the address again"
+    return "that is not a host of Domo's; look at the address again"
 
 
 def _stream_of(session: Session, dataset_id: str) -> int:
@@ -112,7 +112,7 @@ def targets_of(
     TargetError
         As for `stream_ids`.
     DomoError
-        Domo could not be asked.
+        Domo did not say.
     """
     _refuse_elsewhere(session, wanted)
     streams = [target for target in wanted if target.execution_id is None]
@@ -131,7 +131,7 @@ def newest_run(session: Session, stream_id: int) -> Execution:
     TargetError
         It has none.
     DomoError
-        Domo could not be asked.
+        Domo did not say.
     """
     runs = listing.newest(session, stream_id, 1)
     if not runs:

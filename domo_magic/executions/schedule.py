@@ -1,7 +1,7 @@
 """When to request whether a run has ended, and how long it may still take.
 
 Every request costs, and every second without one costs lateness. If a request is worth `cost` seconds
-of lateness, the cheapest next question comes after ``sqrt(2 * cost / hazard)`` seconds, where the hazard is
+of lateness, the cheapest next request comes after ``sqrt(2 * cost / hazard)`` seconds, where the hazard is
 the chance per second that the run ends now (optimal inspection: R. E. Barlow, L. C. Hunter and F. Proschan,
 "Optimum checking procedures", J. SIAM 11, 1963). So: seldom while it cannot be over, often around the
 stream's usual duration, ever more slowly in a long tail.

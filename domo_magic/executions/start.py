@@ -160,7 +160,7 @@ def _start_one(  # noqa: PLR0911  each way a start can end
         return Outcome(
             nothing, TriggerOutcomeUnknown(f"stream {intent.stream_id} may have started: {error!r}")
         )
-    if not session.history.answered(session.instance, intent, execution):
+    if not session.history.started(session.instance, intent, execution):
         why = f"Domo returned with run {execution.run}, which an earlier start already has"
         replay = Uncertain(f"stream {intent.stream_id} may have started: {why}", _LOOK_FIRST)
         uncertain(intent.stream_id, replay.summary)

@@ -247,7 +247,7 @@ class _Collecting:
             except RateLimited:
                 pause = session.client.retry_after or session.timeouts.retry_pause
                 waited += pause
-                if waited > session.timeouts.asking_budget:
+                if waited > session.timeouts.longest_retry_after:
                     raise
                 session.clock.wait(_NEVER, pause)
 
@@ -321,7 +321,7 @@ class _Collecting:
         of.refused += not seconds
         pause = seconds or min(timeouts.retry_pause * 2.0**of.refused, _LONGEST_PAUSE)
         of.quiet_until = max(of.quiet_until, now + pause)
-        if of.quiet_until - of.refused_since > timeouts.asking_budget:
+        if of.quiet_until - of.refused_since > timeouts.longest_retry_after:
             self._give_up(of, f"{of.session.login.address.host} is rate limiting; retry after {pause:.0f} s")
 
     def _give_up(self, of: _Queue, why: str) -> None:

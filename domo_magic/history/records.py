@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A start that was asked for, recorded before its request left.
+    """A start that the user wants, recorded before its request leaves.
 
     Attributes
     ----------

@@ -89,7 +89,7 @@ class History:
         return dict(rows)
 
     def user(self, instance: str) -> str | None:
-        """Return whose token started the newest run whose start was answered here, as far as it is known."""
+        """Return whose token started the newest run that was started here, as far as it is known."""
         rows = self.database.read(
             "SELECT answer FROM run WHERE instance = ? AND outcome = 'started' AND answer IS NOT NULL"
             " ORDER BY sorted_at DESC LIMIT 1",
@@ -99,13 +99,13 @@ class History:
         user = fields.get("startedBy") if isinstance(fields, dict) else None
         return None if user is None else str(user)
 
-    def answered(self, instance: str, intent: Intent, execution: Execution) -> bool:
+    def started(self, instance: str, intent: Intent, execution: Execution) -> bool:
         """Record the response to a start; without an execution id the intent stays open.
 
         Returns
         -------
         bool
-            False where another start was already answered with this execution: the response is a
+            False where another start already has this execution: the response is a
             replay, nothing is recorded, and the intent stays open.
         """
 
@@ -242,7 +242,7 @@ class History:
             "upper(state) = upper(?)": state,
             "label = ?": label,
         }
-        asked = {condition: value for condition, value in conditions.items() if value is not None}
+        given = {condition: value for condition, value in conditions.items() if value is not None}
         also = "" if finished is None else f" AND {'' if finished else 'NOT '}finished"  # as its index has it
         if len(streams) > 1:
             also += (
@@ -250,9 +250,9 @@ class History:
             )
         return self.database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
-            f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(asked)}{also}"
+            f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(given)}{also}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
-            [*asked.values(), -1 if limit is None else limit],
+            [*given.values(), -1 if limit is None else limit],
         )
 
     def streams_with_runs(self, instance: str) -> list[int]:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from domo_magic.http.transport import Transport
     from domo_magic.model.timeouts import Clock, Timeouts
 
-#: The largest page of executions that is asked for (the public API's limit).
+#: The largest page of executions that is requested (the public API's limit).
 PAGE = 500
-# A Domo that passes over `limit` may send more than was asked for, but not what fills the memory.
+# A Domo that passes over `limit` may send more than was requested, but not what fills the memory.
 _LONGEST_PAGE = 4 * PAGE
 #: Names of fields in one list; Domo documents 29.
 MOST_FIELDS = 1000
@@ -309,7 +309,7 @@ class Client:
         path = f"{_STREAMS}/{stream_id}/executions/{execution_id}/abort"
         body = {"category": "CONNECTOR", "message": "aborted with domo_magic"}
         subject = f"run {stream_id}/{execution_id}"
-        # Aborting twice aborts once, so a lost response may be asked for again.
+        # Aborting twice aborts once, so a lost response may be repeated.
         self._retry.repeat(lambda: self._good(self._send("PUT", path, body), subject))
 
     def _request(  # noqa: PLR0913  what to send, and what fits as the response
@@ -397,7 +397,7 @@ def _total(value: Mapping[str, Any]) -> int | None:
 
 
 def _of_stream(value: object, stream_id: int) -> bool:
-    """Return False if an execution names another stream than the one that was asked about.
+    """Return False if an execution names another stream than the one requested.
 
     A balancer or a proxy can hand out the response to somebody else's request: nothing in HTTP ties a
     response to its request but the order on the connection.
@@ -407,7 +407,7 @@ def _of_stream(value: object, stream_id: int) -> bool:
 
 
 def _of_dataset(value: object, dataset_id: str) -> bool:
-    """Return False if a DataSet names itself as another than the one that was asked about."""
+    """Return False if a DataSet names itself as another than the one requested."""
     named = value.get("id") if isinstance(value, dict) else None
     return not isinstance(named, str) or named.lower() == dataset_id.lower()
 

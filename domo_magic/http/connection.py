@@ -63,7 +63,7 @@ class _TimedReader(io.RawIOBase):
         return count
 
     def leave(self, buffered: io.BufferedReader) -> None:
-        """Give the connection up where more arrived than the response: it would answer the next request."""
+        """Give the connection up where more arrived than the response: it would be taken for the next."""
         self._closing = True
         if buffered.peek() or getattr(self._sock, "pending", int)():
             with suppress(OSError):
@@ -112,7 +112,7 @@ class _TimedResponse(HTTPResponse):
         if self._reader.ended:
             # `http.client` takes an end among the headers for the end of the headers.
             raise RemoteDisconnected("the response's headers were cut off")
-        # `urllib3` would log what is no header, and an echoed token with it.
+        # `urllib3` would log what is not a header, and an echoed token with it.
         self.msg.defects.clear()
         self.msg.set_payload("")
 

@@ -27,7 +27,7 @@ _NOT_ALONE = {
     r"(?s).*[^!-~].*": "has characters that no token has (a space, or not ASCII)",
 }
 _WAYS = (
-    "%domo_connect mycompany asks for the token; or set DOMO_INSTANCE and DOMO_DEVELOPER_TOKEN; "
+    "%domo_connect mycompany prompts for the token; or set DOMO_INSTANCE and DOMO_DEVELOPER_TOKEN; "
     "or %domo_connect --sandbox to try without an account"
 )
 
@@ -151,7 +151,7 @@ def own_variable(where: Address) -> str:
 
 def _missing_token(where: Address) -> str:
     shared = f" or {_ANY_INSTANCE[0]}" if _shared_allowed(where) else ""
-    ways = f"%domo_connect {where.written} asks for it; or set {own_variable(where)}{shared}"
+    ways = f"%domo_connect {where.written} prompts for it; or set {own_variable(where)}{shared}"
     return f"{ways}; or %domo_connect --sandbox to try without" if where.trusted else ways
 
 

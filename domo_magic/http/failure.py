@@ -76,7 +76,7 @@ def meaning(
     words = words.format(connect=timeouts.connect, response=timeouts.response)
     chain = list(_causes(error))
     if any(isinstance(each, urllib3.exceptions.NameResolutionError) for each in chain):
-        return "no host of that name was found"
+        return "the host was not found"
     if any(isinstance(each, urllib3.exceptions.NewConnectionError) for each in chain):
         words = "the connection was refused" if refused(error) else "no connection could be made"
     if proxies and isinstance(error, TypeError | broken.InvalidURL):

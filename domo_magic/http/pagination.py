@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Page = Callable[[int, int], dict[int, "_Item"]]
 
 _Item = TypeVar("_Item")
-# Runs that appear between two questions, or that the newest id does not count yet.
+# Runs that appear between two requests, or that the newest id does not count yet.
 _OVERLAP = 10
 # Lists of up to so many runs, in up to so many pages, are read whole where their order is not known.
 _WHOLE, _PAGES = 10_000, 100
@@ -36,7 +36,7 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     Lists come oldest first as far as is known, so the newest stand at ``offset = newest - count``.
     Where that page does not hold the newest, or is not the last, the order is another, ids have gaps,
     or the newest id was not: then every page is read. With a `deadline` (monotonic seconds) every
-    question is asked once, and ends there.
+    request is sent once, and ends there.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _side_by_side(client: Client, stream_id: int, offsets: Sequence[int], end: i
 
 
 def _window(client: Client, stream_id: int, offset: int, until: int, end: int) -> list[dict[str, Any]]:
-    """Return the executions of one window, read on where Domo gives fewer at a time than it was asked for."""
+    """Return the executions of one window, read on where Domo gives fewer at a time than were requested."""
     overlap = _OVERLAP if until == end else 0
     found: list[dict[str, Any]] = []
     seen: set[str] = set()
@@ -167,7 +167,7 @@ def _whole_list(
     while pages < _PAGES and len(found) < _WHOLE:
         pages += 1
         more = page(offset, PAGE)
-        # A short page is not the last where Domo gives fewer at a time than it was asked for.
+        # A short page is not the last where Domo gives fewer at a time than were requested.
         if more.keys() <= found.keys():
             return found
         found |= more

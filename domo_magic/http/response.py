@@ -130,8 +130,8 @@ def misdirected(subject: str) -> InvalidResponse:
 
 
 def oversized(subject: str) -> InvalidResponse:
-    """Return the error for a list that holds far more than was asked for, or does not end."""
-    return _invalid(subject, "a list far longer than was asked for", "a proxy may be in between")
+    """Return the error for a list that holds far more than was requested, or does not end."""
+    return _invalid(subject, "a list far longer than requested", "a proxy may be in between")
 
 
 def _invalid(subject: str, found: str, why: str) -> InvalidResponse:

@@ -46,8 +46,8 @@ class Timeouts:
     response : float
         For a whole response, from the request's last byte to the response's.
     retry_pause, retry_budget : float
-        First pause before a question is repeated (doubled each time, with jitter), and how long one
-        question may be repeated in all.
+        First pause before a request is repeated (doubled each time, with jitter), and how long one
+        request may be repeated in all.
     start_budget : float
         How long a start that was told to wait (429) may be repeated in all.
     look : float
@@ -56,9 +56,9 @@ class Timeouts:
         Between two looks.
     start_window : float
         How long after its request a run may begin and still be that request's.
-    ask_shortest, ask_longest : float
-        Between two questions whether a run has ended.
-    asking_budget : float
+    poll_shortest, poll_longest : float
+        Between two requests whether a run has ended.
+    longest_retry_after : float
         The longest ``Retry-After`` that waiting bears.
     abort : float
         How long the end of a run that was aborted is waited for.
@@ -81,9 +81,9 @@ class Timeouts:
     look: float = 20.0
     look_pause: float = 1.0
     start_window: float = 600.0
-    ask_shortest: float = 1.0
-    ask_longest: float = 60.0
-    asking_budget: float = 300.0
+    poll_shortest: float = 1.0
+    poll_longest: float = 60.0
+    longest_retry_after: float = 300.0
     abort: float = 120.0
     aside: float = 5.0
     skew: float = 2.0

@@ -175,7 +175,7 @@ def count(text: str) -> int:
         return 0
 
 
-def ask_to_start(state: PanelState, text: str, label: str) -> None:
+def start_or_confirm(state: PanelState, text: str, label: str) -> None:
     """Start the one connector that the field names; several are started when that is confirmed.
 
     Raises
@@ -222,7 +222,7 @@ def start(state: PanelState, text: str, label: str) -> None:
         result(state.last, errors)
 
 
-def ask_to_cancel(state: PanelState) -> None:
+def cancel_or_confirm(state: PanelState) -> None:
     """Abort the chosen run, or, where none is chosen, the one started last; several when confirmed.
 
     What is neither chosen nor started by this panel is never touched.

@@ -143,7 +143,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return self._state.error
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until what was clicked has been answered; before the first click, until the table is loaded.
+        """Wait until what was clicked is done; before the first click, until the table is loaded.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _start(self) -> None:
         self._settle()
-        actions.ask_to_start(self._state, self.field.value, self.label_field.value)
+        actions.start_or_confirm(self._state, self.field.value, self.label_field.value)
         self._learn()
 
     def _submitted(self, _field: object, content: dict[str, Any], _buffers: object) -> None:
@@ -226,7 +226,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _cancel(self, button: object = None) -> None:
         if not self._again(button):
             self._state.confirmation = None
-            self._state.begin("cancel", partial(actions.ask_to_cancel, self._state))
+            self._state.begin("cancel", partial(actions.cancel_or_confirm, self._state))
 
     def _refresh(self, _button: object = None) -> None:
         self._state.begin("load", partial(actions.load, self._state))

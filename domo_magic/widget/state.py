@@ -68,7 +68,7 @@ class PanelState:
     found : list
         ``(stream_id, words)`` of the last search; None: nothing was searched for.
     confirmation : Confirmation or None
-        What was asked for and is done only when it is confirmed.
+        What is done only when it is confirmed.
     as_of : float or None
         Epoch seconds of the last look that Domo responded to.
     trouble : DomoError or None
@@ -106,7 +106,7 @@ class PanelState:
         self._instance = instance
         self._runs: dict[Key, Execution] = {}
         self._lock = threading.RLock()
-        self._answered = threading.Condition(self._lock)
+        self._idle = threading.Condition(self._lock)
         self._doing: set[str] = set()
         self._asked = 0
         self._clicked = False
@@ -183,9 +183,9 @@ class PanelState:
                 if not more:
                     self._doing.discard(what)
         self.changed()
-        with self._answered:
+        with self._idle:
             self._asked -= clicked
-            self._answered.notify_all()
+            self._idle.notify_all()
 
     def _done(self, job: Callable[[], None]) -> bool:
         """Do a job; return whether it went well."""
@@ -205,21 +205,21 @@ class PanelState:
             return what in self._doing
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until all that was clicked has been answered; before the first click, until all is loaded.
+        """Wait until all that was clicked is done; before the first click, until all is loaded.
 
         Return whether it is, within `timeout` seconds.
         """
 
-        def answered() -> bool:
+        def done() -> bool:
             return not self._asked and (self._clicked or "load" not in self._doing)
 
-        with self._answered:
-            return self._answered.wait_for(answered, timeout)
+        with self._idle:
+            return self._idle.wait_for(done, timeout)
 
     def wait_for(self, what: str, timeout: float) -> None:
         """Wait until a job of that name is over."""
-        with self._answered:
-            self._answered.wait_for(lambda: what not in self._doing, timeout)
+        with self._idle:
+            self._idle.wait_for(lambda: what not in self._doing, timeout)
 
     def fail(self, error: DomoError) -> None:
         """Keep what went wrong."""

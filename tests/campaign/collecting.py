@@ -56,7 +56,7 @@ def collect(url: str, token: str, folder: str, parallel: int) -> None:
     from domo_magic.model.timeouts import Timeouts
 
     login = Login(address(url), Token(token), "the campaign")
-    timeouts = replace(Timeouts().scaled(1 / 100), connect=5.0, response=5.0, asking_budget=300.0)
+    timeouts = replace(Timeouts().scaled(1 / 100), connect=5.0, response=5.0, longest_retry_after=300.0)
     use_session(open_session(login, timeouts=timeouts, sandbox=True))
     try:
         domo.collect(folder, max_parallel=parallel)

@@ -226,7 +226,7 @@ def test_two_kernels_that_waited_beside_a_dead_one_start_once(
             (other,) = history.intend(still_session.instance, [stream], None)
             threading.Timer(
                 0.05,
-                lambda: history.answered(
+                lambda: history.started(
                     still_session.instance, other, still_session.client.create_execution(stream)
                 ),
             ).start()

@@ -350,7 +350,7 @@ def test_adopt_gives_way_to_a_start_recorded_just_before(
 
     def meanwhile_answered(event: threading.Event, seconds: float) -> bool:
         if others and answered and not still_sandbox.world.count(stream):
-            history.answered(still_session.instance, others[0], still_session.client.create_execution(stream))
+            history.started(still_session.instance, others[0], still_session.client.create_execution(stream))
         return wait(event, seconds)
 
     monkeypatch.setattr(history, "intend", elsewhere_first)
@@ -413,7 +413,7 @@ def test_a_run_that_another_start_has_claimed_is_no_candidate(
 
     def elsewhere() -> None:
         (other,) = history.intend(still_session.instance, [stream], None)
-        history.answered(still_session.instance, other, still_session.client.create_execution(stream))
+        history.started(still_session.instance, other, still_session.client.create_execution(stream))
 
     meanwhile(still_sandbox, elsewhere, faults.reset(after=True))
     outcome = start(still_session, stream)
@@ -439,7 +439,7 @@ def test_an_answer_takes_its_run_back(still_sandbox: Sandbox, still_session: Ses
     first, second = history.intend(here, [stream, stream], None)
     run = still_session.client.create_execution(stream)
     assert history.adopt(here, first, run)
-    history.answered(here, second, run)
+    history.started(here, second, run)
     assert [intent.id for intent in history.open_intents(here)] == [first.id]
     assert history.claimed(here, first) == {1}
 

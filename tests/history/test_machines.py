@@ -104,17 +104,17 @@ def test_a_lock_loses_nothing_and_holds_nobody_up(history: History, file: Path) 
     """What was started meanwhile is remembered, and written when the next start finds the file free."""
     (before,) = history.intend(HERE, [1], "before")
     (open_before,) = history.intend(HERE, [6], "answered meanwhile")
-    history.answered(HERE, before, run(1, 1))
+    history.started(HERE, before, run(1, 1))
     with locked(file):
         with pytest.warns(HistoryWarning, match="database is locked") as told:
             first, second = history.intend(HERE, [2, 4], "meanwhile")
-        assert history.answered(HERE, first, run(2, 7))
-        assert history.answered(HERE, open_before, run(6, 9))
+        assert history.started(HERE, first, run(2, 7))
+        assert history.started(HERE, open_before, run(6, 9))
         history.refused(second)
         (third,) = history.intend(HERE, [5], "still")
         assert {"2/7", "5", "6/9"} <= kept(history).keys()
     history.intend(HERE, [8], "after")
-    assert history.answered(HERE, third, run(5, 3))
+    assert history.started(HERE, third, run(5, 3))
     history.saw(HERE, [run(2, 7, "SUCCESS")])
     expected = {
         "1/1": "before",
@@ -228,7 +228,7 @@ def test_a_file_that_the_first_version_wrote_is_read_and_written(history: Histor
     assert history.adopt(HERE, intent, run(7, 4))
     (newer,) = history.intend(HERE, [7], "new")
     assert newer.known_before == 4
-    assert history.answered(HERE, newer, run(7, 5))
+    assert history.started(HERE, newer, run(7, 5))
     assert kept(history) == {"7/3": "old", "7/4": None, "7/5": "new"}
 
 
@@ -241,7 +241,7 @@ def test_no_statement_needs_a_newer_sqlite_than_3_26(
     intents = history.intend(HERE, [1, 2, 3], "label")
     history.leaves(intents[0])
     history.ahead(HERE, intents[1], 0)
-    history.answered(HERE, intents[0], run(1, 1))
+    history.started(HERE, intents[0], run(1, 1))
     history.adopt(HERE, intents[1], run(2, 1))
     history.refused(intents[2])
     history.saw(HERE, [run(1, 1, "SUCCESS"), run(4, 1)])

@@ -80,7 +80,7 @@ def started(history: History, execution_id: int = 1, **fields: object) -> Execut
     """Record a start and its response."""
     (intent,) = history.intend(HERE, [7], None)
     response = run(execution_id, **fields)  # type: ignore[arg-type]
-    history.answered(HERE, intent, response)
+    history.started(HERE, intent, response)
     return response
 
 
@@ -214,7 +214,7 @@ def test_an_answer_is_kept_byte_for_byte(history: History) -> None:
     """The last response comes back as it came, with every key and digit."""
     text = '{ "executionId" : 3,"indexRequestKey":20220513224325.628, "new": {"ü": [1e2]}}'
     (intent,) = history.intend(HERE, [7], "nightly")
-    history.answered(HERE, intent, Execution.from_json(parse_json(text), 7, text))
+    history.started(HERE, intent, Execution.from_json(parse_json(text), 7, text))
     (kept,) = history.runs(HERE)
     assert (kept.text, kept.fields) == (text, parse_json(text))
     assert (kept.label, kept.requested_at) == ("nightly", intent.requested_at)
@@ -253,7 +253,7 @@ def test_a_run_that_was_seen_before_its_answer_is_one_run(history: History, file
     """Another kernel's look at a run and the response to its start are one row, with all its changes."""
     (intent,) = history.intend(HERE, [7], "mine")
     history.saw(HERE, [run(state="QUEUED")])
-    history.answered(HERE, intent, run(state="ACTIVE"))
+    history.started(HERE, intent, run(state="ACTIVE"))
     assert [(kept.run, kept.label) for kept in history.runs(HERE)] == [("7/1", "mine")]
     assert rows(file, "SELECT state FROM change ORDER BY rowid") == [("QUEUED",), ("ACTIVE",)]
 
@@ -302,7 +302,7 @@ def test_durations_are_of_the_last_twenty_that_succeeded(history: History) -> No
 def test_any_text_is_kept(history: History, state: str) -> None:
     """Half a character, a zero or a long text is no error, in a state, a name or a label."""
     (intent,) = history.intend(HERE, [7], state)
-    history.answered(HERE, intent, run(state=state))
+    history.started(HERE, intent, run(state=state))
     history.remember(HERE, [(7, None, state)])
     assert [kept.state for kept in history.runs(HERE)] == [state]
 
@@ -529,7 +529,7 @@ history = History(Path(sys.argv[1]), SystemClock())
 
 def start(execution_id, text='{}'):
     (intent,) = history.intend("mycompany", [7], None)
-    history.answered("mycompany", intent, Execution(7, execution_id, text=text))
+    history.started("mycompany", intent, Execution(7, execution_id, text=text))
 """
 
 

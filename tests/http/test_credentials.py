@@ -479,9 +479,9 @@ def test_a_bad_token_in_the_keyring_is_named(keyring: Keyring) -> None:
         (
             "https://domo.corp.example",
             {},
-            "%domo_connect https://domo.corp.example asks for it",
+            "%domo_connect https://domo.corp.example prompts for it",
         ),
-        ("http://127.0.0.1:39121", {}, "%domo_connect http://127.0.0.1:39121 asks for it"),
+        ("http://127.0.0.1:39121", {}, "%domo_connect http://127.0.0.1:39121 prompts for it"),
         ("acme", {}, "set DOMO_ACME_DEVELOPER_TOKEN or DOMO_DEVELOPER_TOKEN; or %domo_connect --sandbox"),
         ("other", {"DOMO_INSTANCE": "acme"}, "or set DOMO_OTHER_DEVELOPER_TOKEN; or %domo_connect --sandbox"),
     ],

@@ -226,7 +226,7 @@ def _no_connection(cause: OSError) -> Exception:
     [
         (_no_connection(ConnectionRefusedError()), "the connection was refused"),
         (_no_connection(OSError("no route")), "no connection could be made"),
-        (REASONS["no name"][0], "no host of that name was found"),
+        (REASONS["no name"][0], "the host was not found"),
         (REASONS["closed"][0], "the connection was closed"),
     ],
 )

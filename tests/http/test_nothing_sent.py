@@ -482,6 +482,6 @@ def test_a_name_that_cannot_be_resolved_starts_nothing(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    nothing_started(connect("mycompany"), "no host of that name", "instance's name")
+    nothing_started(connect("mycompany"), "the host was not found", "instance's name")
     assert len(asked) == 2
     assert os.environ.get("HTTPS_PROXY") is None

@@ -89,7 +89,7 @@ def test_a_list_without_an_end_is_no_list(
     """Ids that are always new, whatever the offset, end with an error, and not when the memory is full."""
     given = iter(range(1, 10**9))
     lists(still_sandbox, lambda limit, _offset: [next(given) for _ in range(min(limit, size))], newest=last)
-    with pytest.raises(InvalidResponse, match="far longer than was asked for"):
+    with pytest.raises(InvalidResponse, match="far longer than requested"):
         read(still_session, 5)
     assert len(still_sandbox.requests) <= 130
 
@@ -105,7 +105,7 @@ def test_a_page_far_longer_than_asked_for_is_refused(
     else:
         items[0] |= {f"field{number}": 1 for number in range(100_000)}
     still_sandbox.order(answer(items), method="GET", times=9)
-    with pytest.raises(InvalidResponse, match="far longer than was asked for"):
+    with pytest.raises(InvalidResponse, match="far longer than requested"):
         still_session.client.list_records(7, 100, 0)
 
 
@@ -122,7 +122,7 @@ def test_fields_that_differ_from_page_to_page_are_counted_together(
         return answer([{"executionId": offset + number, **fields} for number in range(1, 501)])
 
     still_sandbox.decide = decide
-    with pytest.raises(InvalidResponse, match="far longer than was asked for"):
+    with pytest.raises(InvalidResponse, match="far longer than requested"):
         back(still_session, 2000)
 
 

@@ -32,7 +32,7 @@ def known(session: Session) -> Session:
     session.remember_all([(25775, None, "Sales Orders"), (31, None, "Web % Sessions")])
     (intent,) = session.history.intend(session.instance, [25775], None)
     fields = {"currentState": "ACTIVE", "startedAt": 1}
-    session.history.answered(
+    session.history.started(
         session.instance, intent, Execution(25775, 2, fields, text='{"currentState": "ACTIVE"}')
     )
     return session
