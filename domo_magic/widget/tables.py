@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.display.progress import mark
-from domo_magic.executions.outcome import compared_with_past
 from domo_magic.model.formatting import (
     bytes_text,
     count_text,
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from domo_magic.executions.session import Session
-    from domo_magic.model.execution import Execution, Key
-    from domo_magic.widget.state import PanelState
+    from domo_magic.model.execution import Execution
 
 BRACKETS = str.maketrans("<>", "\u2039\u203a")
 # Long words of programs have joints: before a letter, so that 3.3 stays in one piece.
@@ -212,86 +209,52 @@ _TITLES = {
 }
 
 
-def side_by_side(state: PanelState, session: Session, chosen: Sequence[Execution], number: int) -> str:
-    """Return a table with one column per run, oldest first.
-
-    Runs of one stream are compared with the first of them, as ``%domo_compare A/2 --baseline A/1`` does,
-    others with what is usual for their streams.
+def side_by_side(
+    rows: Sequence[Row], facts: Sequence[Mapping[str, Any]], first: str | None, number: int, now: float
+) -> str:
+    """Return a table with one column per run.
 
     Parameters
     ----------
-    state, session : PanelState, Session
-        For the past of the streams, and how the runs compare with it.
-    chosen : sequence of Execution
-        What is compared, newest first.
+    rows : sequence of Row
+        The runs, oldest first.
+    facts : sequence of mapping
+        The row of each in a comparison.
+    first : str or None
+        The run that they are compared with; None: each with what is usual for its stream.
     number : int
         How many were chosen.
+    now : float
+        Epoch seconds.
     """
-    if not chosen:
+    if not rows:
         return ""
-    runs = list(reversed(chosen))
-    first = runs[0] if len(runs) > 1 and len({run.stream_id for run in runs}) == 1 else None
-    table = (
-        compared_with_past(session, state.runs())
-        if first is None
-        else compared_with_past(session, runs, (first.stream_id, first.execution_id or 0))
-    )
-    rows: dict[Key, Mapping[str, Any]] = {
-        (int(row.streamId), int(row.executionId)): row._asdict() for row in table.itertuples()
-    }
-    facts = [rows[run.key] for run in runs]
-    against = "the usual" if first is None else first.run
-    now = session.clock.time()
-    lines = [
-        ("State", [_state(state, run) for run in runs]),
-        ("Started", [_started(run, now) for run in runs]),
-        *(
-            (
-                title,
-                [
-                    _value(metric, row, against, itself=run is first)
-                    for run, row in zip(runs, facts, strict=True)
-                ],
-            )
-            for metric, title in _TITLES.items()
-        ),
-    ]
+    _, states, starts, _, _, verdicts, _ = zip(*(_cells(row, now) for row in rows), strict=True)
+    lines = {"State": states, "Started": starts}
+    for metric, title in _TITLES.items():
+        lines[title] = tuple(
+            _value(metric, fact, first or "the usual", itself=row.run == first)
+            for row, fact in zip(rows, facts, strict=True)
+        )
     if first is not None:
-        verdicts = [
-            "" if run is first else marked(row["verdict"]) for run, row in zip(runs, facts, strict=True)
-        ]
-        lines.append((f"Against {first.run}", verdicts))
-    lines.append(("Against the usual", [_judged(state, run) for run in runs]))
-    heads = "".join(f"<th scope=col>{_head(run)}" for run in runs)
-    body = "".join(
-        f"<tr><th scope=row>{title}{''.join(f'<td>{cell}' for cell in cells)}</tr>" for title, cells in lines
+        against = zip(rows, facts, strict=True)
+        lines[f"Against {first}"] = tuple(
+            "" if row.run == first else marked(fact["verdict"]) for row, fact in against
+        )
+    lines["Against the usual"] = verdicts
+    heads = "".join(
+        f"<th scope=col>{row.run}<small>{safe(row.label or row.name, 60)}</small>" for row in rows
     )
-    left = f"<p>the newest {len(runs)} of {number}</p>" if number > len(runs) else ""
+    body = "".join(
+        f"<tr><th scope=row>{title}{''.join(f'<td>{cell}' for cell in cells)}</tr>"
+        for title, cells in lines.items()
+    )
+    left = f"<p>the newest {len(rows)} of {number}</p>" if number > len(rows) else ""
     return (
         f"<div class=domo-side><h4>Side by side</h4>{left}<table>"
-        f"<caption class=unseen>Chosen runs side by side</caption><col>{'<col>' * len(runs)}"
+        f"<caption class=unseen>Chosen runs side by side</caption><col>{'<col>' * len(rows)}"
         f"<thead><tr><td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-
-
-def _head(run: Execution) -> str:
-    return f"{run.run}<small>{safe(run.label or run.name or '', 60)}</small>"
-
-
-def _state(state: PanelState, run: Execution) -> str:
-    kind = "stopped" if run.finished and state.on_purpose(run) else mark(run)
-    return f"<i class={kind} aria-hidden=true>{MARKS[kind]}</i>{safe(run.state or 'unknown', 24)}"
-
-
-def _started(run: Execution, now: float) -> str:
-    return "—" if run.started_us is None else local_time(run.started_us, now)
-
-
-def _judged(state: PanelState, run: Execution) -> str:
-    judged = state.judgements.get(run.key)
-    if judged is None:
-        return ""
-    return marked(judged.verdict) + (f"<small>{safe(judged.says, 200)}</small>" if judged.says else "")
 
 
 def _value(metric: str, row: Mapping[str, Any], against: str, *, itself: bool) -> str:
@@ -320,24 +283,20 @@ def picture(session: Session, chosen: Sequence[Execution], known: Sequence[Execu
     streams = list(dict.fromkeys(run.stream_id for run in chosen))[:_MOST_PICTURES]
     if not streams or find_spec("matplotlib") is None:
         return ""
-    drawn = "".join(
-        _drawn(
-            session, stream, *([run for run in runs if run.stream_id == stream] for runs in (known, chosen))
-        )
-        for stream in streams
-    )
+    drawn = "".join(_drawn(session, stream_id, known, chosen) for stream_id in streams)
     return f"<div class=domo-plot>{drawn}</div>"
 
 
-def _drawn(session: Session, stream_id: int, runs: Sequence[Execution], chosen: Sequence[Execution]) -> str:
+def _drawn(session: Session, stream_id: int, known: Sequence[Execution], chosen: Sequence[Execution]) -> str:
     """Return the plot for a wide and for a narrow panel, of which one is shown."""
     from domo_magic.model.frame import frame
 
+    runs, marked = ([run for run in runs if run.stream_id == stream_id] for runs in (known, chosen))
     table = frame([session.known(run) for run in runs if run.execution_id is not None])
     words = f"Durations of stream {stream_id}'s runs over time, with what is usual"
     return "".join(
         f"<img class={name} alt='{html.escape(words)}'"
-        f" src='data:image/png;base64,{_png(table, chosen, inches)}'>"
+        f" src='data:image/png;base64,{_png(table, marked, inches)}'>"
         for name, inches in _WIDTHS.items()
     )
 

@@ -14,6 +14,7 @@ from domo_magic.display.output import in_console, in_kernel
 from domo_magic.display.progress import mark
 from domo_magic.errors import TargetError
 from domo_magic.executions import targets
+from domo_magic.executions.outcome import compared_with_past
 from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import usual
 from domo_magic.executions.session import SANDBOX
@@ -353,7 +354,12 @@ class View:
         self._compared = self._chosen()
         session, state = self._state.connected(), self._state
         chosen = state.compared()
-        self._parts.side.value = tables.side_by_side(state, session, chosen, len(state.selected))
+        runs = list(reversed(chosen))
+        first = runs[0] if len(runs) > 1 and len({run.stream_id for run in runs}) == 1 else None
+        facts, against = _facts(state, runs, first), None if first is None else first.run
+        self._parts.side.value = tables.side_by_side(
+            self.rows(runs), facts, against, len(state.selected), self.now
+        )
         self._parts.picture.value = tables.picture(session, chosen, state.runs())
         self.draw_code()
 
@@ -369,6 +375,22 @@ def clickable(text: str) -> str:
     for magic, click in _CLICKS:
         text = re.sub(magic, click, text)
     return text
+
+
+def _facts(state: PanelState, runs: Sequence[Execution], first: Execution | None) -> list[dict[str, Any]]:
+    """Return the row of each run in the comparison with the first, or with what is usual."""
+    if not runs:
+        return []
+    session = state.connected()
+    table = (
+        compared_with_past(session, state.runs())
+        if first is None
+        else compared_with_past(session, runs, (first.stream_id, first.execution_id or 0))
+    )
+    rows: dict[Key, dict[str, Any]] = {
+        (int(row.streamId), int(row.executionId)): row._asdict() for row in table.itertuples()
+    }
+    return [rows[run.key] for run in runs]
 
 
 def magics(state: PanelState, text: str, label: str) -> str:
