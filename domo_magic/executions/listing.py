@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound, warn
@@ -72,11 +72,6 @@ class Wanted:
     def everything(self) -> bool:
         """Whether no run is left out."""
         return not self.since_us and self.state is None and self.label is None
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """The same for the history."""
-        return {"limit": self.limit, "since_us": self.since_us, "state": self.state, "label": self.label}
 
     def fits(self, run: Execution) -> bool:
         """Whether a run is wanted."""
@@ -168,7 +163,7 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
     """
     if refresh:
         settle(session)
-    runs = _recorded(session, [], wanted)
+    runs = session.history.runs(session.instance, **asdict(wanted))
     unfinished = [run for run in runs if run.execution_id is not None and not run.finished]
     if not refresh or not unfinished:
         return runs
@@ -188,13 +183,9 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
             problem,
         )
     if wanted.state is not None:
-        return _recorded(session, [], wanted)
+        return session.history.runs(session.instance, **asdict(wanted))
     now = {run.key: run for run in seen}
     return newest_first([now.get(run.key, run) for run in runs])
-
-
-def _recorded(session: Session, streams: Sequence[int], wanted: Wanted) -> list[Execution]:
-    return session.history.runs(session.instance, streams, **wanted.chosen)
 
 
 def listed(session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed) -> Listed:
@@ -213,14 +204,14 @@ def listed(session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, m
         Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
     """
     if not refresh:
-        return session.history.listed(session.instance, [stream_id], **wanted.chosen)
+        return session.history.listed(session.instance, [stream_id], **asdict(wanted))
     settle(session, stream_id)
     ours = session.history.requests(session.instance, stream_id)
     try:
         records = pagination.back_to(session.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
         missed(f"what is recorded here is shown, not Domo's own list: {error.summary}", error)
-        return session.history.listed(session.instance, [stream_id], **wanted.chosen)
+        return session.history.listed(session.instance, [stream_id], **asdict(wanted))
     name = session.name(stream_id)
     known: list[Known] = []
     for record in records:
