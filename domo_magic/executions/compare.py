@@ -101,11 +101,17 @@ def compare_runs(
     """
     against = pure.parse_baseline(baseline)
     given = runs if targets.holds_runs(runs) else None
-    wanted = None if runs is None else _named_in(given) if given is not None else _understood(runs)
+    wanted: Sequence[targets.Target] | None = None
+    if runs is not None:
+        wanted = targets.understood(runs, "runs", repeats=True) if given is None else _named_in(given)
     session = current_session(instance)
     since_us = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
     with interruptible(list):
-        keys = _recorded(session) if wanted is None else targets_of(session, wanted, repeats=True)
+        keys = (
+            [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]
+            if wanted is None
+            else targets_of(session, wanted, repeats=True)
+        )
         plans = _plans(keys, against, limit, since_us, optional=given is not None)
         # The pages of one stream come side by side; of several streams, the streams do.
         responses = (
@@ -127,10 +133,6 @@ def compare_runs(
     return _compared(session, found, chosen, given, against, since_us)
 
 
-def _understood(runs: object) -> tuple[targets.Target, ...]:
-    return targets.understood(runs, "runs", repeats=True)
-
-
 def _named_in(given: pd.DataFrame) -> list[targets.Target]:
     """Return the runs of a frame; rows without an execution (a start whose fate is open) name none."""
     if not {"streamId", "executionId"} <= set(given.columns):
@@ -138,11 +140,6 @@ def _named_in(given: pd.DataFrame) -> list[targets.Target]:
     if list(given.columns).count("executionId") == 1:
         given = given[given["executionId"].notna()]
     return list(targets.each(given, "runs"))
-
-
-def _recorded(session: Session) -> list[Key]:
-    """Return every stream with a run recorded here."""
-    return [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]
 
 
 def _plans(

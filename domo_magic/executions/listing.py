@@ -399,7 +399,7 @@ def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
     else:
         warn(f"the search ended after {len(known):,} DataSets; a longer part of the name finds more")
     found = found[:limit]
-    session.remember_all([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
+    session.remember([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
     columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)
     return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}
 

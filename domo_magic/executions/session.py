@@ -95,11 +95,7 @@ class Session:
             self._names[stream_id] = self.history.stream(self.instance, stream_id)[1]
         return self._names[stream_id]
 
-    def remember(self, stream_id: int, dataset_id: str | None, name: str | None) -> None:
-        """Keep a stream's DataSet and its name."""
-        self.remember_all([(stream_id, dataset_id, name)])
-
-    def remember_all(self, streams: Sequence[tuple[int, str | None, str | None]]) -> None:
+    def remember(self, streams: Sequence[tuple[int, str | None, str | None]]) -> None:
         """Keep the DataSets and names of streams: ``(stream_id, dataset_id, name)``."""
         self.history.remember(self.instance, streams)
         for stream_id, _, _ in streams:
@@ -145,21 +141,17 @@ class Session:
         except DomoError as error:
             return error
         transport, source = stream.get("transport"), stream.get("dataSource")
-        if isinstance(transport, dict):
-            self.transported(stream_id, transport.get("type"))
+        kind = transport.get("type") if isinstance(transport, dict) else None
+        if isinstance(kind, str) and kind:
+            self._transports[stream_id] = cut(kind, 40).upper()
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
         if isinstance(dataset, str) and re.fullmatch(r"[\w-]{1,64}", dataset):
-            self.remember(stream_id, dataset, name if isinstance(name, str) else None)
+            self.remember([(stream_id, dataset, name if isinstance(name, str) else None)])
         return None
 
     def transport(self, stream_id: int) -> str | None:
         """Return what feeds a stream (``CONNECTOR``, ``UPLOAD``, ...), as far as it is known; else None."""
         return self._transports.get(stream_id)
-
-    def transported(self, stream_id: int, transport: object) -> None:
-        """Keep what feeds a stream, where Domo says it."""
-        if isinstance(transport, str) and transport:
-            self._transports[stream_id] = cut(transport, 40).upper()
 
 
 def open_session(

@@ -194,7 +194,7 @@ def _connectors(session: Session, text: str, parallel: int = THREADS) -> list[_C
         stream_id = whole(item.get("streamId"))
         if stream_id and stream_id > 0 and str(item.get("transportType") or CONNECTOR).upper() == CONNECTOR:
             found.setdefault(stream_id, _Connector(stream_id, item))
-    session.remember_all(
+    session.remember(
         [(one.stream_id, _text(one.dataset, "id"), _text(one.dataset, "name")) for one in found.values()]
     )
     ids = list(found)

@@ -29,7 +29,7 @@ def _tab(line: str) -> dict[str, str]:
 @pytest.fixture
 def known(session: Session) -> Session:
     """Give a connection that knows two streams and one unfinished run."""
-    session.remember_all([(25775, None, "Sales Orders"), (31, None, "Web % Sessions")])
+    session.remember([(25775, None, "Sales Orders"), (31, None, "Web % Sessions")])
     (intent,) = session.history.intend(session.instance, [25775], None)
     fields = {"currentState": "ACTIVE", "startedAt": 1}
     session.history.started(
