@@ -15,7 +15,7 @@ from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import SUCCESS, Execution, whole
 from domo_magic.model.formatting import cut
-from domo_magic.model.frame import frame, table
+from domo_magic.model.frame import frame
 from domo_magic.model.frame import newest_first as newest_rows
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
     from domo_magic.errors import Warn
     from domo_magic.executions.session import Session
-    from domo_magic.model.frame import Known
 
     Record = Mapping[str, Any]
-    Listed = tuple[Sequence[Record], Sequence[Known]]
     # Told what is shown in place of what Domo has, and why.
     Missed = Callable[[str, DomoError], None]
 
@@ -188,80 +186,44 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
     return newest_first([now.get(run.key, run) for run in runs])
 
 
-def listed(session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed) -> Listed:
+def of_stream(
+    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed
+) -> list[Execution]:
     """Return a stream's runs, Domo's own list joined with what is recorded here, newest first or nearly so.
-
-    Returns
-    -------
-    fields : list of mapping
-        Parsed JSON of each run.
-    known : list of tuple
-        What is known of each here, as `frames.table` takes it.
 
     Raises
     ------
     ApiError
-        Domo refuses; where it cannot be reached, what is recorded is returned, with a warning.
+        Domo refuses; where it cannot be reached, what is recorded is returned, and told as missed.
     """
     if not refresh:
-        return session.history.listed(session.instance, [stream_id], **asdict(wanted))
+        return session.history.runs(session.instance, [stream_id], **asdict(wanted))
     settle(session, stream_id)
     ours = session.history.requests(session.instance, stream_id)
     try:
         records = pagination.back_to(session.client, stream_id, _enough(wanted, ours), wanted.limit)
     except _UNREACHABLE as error:
         missed(f"what is recorded here is shown, not Domo's own list: {error.summary}", error)
-        return session.history.listed(session.instance, [stream_id], **asdict(wanted))
+        return session.history.runs(session.instance, [stream_id], **asdict(wanted))
     name = session.name(stream_id)
-    known: list[Known] = []
+    runs: list[Execution] = []
     for record in records:
         execution_id = whole(record.get("executionId"))
         label, requested_at = ours.get(execution_id, _NOT_OURS)
-        known.append((stream_id, execution_id, name, session.instance, label, requested_at))
+        runs.append(Execution(stream_id, execution_id, record, name, session.instance, label, requested_at))
     unfinished = session.history.runs(session.instance, [stream_id], finished=False)
-    _record_ends(session, unfinished, records)
+    _record_ends(session, unfinished, runs)
     opened = [run for run in unfinished if run.execution_id is None]
-    unlisted = late(session, stream_id, {whole(record.get("executionId")) or 0 for record in records})
-    missing = _as_listed([*opened, *(session.joined(run) for run in unlisted)])
-    records, known = [*missing[0], *records], [*missing[1], *known]
-    if not wanted.everything:
-        runs = [run for run in map(_run, records, known) if wanted.fits(run)]
-        return _as_listed(runs)
-    return records, known
+    unlisted = late(session, stream_id, {run.execution_id or 0 for run in runs})
+    runs = [*opened, *map(session.joined, unlisted), *runs]
+    return runs if wanted.everything else [run for run in runs if wanted.fits(run)]
 
 
-def _record_ends(session: Session, unfinished: Sequence[Execution], records: Sequence[Record]) -> None:
+def _record_ends(session: Session, unfinished: Sequence[Execution], runs: Sequence[Execution]) -> None:
     """Record the ends of runs that were recorded here while they were unfinished, and are listed as ended."""
     recorded = {run.execution_id: run for run in unfinished if run.execution_id is not None}
-    ended = [
-        recorded[key]
-        for record in records
-        if (key := whole(record.get("executionId"))) in recorded and Execution(0, key, record).finished
-    ]
+    ended = [recorded[run.execution_id] for run in runs if run.execution_id in recorded and run.finished]
     looked_at(session, ended)  # whose whole response is kept: a list may leave out what went wrong
-
-
-def _run(record: Record, known: Known) -> Execution:
-    stream_id, execution_id, name, instance, label, requested_at = known
-    return Execution(stream_id, execution_id, record, name, instance, label, requested_at)
-
-
-def _as_listed(runs: Sequence[Execution]) -> Listed:
-    return [run.fields for run in runs], [
-        (run.stream_id, run.execution_id, run.name, run.instance, run.label, run.requested_at) for run in runs
-    ]
-
-
-def of_stream(
-    session: Session, stream_id: int, wanted: Wanted, *, refresh: bool, missed: Missed
-) -> list[Execution]:
-    """Return what `listed` does, as executions, newest first."""
-    return runs_of(listed(session, stream_id, wanted, refresh=refresh, missed=missed), wanted.limit)
-
-
-def runs_of(found: Listed, limit: int) -> list[Execution]:
-    """Return the newest `limit` of what `listed` gave, as executions."""
-    return newest_first(list(map(_run, *found)))[:limit]
 
 
 def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool]:
@@ -329,30 +291,30 @@ def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
 def _of_streams(
     session: Session, ids: Sequence[int], wanted: Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
-    def fetch(stream_id: int) -> Listed | DomoError:
+    def fetch(stream_id: int) -> list[Execution] | DomoError:
         try:
-            return listed(session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text))
+            return of_stream(
+                session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text)
+            )
         except DomoError as error:
             return error
 
     # The pages of one stream come side by side; of several streams, the streams do.
     responses = [fetch(ids[0])] if len(ids) == 1 else each(fetch, ids, parallel=THREADS)
-    lists = [response for response in responses if not isinstance(response, DomoError)]
-    fields = [record for records, _ in lists for record in records]
-    known = [facts for _, facts_of in lists for facts in facts_of]
-    if len(lists) < len(ids):
-        runs = runs_of((fields, known), wanted.limit)
-        failed = [
-            (stream, response)
-            for stream, response in zip(ids, responses, strict=True)
-            if isinstance(response, DomoError)
-        ]
+    runs = [run for response in responses if not isinstance(response, DomoError) for run in response]
+    failed = [
+        (stream, response)
+        for stream, response in zip(ids, responses, strict=True)
+        if isinstance(response, DomoError)
+    ]
+    if failed:
+        runs = newest_first(runs)[: wanted.limit]
         warn.now()
         result(
             [*runs, *(session.known(Execution(stream)) for stream, _ in failed)],
             [*([None] * len(runs)), *(error for _, error in failed)],
         )
-    return newest_rows(table(fields, known), wanted.limit)
+    return newest_rows(frame(runs), wanted.limit)
 
 
 #: The columns of found streams with their kinds.

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     #: ``(stream_id, execution_id, response, state, name, label, requested_at)``
     Row = tuple[Any, ...]
-    Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +43,22 @@ class Intent:
 
 def runs_of(instance: str, rows: Sequence[Row]) -> list[Execution]:
     """Return the runs of these rows."""
+    responses = _parsed([row[2] for row in rows])
     return [
-        Execution(stream_id, execution_id, json, name, instance, label, requested_at, row[2])
-        for json, (stream_id, execution_id, name, _, label, requested_at), row in zip(
-            *listed(instance, rows), rows, strict=True
+        Execution(
+            stream_id,
+            execution_id,
+            response if isinstance(response, dict) else {"currentState": state},
+            name,
+            instance,
+            label,
+            requested_at,
+            text,
+        )
+        for (stream_id, execution_id, text, state, name, label, requested_at), response in zip(
+            rows, responses, strict=True
         )
     ]
-
-
-def listed(instance: str, rows: Sequence[Row]) -> tuple[list[Any], list[Known]]:
-    """Return parsed JSON and what is known here of each run, as `frames.table` takes them."""
-    fields = [
-        response if isinstance(response, dict) else {"currentState": row[3]}
-        for response, row in zip(_parsed([row[2] for row in rows]), rows, strict=True)
-    ]
-    known: list[Known] = [
-        (stream_id, execution_id, name, instance, label, requested_at)
-        for stream_id, execution_id, _, _, name, label, requested_at in rows
-    ]
-    return fields, known
 
 
 def _parsed(responses: Sequence[str | None]) -> Sequence[object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from domo_magic.history import records
 from domo_magic.history.database import Database, in_memory
@@ -213,27 +213,18 @@ class History:
         )
         return {row[0] for row in rows}
 
-    def runs(self, instance: str, streams: Sequence[int] = (), **chosen: Any) -> list[Execution]:
-        """Return the runs recorded here, newest first; an open start has no id. `chosen`: as `_rows`."""
-        return records.runs_of(instance, self._rows(instance, streams, **chosen))
-
-    def listed(
-        self, instance: str, streams: Sequence[int] = (), **chosen: Any
-    ) -> tuple[list[Any], list[records.Known]]:
-        """Return what `runs` does as parsed JSON and what is known here of each."""
-        return records.listed(instance, self._rows(instance, streams, **chosen))
-
-    def _rows(
+    def runs(
         self,
         instance: str,
-        streams: Sequence[int],
+        streams: Sequence[int] = (),
         *,
         limit: int | None = None,
         since_us: int = 0,
         state: str | None = None,
         label: str | None = None,
         finished: bool | None = None,
-    ) -> list[records.Row]:
+    ) -> list[Execution]:
+        """Return the runs recorded here, newest first; an open start has no id."""
         one = streams[0] if len(streams) == 1 else None
         conditions = {
             "run.instance = ?": instance,
@@ -248,12 +239,13 @@ class History:
             also += (
                 f" AND run.stream_id IN ({', '.join(map(str, map(int, streams)))})"  # more than parameters
             )
-        return self.database.read(
+        rows = self.database.read(
             "SELECT run.stream_id, execution_id, answer, state, stream.name, label, requested_at"  # noqa: S608  literals
             f" FROM run LEFT JOIN stream USING (instance, stream_id) WHERE {' AND '.join(given)}{also}"
             " AND outcome IS NOT 'refused' ORDER BY sorted_at DESC, execution_id DESC LIMIT ?",
             [*given.values(), -1 if limit is None else limit],
         )
+        return records.runs_of(instance, rows)
 
     def streams_with_runs(self, instance: str) -> list[int]:
         """Return the streams with a run recorded here, by their ids."""

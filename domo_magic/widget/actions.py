@@ -141,7 +141,8 @@ def _listed(session: Session, stream_id: int | None, problems: list[DomoError]) 
         except DomoError as error:
             problems.append(error)
         return runs
-    runs = listing.of_stream(session, stream_id, wanted, refresh=True, missed=missed)
+    found = listing.of_stream(session, stream_id, wanted, refresh=True, missed=missed)
+    runs = listing.newest_first(found)[:LISTED]
     session.learned(stream_id, runs)
     return runs
 
