@@ -190,4 +190,15 @@ def _settle(session: Session, intents: Sequence[Intent]) -> list[Execution]:
             found += _adopted(session, intent, fitting[:1])
         elif not fitting and _over(session, intent, runs):
             session.history.refused(intent)
+    if found:
+        found = [_whole(session, run) for run in found]
+        session.history.saw(session.instance, found)
     return found
+
+
+def _whole(session: Session, run: Execution) -> Execution:
+    """Return a run with its JSON text, which the history keeps and a list read back does not have."""
+    try:
+        return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))
+    except DomoError:
+        return run

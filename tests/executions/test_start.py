@@ -256,12 +256,14 @@ def test_a_domo_that_cannot_be_reached_leaves_nothing_open(
 
 
 def test_a_run_that_appears_later_is_settled(still_sandbox: Sandbox, still_session: Session) -> None:
-    """An open start takes up its run when it is seen at last, once."""
+    """An open start takes up its run when it is seen at last, once, with all that Domo tells of it."""
     stream = still_sandbox.world.add_stream(5)
     still_sandbox.order(faults.reset())
     start(still_session, stream)
     still_sandbox.world.start(stream)
     assert [run.run for run in reconcile.settle(still_session)] == [f"{stream}/1"]
+    (kept,) = still_session.history.runs(still_session.instance)
+    assert kept.fields == still_session.client.get_execution(stream, 1).fields
     assert (open_intents(still_session), reconcile.settle(still_session)) == (0, [])
 
 
