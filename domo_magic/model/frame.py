@@ -82,26 +82,11 @@ def frame(executions: Iterable[Execution]) -> pd.DataFrame:
     Int64Dtype()
     """
     runs = list(executions)
-    return table([run.fields for run in runs], list(map(_OURS_OF, runs)))
-
-
-def table(fields: Sequence[Mapping[str, object]], known: Sequence[Known]) -> pd.DataFrame:
-    """Return a frame of runs as `frame` does, from their parsed JSON and what is known of them here.
-
-    Parameters
-    ----------
-    fields : sequence of mapping
-        Parsed JSON, one object for each run.
-    known : sequence of tuple
-        As many ``(stream_id, execution_id, name, instance, label, requested_at)``, the last in
-        epoch milliseconds.
-    """
-    ours = list(zip(*known, strict=True)) or [()] * 6
-    columns = transpose(fields)
-    names = ("streamId", "executionId", "name", "instance", "label")
-    columns |= dict(zip(names, ours, strict=False))
-    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in ours[5]]
-    return build(columns, len(fields))
+    columns = transpose([run.fields for run in runs])
+    *ours, requested_at = list(zip(*map(_OURS_OF, runs), strict=True)) or [()] * 6
+    columns |= dict(zip(("streamId", "executionId", "name", "instance", "label"), ours, strict=True))
+    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in requested_at]
+    return build(columns, len(runs))
 
 
 def newest_first(runs: pd.DataFrame, limit: int) -> pd.DataFrame:
