@@ -325,14 +325,21 @@ def _in_order(files: Sequence[Path]) -> Iterator[Any]:
 def _shares(files: Sequence[Path]) -> Iterator[list[int]]:
     """Yield for each row group how many of its rows come from each of the files."""
     import numpy as np
+
+    file_of = _file_of_rows(files)
+    for start in range(0, len(file_of), _GROUP):
+        yield np.bincount(file_of[start : start + _GROUP], minlength=len(files)).tolist()
+
+
+def _file_of_rows(files: Sequence[Path]) -> Any:
+    """Return in which of the files each row of the part is."""
+    import numpy as np
     from pyarrow import compute
 
     pa, _ = arrow()
     keys = [_batches(file).select([name for name, _ in ORDER]).combine_chunks() for file in files]
     order = compute.sort_indices(pa.concat_tables(keys), ORDER).to_numpy()
-    file_of = np.searchsorted(np.cumsum(list(map(len, keys))), order, side="right")
-    for start in range(0, len(order), _GROUP):
-        yield np.bincount(file_of[start : start + _GROUP], minlength=len(files)).tolist()
+    return np.repeat(np.arange(len(files), dtype="int32"), list(map(len, keys)))[order]
 
 
 def _rows_of(file: Path, start: int, count: int) -> Any:
