@@ -135,11 +135,12 @@ def _listed(session: Session, stream_id: int | None, problems: list[DomoError]) 
     wanted = listing.Wanted(limit=LISTED)
     if stream_id is None:
         runs = listing.recorded(session, wanted, refresh=True, missed=missed)
-        try:
-            # Nothing else may have been requested: a wrong token is told apart from a Domo without runs.
-            session.client.datasets_page("", 1, 0)
-        except DomoError as error:
-            problems.append(error)
+        if not problems:
+            try:
+                # Maybe nothing was requested yet: a wrong token is told apart from a Domo without runs.
+                session.client.datasets_page("", 1, 0)
+            except DomoError as error:
+                problems.append(error)
         return runs
     found = listing.of_stream(session, stream_id, wanted, refresh=True, missed=missed)
     runs = listing.newest_first(found)[:LISTED]
