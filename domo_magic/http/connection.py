@@ -63,7 +63,7 @@ class _TimedReader(io.RawIOBase):
         return count
 
     def leave(self, buffered: io.BufferedReader) -> None:
-        """Give the connection up where more arrived than the response: it would be taken for the next."""
+        """Give the connection up where more than the response arrived: the rest would be read as the next."""
         self._closing = True
         if buffered.peek() or getattr(self._sock, "pending", int)():
             with suppress(OSError):
