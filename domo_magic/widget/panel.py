@@ -73,7 +73,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._clicked_at: dict[object, float] = {}
         self._gone = False
         self._listen()
-        self._changed()
+        self._drawing.draw()
         if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
         threading.Thread(target=self._work, name="domo_magic panel view", daemon=True).start()
