@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log
 from statistics import median
 from typing import Any
@@ -44,7 +45,10 @@ def _judged(runs: list[Run], metric: str) -> list[tuple[float, float | None]]:
     far: list[tuple[float, float, float]] = []
     for run in runs:
         off, usual, value = _off(run, metric)
-        if off and value:
+        if off and value and usual:
+            if level := _level(run["before"], metric, off, usual):
+                judgements.append((0, level))
+                continue
             day = run["start"] / DAY
             months = [[one for one in far if abs(day - one[0] - month) <= 2][-1:] for month in (29.5, 60.5)]
             far.append((day, off, value))
@@ -52,6 +56,16 @@ def _judged(runs: list[Run], metric: str) -> list[tuple[float, float | None]]:
                 off, usual = 0, months[0][0][2]
         judgements.append((off, usual))
     return judgements
+
+
+def _level(before: list[Run], metric: str, off: float, usual: float) -> float | None:
+    """Return the median of those as far off, where that came up time and again."""
+    past = [one[metric] for one in before]
+    far = [bool(value) and log(value / usual) / off >= 0.6 for value in past]
+    times = sum(one and not after for one, after in pairwise(far))
+    if times < max(2, len(before) / 5):
+        return None
+    return median(value for value, is_far in zip(past, far, strict=True) if is_far)
 
 
 def _off(run: Run, metric: str) -> tuple[float, float | None, float | None]:

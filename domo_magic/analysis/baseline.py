@@ -50,11 +50,13 @@ def compare(
     beyond 5 scaled median absolute deviations, MAD, and has a ratio of at least 1.5 or at most 1/1.5;
     for rows and bytes of a steady stream (scaled MAD under 5 % of the median) 1.2 takes the place of 1.5.
 
-    A stream whose runs follow the weekdays or the hours (UTC), come in two sizes in turn, or often bring
-    nothing is compared with what explains its last 100 runs better: the median of the last 8 on that
-    weekday, in that hour, or of those of that size. Unusual is then what is more than twice as far from it
-    as nine in ten of these 100 were, and at least 1.5 times, for rows and bytes 1.2 times. What was as far
-    off one month and two months before is usual.
+    A stream whose runs follow the weekdays or the hours (UTC), come in two or three turns or in two sizes, or
+    often bring nothing is compared with what explains its last 100 runs better: the median of the last 8 on
+    that weekday, in that hour, in that hour of that weekday, or at that turn, or of those of that size.
+    Unusual is then what is more than twice as far from it as nine in ten of these 100 were, and at least 1.5
+    times, for rows and bytes 1.2 times. In other streams what was as far off time and again (at least twice,
+    and once in five of the last 20 runs; what stays is one time) is usual, and in all of them what was as far
+    off one month and two months before.
 
     Parameters
     ----------
@@ -269,6 +271,9 @@ def _compared(
         empty &= windows.sums(empty) >= rhythm.EMPTY_RUNS
         deviation[empty] = usual[empty] / DEVIATIONS
     unusual = _unusual(values, usual, deviation, limit)
+    rows = np.setdiff1d(np.flatnonzero(unusual * (values > 0)), found.rows, assume_unique=True)
+    again, medians = rhythm.recurring(windows, values, rows, usual[rows])
+    usual[rows[again]], deviation[rows[again]], unusual[rows[again]] = medians[again], 0, 0
     rows = np.flatnonzero(unusual * (values > 0))
     again, before = rhythm.monthly(sections.runs.part(rows), np.log(values[rows] / usual[rows]))
     rows, before = rows[again], rows[before[again]]

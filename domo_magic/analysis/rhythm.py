@@ -1,9 +1,9 @@
 """Streams with a rhythm: what is usual on a weekday, at an hour, of a size, or once a month. Pure arrays.
 
-The rule in a sentence: where the runs on the same weekday, in the same hour, or of the same of two sizes
-explain the last 100 runs better than the median of the last 20 does, a run is compared with the median of
-these, and is unusual when it is more than twice as far from it as nine in ten of those 100 were; and what was
-as far off one month and two months before is usual.
+The rule in a sentence: where the runs on the same weekday, in the same hour, at the same of two or three
+turns, or of the same of two sizes explain the last 100 runs better than the median of the last 20 does, a run
+is compared with the median of these, and is unusual when it is more than twice as far from it as nine in ten
+of those 100 were; and what was as far off time and again, or one month and two months before, is usual.
 
 ``tests/benchmarks/verdicts.py`` measures it; the constants were chosen there on families of their own.
 """
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 #: So many of the runs before a run are looked at, and a stream needs so many to show a rhythm.
 LONGEST, SHOWS = 100, 20
-#: The baseline is the median of the last, at most and at least so many, on the weekday (UTC) or in the hour.
+#: The baseline is the median of the last, at most and at least so many, on the weekday, in the hour, or both
+#: (UTC), or as many turns before.
 SLOT_BASELINE, SLOT_LEAST = 8, 3
+#: Runs that come in turn come in so many turns.
+CYCLES = (2, 3)
 #: Such a baseline is taken where its distances to the last runs, at least so many, are together less than
 #: this share of the plain one's. Two sizes are always nearer than one, by 0.6 even where there are none.
 SLOT_SHARE, SIZES_SHARE, CHOICE_LEAST = 0.9, 0.5, 5
@@ -38,8 +41,12 @@ TURNS = 3
 DISTANCE, FEW, OUTSIDE = 2.0, 2.0, 10
 #: Runs with nothing come up where at least so many of the last runs had nothing.
 EMPTY_RUNS = 2
-#: One month and two months before, in days; a run there was so far off, as a share of this run's distance.
-MONTHS, MONTH_TOLERANCE, MONTH_SHARE = (29.5, 60.5), 2.0, 0.6
+#: A run was as far off as another if its distance was at least this share of the other's.
+AS_FAR = 0.6
+#: As far off time and again is at least so many times apart, and once in so many of the last 20 runs.
+AGAIN_LEAST, AGAIN_OF = 2, 5
+#: One month and two months before, in days.
+MONTHS, MONTH_TOLERANCE = (29.5, 60.5), 2.0
 # A stream is looked at where weekdays, hours or two halves explain this share of its variance, or so many are
 # empty: of numbers without a rhythm the halves explain 0.64. A half is so many at least; fewer are outliers.
 _SLOTS_EXPLAIN, _HALVES_EXPLAIN, _HALF, _EMPTY = 0.15, 0.72, 0.1, 0.1
@@ -50,8 +57,9 @@ _OUTLIER = 3.0
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 _MONDAY = 3  # the first of January 1970 was a Thursday
-# The rhythm of a week shows where runs are so far apart on average, that of a day where they are not farther.
-_LEAST_GAP, _MOST_GAP = _DAY // 4, _DAY * 2 // 3
+# The rhythm of a week shows where runs are so far apart on average, that of a day where they are not farther,
+# and hours that differ between weekdays where the last 100 runs are three weeks and more.
+_LEAST_GAP, _MOST_GAP, _LEAST_GAP_OF_BOTH = _DAY // 4, _DAY * 2 // 3, _DAY // 5
 # Whether a stream has a rhythm is looked at before every so many of its runs.
 _SECTION = 20
 _BLOCK = 50_000  # runs at a time
@@ -346,13 +354,22 @@ def _median(window: Floats, known: Ints, first: Ints | int = 0) -> Floats:
 
 
 def _slots(runs: Runs, values: Floats, last: Windows) -> Iterator[tuple[Floats, Bools, float]]:
-    """Yield the medians of the last runs on the same weekday, and in the same hour, and where they fit."""
+    """Yield the medians of the last runs on the weekday, in the hour, and at the turn, and where they fit."""
     import numpy as np
 
     oldest = np.append(last.members, 0)[last.ends - last.counts]
     gap = (runs.start - runs.start[oldest]) / np.maximum(last.counts, 1)
-    for slot, fits in ((runs.weekday, gap >= _LEAST_GAP), (runs.hour, gap <= _MOST_GAP)):
-        key = runs.group * 24 + slot
+    hourly = gap <= _MOST_GAP
+    clock = (
+        (runs.weekday, gap >= _LEAST_GAP),
+        (runs.hour, hourly),
+        (runs.weekday * 24 + runs.hour, hourly & (gap >= _LEAST_GAP_OF_BOTH)),
+    )
+    place: Ints = np.cumsum(runs.counts) - runs.counts  # where a stream's turns begin makes no difference
+    always = np.ones(len(gap), dtype=bool)
+    turns = [(place % cycle, always) for cycle in CYCLES]
+    for slot, fits in (*clock, *turns):
+        key: Ints = runs.group * 168 + slot
         order = np.argsort(key, kind="stable")
         windows = last_before(
             key[order], runs.start[order], runs.end[order], runs.counts[order], SLOT_BASELINE, 1
@@ -376,6 +393,35 @@ def _first_filled(baselines: Floats, group: Ints) -> Floats:
     return filled
 
 
+def recurring(windows: Windows, values: Floats, rows: Ints, usual: Floats) -> tuple[Bools, Floats]:
+    """Return which unusual runs are like others that came up time and again, and the medians of these.
+
+    What came up once and stays is one time: it goes on being unusual until the baseline has followed.
+
+    Parameters
+    ----------
+    windows : Windows
+        The runs that each is compared with.
+    values : numpy.ndarray
+        One number per run, NaN where it is missing.
+    rows : numpy.ndarray
+        The unusual runs.
+    usual : numpy.ndarray
+        The medians that these are compared with.
+    """
+    import numpy as np
+
+    window = windows.values(values, rows)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance = np.log(window / usual[:, None]) / np.log(values[rows] / usual)[:, None]
+    far = (distance >= AS_FAR) & (window > 0)
+    times = np.count_nonzero(far[:, :-1] & ~far[:, 1:], axis=1)
+    found = times >= np.maximum(AGAIN_LEAST, windows.counts[rows] / AGAIN_OF)
+    medians = usual.copy()
+    medians[found] = np.nanmedian(np.where(far, window, np.nan)[found], axis=1)
+    return found, medians
+
+
 def monthly(runs: Runs, off: Floats) -> tuple[Bools, Ints]:
     """Return which unusual runs were as unusual one month and two months before, and the former's places.
 
@@ -397,5 +443,5 @@ def monthly(runs: Runs, off: Floats) -> tuple[Bools, Ints]:
     for month in reversed(MONTHS):
         before = np.searchsorted(place, place - month + MONTH_TOLERANCE, side="right") - 1
         there = (before >= 0) & (place - place[before] <= month + MONTH_TOLERANCE)
-        found &= there & (off[before] / off >= MONTH_SHARE)
+        found &= there & (off[before] / off >= AS_FAR)
     return found, before

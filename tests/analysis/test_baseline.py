@@ -166,6 +166,8 @@ def rhythm_of(days: int, lasted: Callable[[int], float]) -> list[Fields]:
     [
         (lambda day: 600 if day % 7 == 3 else 200, 101, 600, 200),  # weekdays
         (lambda day: 900 if day % 2 else 200, 101, 900, 400),  # two sizes
+        (lambda day: 900 if day % 2 else 200, 101, 900, 200),  # two turns
+        (lambda day: 900 if day % 3 == 2 else 200, 101, 900, 200),  # three turns
         (lambda day: 900 if day % 30 == 10 else 200, 100, 900, 900),  # once a month
     ],
 )
@@ -178,6 +180,39 @@ def test_a_rhythm_is_usual(lasted: Callable[[int], float], days: int, again: flo
     assert compared["durationRatio"] == pytest.approx(1, abs=0.1)
     day = days + 8 if other == again else days
     assert verdicts([*before, run(day * DAY, other, executionId=day)])[0] in {"slow", "fast"}
+
+
+def test_hours_that_differ_between_weekdays() -> None:
+    """What a third of the day brings on a Sunday is usual then, and not on a Monday."""
+
+    def lasted(third: int) -> float:
+        return 200 * (3 if third % 3 == 1 else 1) * (0.4 if third // 3 % 7 == 3 else 1)
+
+    before = [run(8 * at, lasted(at) * (1 + at % 5 / 50), executionId=at) for at in range(1, 178)]
+    sunday, monday = 21 * 8 + 9, 21 * 8 + 12 + 1
+    assert lasted(sunday) == 80
+    for at, value, verdict in (
+        (sunday, 80, "usual"),
+        (monday, lasted(monday), "usual"),
+        (monday, 240, "fast"),
+    ):
+        assert verdicts([*before, run(8 * at, value, executionId=at)])[0] == verdict
+
+
+@pytest.mark.parametrize(
+    "slow, verdict",
+    [
+        ({3, 7, 11}, "usual"),  # time and again
+        ({9, 10, 11}, "slow"),  # once, and it stays
+        ({7}, "slow"),
+    ],
+)
+def test_what_came_up_time_and_again_is_usual(slow: set[int], verdict: str) -> None:
+    """A value that earlier runs had, at different times, is usual, and is compared with those."""
+    before = [run(day * DAY, 300 if day in slow else 100 + day % 3, executionId=day) for day in range(1, 14)]
+    compared = compare(runs_of([*before, run(14 * DAY, 300, executionId=14)])).iloc[0]
+    assert compared["verdict"] == verdict
+    assert compared["durationRatio"] == pytest.approx(1 if verdict == "usual" else 3, abs=0.1)
 
 
 def test_a_rhythm_is_seen_only_in_what_lies_behind() -> None:

@@ -232,7 +232,7 @@ def test_the_oldest_of_several_stuck_runs(still_session: Session, still_sandbox:
 
 
 def test_a_rhythm_shows_in_the_overview(still_session: Session, still_sandbox: Sandbox) -> None:
-    """What seems many beside the newest runs, but comes up every third day, is usual, as `compare` says."""
+    """What seems many beside the newest runs, but comes up once a week, is usual, as `compare` says."""
     runs = [
         {
             **run,
@@ -242,7 +242,7 @@ def test_a_rhythm_shows_in_the_overview(still_session: Session, still_sandbox: S
             "rowsInserted": rows,
         }
         for at, run in enumerate(_past(0) * 3)
-        for began, rows in [(NOW - HOUR - at * DAY, 500 + at % 7 if at % 3 else 5_000 + at)]
+        for began, rows in [(NOW - HOUR - at * DAY, 500 + at % 7 if at % 7 else 5_000 + at)]
     ]
     _history(still_sandbox, runs, listed=runs, scheduleState="MANUAL")
     short = baseline.compare(frame([Execution.from_json(run, STREAM) for run in runs[:21]]))
