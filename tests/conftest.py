@@ -57,8 +57,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def timeouts() -> Timeouts:
-    """Give every deadline of the client, divided by 100; but a busy machine may response late."""
-    return replace(Timeouts().scaled(1 / 100), connect=5.0, response=5.0)
+    """Give every deadline of the client, divided by 100; but a busy machine may respond late."""
+    return replace(Timeouts().scaled(1 / 100), connect=30.0, response=30.0)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: So many of the runs before a run are looked at, and a stream needs so many to show a rhythm.
 LONGEST, SHOWS = 100, 20
 #: The baseline is the median of the last, at most and at least so many, on the weekday, in the hour, or both
-#: (UTC), or as many turns before.
+#: (UTC); of turns of those among the last 20.
 SLOT_BASELINE, SLOT_LEAST = 8, 3
 #: Runs that come in turn come in so many turns.
 CYCLES = (2, 3)
@@ -361,19 +361,18 @@ def _slots(runs: Runs, values: Floats, last: Windows) -> Iterator[tuple[Floats, 
     gap = (runs.start - runs.start[oldest]) / np.maximum(last.counts, 1)
     hourly = gap <= _MOST_GAP
     clock = (
-        (runs.weekday, gap >= _LEAST_GAP),
-        (runs.hour, hourly),
-        (runs.weekday * 24 + runs.hour, hourly & (gap >= _LEAST_GAP_OF_BOTH)),
+        (runs.weekday, SLOT_BASELINE, gap >= _LEAST_GAP),
+        (runs.hour, SLOT_BASELINE, hourly),
+        (runs.weekday * 24 + runs.hour, SLOT_BASELINE, hourly & (gap >= _LEAST_GAP_OF_BOTH)),
     )
     place: Ints = np.cumsum(runs.counts) - runs.counts  # where a stream's turns begin makes no difference
     always = np.ones(len(gap), dtype=bool)
-    turns = [(place % cycle, always) for cycle in CYCLES]
-    for slot, fits in (*clock, *turns):
+    # As long ago as the last 20 runs: of what grows the newer are always nearer, which is not a rhythm.
+    turns = [(place % cycle, -(-SIZES_OF // cycle), always) for cycle in CYCLES]
+    for slot, most, fits in (*clock, *turns):
         key: Ints = runs.group * 168 + slot
         order = np.argsort(key, kind="stable")
-        windows = last_before(
-            key[order], runs.start[order], runs.end[order], runs.counts[order], SLOT_BASELINE, 1
-        )
+        windows = last_before(key[order], runs.start[order], runs.end[order], runs.counts[order], most, 1)
         window, known = _sorted(windows.values(values[order], np.arange(len(order))))
         medians = np.empty(len(order))
         medians[order] = np.where(known < SLOT_LEAST, np.nan, _median(window, known))
