@@ -240,6 +240,7 @@ def run_unless(
     session = current_session(instance)
     board = Board(session, background_screen() if background else screen(), moving=wait or background)
     known: list[Execution] = []
+    _refuse_usual(streams)
     with interruptible(lambda: known, board.let_go):
         if targets.holds_runs(streams) and len(streams) > len(wanted):
             board.say("running", f"{len(streams):,} runs of {len(wanted):,} streams: each is started once")
@@ -296,6 +297,17 @@ def _start(
             warn(outcome.warning, sent=True)
     found = [outcomes[stream_id] for stream_id in ids]
     return [outcome.execution for outcome in found], [outcome.error for outcome in found]
+
+
+def _refuse_usual(rows: Any) -> None:
+    """Refuse an overview in which connectors are usual: one letter more would have named a part of it."""
+    if not targets.holds_runs(rows) or not {"verdict", "scheduleState"} <= set(rows.columns):
+        return
+    if usual := int((rows["verdict"] == "usual").sum()):
+        raise TargetError(
+            f"{usual:,} of these {len(rows):,} connectors are usual; nothing was started",
+            'choose what is to run: failed = o[o.verdict == "failed"]; for all: ids = o.streamId',
+        )
 
 
 def _refuse_uploads(session: Session, ids: Sequence[int]) -> None:
@@ -381,7 +393,7 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     runs : str, int, list, DataFrame, ...
         Runs (``"25775/2"``), or streams with one unfinished run.
     all : bool
-        Of a stream: all of its unfinished runs, stuck ones too.
+        All unfinished runs of the streams, stuck ones too, and of the streams of the runs.
     instance : str, optional
         Another instance than the one last connected.
 
@@ -418,7 +430,7 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
         for stream_id, execution_id in targets_of(session, wanted):
             of_target = (
                 unfinished(session, stream_id, every=all)
-                if execution_id is None
+                if execution_id is None or all
                 else [session.joined(Execution(stream_id, execution_id))]
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}

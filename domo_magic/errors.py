@@ -6,7 +6,7 @@
     └── DomoError
         ├── ConfigurationError      instance, token or setting
         ├── TargetError             a target, an option or its value (also a ValueError)
-        ├── ConnectionFailed        Domo was not reached; nothing was started
+        ├── ConnectionFailed        no response; a start raises it only if nothing was started
         ├── TriggerOutcomeUnknown   a start may have reached Domo
         ├── ApiError                Domo said no: status, message, toe
         │   ├── AuthenticationError     401, 403
@@ -115,7 +115,7 @@ class TargetError(DomoError, ValueError):
 
 
 class ConnectionFailed(DomoError):
-    """Domo could not be reached, or did not respond; nothing was started.
+    """Domo could not be reached, or did not respond; a start raises it only where nothing was started.
 
     Attributes
     ----------

@@ -249,3 +249,8 @@ def _take(kind: str, content: dict[str, Any], outcome: Outcome) -> None:
         outcome.result = content["data"]["text/plain"]
     elif kind == "error":
         outcome.error = content["ename"], re.sub(r"\x1b\[[\d;]*m", "", content["evalue"])
+
+
+def posts(sandbox: Sandbox) -> int:
+    """Count the starts that arrived."""
+    return sum(request.method == "POST" for request in sandbox.requests)

@@ -300,6 +300,8 @@ def _marks(stream: pd.DataFrame, metric: str) -> list[tuple[Any, dict[str, Any]]
     above, below, failed, running = (
         np.array([word in said for said in words], dtype=bool) for word in (high, low, "failed", "running")
     )
+    if metric == "rowsInserted":
+        below |= np.array(["no rows" in said for said in words], dtype=bool)
     plain = ~(above | below | failed | running)
     hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.5}
     return [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from domo_magic.executions.outcome import Judgement, judge
 from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import time_left, usual
-from domo_magic.model.execution import errors_of, state_of
+from domo_magic.model.execution import ABORTED_STATES, errors_of, state_of
 from domo_magic.model.formatting import count_text, cut, duration_text, local_time
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ MOST_LINES = 20
 _PAUSE = 0.25
 _LONGEST_TEXT = 300
 _WORST_FIRST = ("running", "unknown", "bad", "unusual", "stopped", "good")
-#: Runs that ended as somebody wanted, although not in success.
-_STOPPED = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 
 
 class Board:
@@ -85,7 +83,10 @@ class Board:
         """Say that a run was there already, and show it."""
         with self._lock:
             self._screen.say((mark(run), adopted(run, elapsed_of(self._session, run))))
-            self.started(run)
+            if run.finished:
+                self.waited_for(run)
+            else:
+                self.started(run)
 
     def waited_for(self, run: Execution) -> None:
         """Show a run that was there before."""
@@ -184,7 +185,7 @@ class Board:
         judged = self._judgements.get(key)
         if run.succeeded and judged is not None and judged.unusual:
             return "unusual"
-        if self._aborting and (run.state or "").upper() in _STOPPED:
+        if self._aborting and (run.state or "").upper() in ABORTED_STATES:
             return "stopped"
         return mark(run)
 
@@ -249,7 +250,12 @@ def adopted(run: Execution, elapsed: float | None) -> str:
     >>> from domo_magic.model.execution import Execution
     >>> adopted(Execution(25775, 2, {"currentState": "ACTIVE"}), 192.0)
     '25775/2 has been running for 3 min 12 s: adopted; no new run was started'
+    >>> adopted(Execution(25775, 2, {"currentState": "SUCCESS"}), 192.0)
+    '25775/2 began 3 min 12 s ago and has succeeded: no new run was started'
     """
+    if run.finished:
+        began = "has" if elapsed is None else f"began {duration_text(elapsed)} ago and has"
+        return f"{run.run} {began} {'succeeded' if run.succeeded else 'ended'}: no new run was started"
     since = "was there already" if elapsed is None else f"has been running for {duration_text(elapsed)}"
     return f"{run.run} {since}: adopted; no new run was started"
 

@@ -374,7 +374,7 @@ def _stream_row(session: Session, item: Mapping[str, Any]) -> tuple[object, ...]
             stream_id = session.client.find_stream(item["id"])
         except DomoError:
             stream_id = None
-    if not stream_id or stream_id < 1:
+    if not stream_id or stream_id < 1 or not session.fed_by(stream_id, item.get("transportType")):
         return None
     provider = item.get("dataProviderType") or item.get("displayType")
     return (

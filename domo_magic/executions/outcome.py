@@ -53,7 +53,7 @@ _Error = TypeVar("_Error", bound=DomoError)
 _NAMED = 20
 # How often an interrupt gets through on Windows, where a wait without an end takes none.
 _LOOK_UP = 0.2
-_ROWS = "its rows: --on-failure return, or except domo_magic.RunFailed as error: error.rows"
+_ROWS = "its rows: import sys; sys.last_value.rows, or except domo_magic.RunFailed as error: error.rows"
 
 
 class Progress(Listener, Protocol):

@@ -98,6 +98,7 @@ def _stream_of(session: Session, dataset_id: str) -> int:
             f"the DataSet {dataset_id}{called} is not fed by a connector, so there is nothing to run",
             "to find one that is: %domo_streams PART_OF_ITS_NAME",
         )
+    session.fed_by(stream_id, dataset.get("transportType"))
     session.remember([(stream_id, dataset_id, name if isinstance(name, str) else None)])
     return stream_id
 

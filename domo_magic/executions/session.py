@@ -17,6 +17,7 @@ from domo_magic.http.address import address
 from domo_magic.http.client import Client
 from domo_magic.http.credentials import resolve
 from domo_magic.http.transport import Transport
+from domo_magic.model.execution import CONNECTOR
 from domo_magic.model.formatting import cut
 from domo_magic.model.timeouts import SystemClock, Timeouts
 
@@ -142,12 +143,17 @@ class Session:
             return error
         transport, source = stream.get("transport"), stream.get("dataSource")
         kind = transport.get("type") if isinstance(transport, dict) else None
-        if isinstance(kind, str) and kind:
-            self._transports[stream_id] = cut(kind, 40).upper()
+        self.fed_by(stream_id, kind)
         dataset, name = (source.get("id"), source.get("name")) if isinstance(source, dict) else (None, None)
         if isinstance(dataset, str) and re.fullmatch(r"[\w-]{1,64}", dataset):
             self.remember([(stream_id, dataset, name if isinstance(name, str) else None)])
         return None
+
+    def fed_by(self, stream_id: int, kind: object) -> bool:
+        """Keep what feeds a stream, as Domo says it; return False if that is not a connector."""
+        if isinstance(kind, str) and kind:
+            self._transports[stream_id] = cut(kind, 40).upper()
+        return self._transports.get(stream_id) in {None, "", CONNECTOR}
 
     def transport(self, stream_id: int) -> str | None:
         """Return what feeds a stream (``CONNECTOR``, ``UPLOAD``, ...), as far as it is known; else None."""

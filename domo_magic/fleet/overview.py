@@ -17,8 +17,8 @@ from domo_magic.fleet.quartz import next_time
 from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import CONNECTOR, Execution, whole
-from domo_magic.model.formatting import METRICS, duration_text
+from domo_magic.model.execution import ABORTED_STATES, CONNECTOR, Execution, whole
+from domo_magic.model.formatting import METRICS, duration_text, local_time
 from domo_magic.model.frame import KINDS, typed
 
 if TYPE_CHECKING:
@@ -64,10 +64,9 @@ _MOST = 200_000
 # Of a list that is not the short history so many are read at first; clients look for stuck runs among 100.
 _NEWEST = 100
 # Of the runs that were aborted lately so many are requested one by one to see who aborted them.
-_ABORTED = 3
+_LOOKED_AT = 3
 # Of the runs recorded here the newest that a list may lack, and how many runs are compared together.
 _RECORDED, _TOGETHER = 10_000, 4_000
-_ABORTS = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 # A start is late after so many microseconds, and one so long before its time is that start.
 _LATE_US, _EARLY_US = 15 * 60_000_000, 60_000_000
 _GAPS = 5
@@ -192,7 +191,7 @@ def _connectors(session: Session, text: str, parallel: int = THREADS) -> list[_C
     found: dict[int, _Connector] = {}
     for item in items:
         stream_id = whole(item.get("streamId"))
-        if stream_id and stream_id > 0 and str(item.get("transportType") or CONNECTOR).upper() == CONNECTOR:
+        if stream_id and stream_id > 0 and session.fed_by(stream_id, item.get("transportType")):
             found.setdefault(stream_id, _Connector(stream_id, item))
     session.remember(
         [(one.stream_id, _text(one.dataset, "id"), _text(one.dataset, "name")) for one in found.values()]
@@ -353,8 +352,8 @@ def _in_full(
 ) -> list[Execution]:
     """Return what the verdict needs in full: the newest run that has ended, and those aborted lately."""
     newest = islice((run for run in ordered if run.finished), 1)
-    aborted = [run for run in _since(ordered, since_us) if (run.state or "").upper() in _ABORTS]
-    wanted = {run.execution_id: run for run in [*newest, *aborted[:_ABORTED]] if not run.succeeded}
+    aborted = [run for run in _since(ordered, since_us) if (run.state or "").upper() in ABORTED_STATES]
+    wanted = {run.execution_id: run for run in [*newest, *aborted[:_LOOKED_AT]] if not run.succeeded}
     full = []
     for run in wanted.values():
         found = run
@@ -409,12 +408,13 @@ def _judged(connector: _Connector, runs: Sequence[Execution], since_us: int, now
     subject = hanging[0] if hanging else newest
     expected = _expected(connector, runs)
     overdue = expected is not None and runs[0].finished and expected[1] < now_us
+    late = None if expected is None else f"expected at {local_time(expected[0], now_us / 1e6)}"
     paused = (connector.schedule or "").upper() not in {"", "ACTIVE", "MANUAL"}
     recent = _since(runs, since_us)
     return _Judged(
         subject,
         "stuck" if hanging else "overdue" if overdue else "paused" if paused else "",
-        _stuck_for(hanging, now_us) if hanging else None,
+        _stuck_for(hanging, now_us) if hanging else late if overdue else None,
         len(recent),
         sum(run.finished and not run.succeeded and not run.fields.get("cancelledBy") for run in recent),
         next((run.ended_us for run in runs if run.succeeded and run.ended_us), None),

@@ -1,4 +1,4 @@
-"""When a request may be repeated: pauses that grow, and what ``Retry-After`` says for the instance."""
+"""Pauses between requests, and repeating those that may be sent twice; a start is not: `create_execution`."""
 
 from __future__ import annotations
 

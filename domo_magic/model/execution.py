@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SUCCESS = "SUCCESS"
 #: States known to be final (no official list exists; ``endedAt`` ends a run of any state).
 FINAL_STATES = frozenset({SUCCESS, "ERROR", "FAILED", "INVALID", "ABORTED", "CANCELLED", "CANCELED"})
+#: Those of a run that somebody stopped.
+ABORTED_STATES = frozenset({"ABORTED", "CANCELLED", "CANCELED"})
 
 #: The transport of a stream that a connector feeds; any other has upload sessions in place of runs.
 CONNECTOR = "CONNECTOR"

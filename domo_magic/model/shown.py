@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd  # noqa: TID253  this module is imported with the first frame
 
-from domo_magic.model.execution import FINAL_STATES, SUCCESS, error_text
+from domo_magic.model.execution import ABORTED_STATES, FINAL_STATES, SUCCESS, error_text
 from domo_magic.model.formatting import (
     METRICS,
     count_text,
@@ -32,7 +32,6 @@ _MISSING = "—"
 _NAME, _WORD, _ERROR = 30, 24, 200
 _SHORT_NAME, _LEAST_NAME = 16, 8
 _NAT = -(2**63)
-_ABORTED = frozenset(("ABORTED", "CANCELLED", "CANCELED"))
 _TONES = {
     "good": ("✓", "var(--jp-success-color1,#2e8b57)"),
     "bad": ("✗", "var(--jp-error-color1,#d3452f)"),
@@ -213,7 +212,7 @@ def _lasted(name: str) -> Cells:
 
 def _state_tone(state: str) -> str:
     word = state.upper()
-    if word in _ABORTED:
+    if word in ABORTED_STATES:
         return "quiet"
     if word in FINAL_STATES:
         return "good" if word == SUCCESS else "bad"
@@ -239,11 +238,11 @@ _LAYOUTS = {
         _Column("Error", "errors", _error),
     ),
     "comparison": (
-        *(_RUN, _CALLED, _STATE, _VERDICT, _STARTED, _DURATION),
+        *(_RUN, _CALLED, _STATE, _VERDICT, _DURATION),
         _Column("of usual", "durationRatio", _ratio("durationRatio"), right=True),
         _INSERTED,
         _Column("of usual", "rowsInsertedRatio", _ratio("rowsInsertedRatio"), right=True),
-        _TOLD,
+        *(_STARTED, _TOLD),
     ),
     "streams": (
         _Column("Stream", "streamId", _run),
@@ -255,7 +254,7 @@ _LAYOUTS = {
     ),
     "overview": (
         *(_RUN, _CALLED, _STATE, _Column("Verdict", "verdict", _verdicts, tone=_verdict_tone)),
-        *(_TOLD, _STARTED, _DURATION, _INSERTED),
+        *(_TOLD, _DURATION, _INSERTED, _STARTED),
         _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
     ),
     "collected": (

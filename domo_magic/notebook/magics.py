@@ -162,7 +162,7 @@ class DomoMagics(Magics):
             %domo_cancel 25775                     # the stream's unfinished run, if it is the only one
             %domo_cancel 25775 --all               # all of its unfinished runs, stuck ones too
 
-        --all                all unfinished runs of a stream
+        --all                all unfinished runs of the streams, also where a run or a frame names them
         --instance NAME      another instance than the one last connected
         """
         parsed = self._parsed("domo_cancel", line)

@@ -10,6 +10,7 @@ import faults
 import numpy as np
 import pandas as pd
 import pytest
+from support import posts
 
 import domo_magic
 from domo_magic.errors import DomoWarning
@@ -179,6 +180,23 @@ def test_the_failed_runs_of_every_connector(still_session: Session) -> None:
     found = domo_magic.runs(domo_magic.overview(), state="ERROR", since="7d", limit=1_000)
     assert len(set(found["streamId"])) > 1
     assert set(found["currentState"]) == {"ERROR"}
+
+
+def test_what_no_connector_feeds_is_not_found(still_session: Session, still_sandbox: Sandbox) -> None:
+    """DataSets fed by uploads are left out; their streams are known then, and a start is refused."""
+    assert domo_magic.streams(limit=1_000)["streamId"].min() == 25_775
+    for stream in (25_701, 25_702, 25_703):
+        with pytest.raises(domo_magic.TargetError, match="not by a connector; nothing was started"):
+            domo_magic.run(stream)
+    assert posts(still_sandbox) == 0
+
+
+def test_an_upload_is_refused_by_its_dataset(still_session: Session, still_sandbox: Sandbox) -> None:
+    """Looking up a DataSet tells what feeds it."""
+    dataset = still_sandbox.world.stream(25_701, full=True)["dataSource"]["id"]
+    with pytest.raises(domo_magic.TargetError, match="fed by UPLOAD, not by a connector"):
+        domo_magic.run(dataset)
+    assert posts(still_sandbox) == 0
 
 
 def test_nothing_found_is_said(still_session: Session, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import faults
 import pytest
+from support import posts
 
 import domo_magic as domo_magic_package
 from domo_magic.errors import (
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("inline")
 domo_api: Any = domo_magic_package
 BROKEN = Habit(seconds=20, endings=(("ERROR", 1.0),), failure="login refused")
-
-
-def posts(sandbox: Sandbox) -> int:
-    """Return how many starts arrived."""
-    return sum(request.method == "POST" for request in sandbox.requests)
 
 
 def test_rows_come_in_the_order_given_and_final(still_sandbox: Sandbox, still_session: Session) -> None:

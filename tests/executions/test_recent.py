@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import faults
 import pandas as pd
 import pytest
+from support import posts
 
 import domo_magic
 from domo_magic.errors import AlreadyRunning, TargetError
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
     from domo_magic.executions.session import Session
     from domo_magic.sandbox import Sandbox
-
-
-def posts(sandbox: Sandbox) -> int:
-    """Count the starts that arrived."""
-    return sum(request.method == "POST" for request in sandbox.requests)
 
 
 @pytest.fixture

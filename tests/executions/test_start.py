@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import faults
 import pytest
+from support import posts
 
 from domo_magic.errors import (
     AlreadyRunning,
@@ -48,11 +49,6 @@ HOUR = 3600.0
 def timeouts(timeouts: Timeouts) -> Timeouts:
     """Give a deadline that a late response is meant to miss."""
     return replace(timeouts, connect=1.0, response=1.0)
-
-
-def posts(sandbox: Sandbox) -> int:
-    """Count the starts that arrived."""
-    return sum(request.method == "POST" for request in sandbox.requests)
 
 
 def lists(sandbox: Sandbox) -> int:

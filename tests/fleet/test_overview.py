@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import faults
 import pandas as pd
 import pytest
-from support import NOW
+from support import NOW, posts
 
 import domo_magic as domo
 from domo_magic.analysis import baseline, rhythm
@@ -324,6 +324,25 @@ def test_the_stuck_are_cancelled(session: Session, sandbox: Sandbox) -> None:
     ended = domo.cancel(stuck)
     assert ended["executionId"].tolist() == stuck["executionId"].tolist()
     assert set(ended["currentState"]) == {"ABORTED"}
+
+
+def test_all_that_is_stuck_is_cancelled(session: Session, sandbox: Sandbox) -> None:
+    """With `all` the rows of an overview mean every unfinished run of their streams."""
+    found = domo.overview()
+    stuck = found[found["verdict"] == "stuck"]
+    assert len(domo.cancel(stuck, all=True)) == 2
+    assert "stuck" not in set(domo.overview()["verdict"])
+
+
+def test_a_whole_overview_is_not_started(session: Session, sandbox: Sandbox) -> None:
+    """Rows that are usual are refused, nothing is started; those that were chosen are, and bare ids."""
+    found = domo.overview()
+    usual = found[found["verdict"] == "usual"].head(1)
+    for rows in (found, usual):
+        with pytest.raises(TargetError, match="connectors are usual; nothing was started"):
+            domo.run(rows)
+    assert posts(sandbox) == 0
+    assert len(domo.run(usual["streamId"])) == 1
 
 
 def test_rows_are_compared_and_plotted(still_session: Session) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from domo_magic.errors import InvalidResponse
-from domo_magic.model.execution import FINAL_STATES, ExactFloat, Execution, microseconds, parse_json, whole
+from domo_magic.model.execution import ExactFloat, Execution, microseconds, parse_json, whole
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 MOMENT_US = 1_734_458_216_000_000
@@ -214,7 +214,9 @@ def test_a_run_is_finished_when_it_has_an_end_or_a_known_final_state() -> None:
     assert not of().finished
 
 
-@pytest.mark.parametrize("state", sorted(FINAL_STATES))
+@pytest.mark.parametrize(
+    "state", ["SUCCESS", "ERROR", "FAILED", "INVALID", "ABORTED", "CANCELLED", "CANCELED"]
+)
 def test_final_states_are_final_in_any_case(state: str) -> None:
     """Known final states end a run, and only SUCCESS is a success."""
     for text in (state, state.lower()):
