@@ -108,6 +108,13 @@ def test_latest_run_is_ringed_and_marked_by_its_verdict(last: dict[str, Any], la
     assert words in texts(ax)[0]
 
 
+def test_a_run_without_rows_is_marked() -> None:
+    """SUCCESS with nothing is marked in a picture of rows, and not in one of durations."""
+    empty = {"rowsInserted": 0}
+    assert "few rows" in lines(plots.plot(runs_of(**empty), "rowsInserted"))
+    assert "few rows" not in lines(plots.plot(runs_of(**empty)))
+
+
 def test_marks_differ_in_shape() -> None:
     """Without colour, failed, slow, fast and running are told apart."""
     shapes = {

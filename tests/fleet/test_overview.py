@@ -205,6 +205,7 @@ def test_overdue(
     _history(still_sandbox, _past(hours), **head)
     row = _row()
     assert row["verdict"] == verdict
+    assert str(row["error"]).startswith("expected at") == (verdict == "overdue")
     assert pd.isna(row["expectedAt"]) == (head.get("scheduleState", "") in {"MANUAL", "INACTIVE"})
 
 
