@@ -1,4 +1,4 @@
-"""Runs against what is usual for their stream: pure calculation on frames."""
+"""The verdicts: runs against what is usual for their stream. Pure calculation on frames."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from domo_magic.executions.outcome import Judgement, judge
 from domo_magic.executions.poller import durations, elapsed_of
 from domo_magic.executions.schedule import time_left, usual
-from domo_magic.model.execution import ABORTED_STATES, errors_of, state_of
+from domo_magic.model.execution import errors_of, state_of
 from domo_magic.model.formatting import count_text, cut, duration_text, local_time
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Board:
         judged = self._judgements.get(key)
         if run.succeeded and judged is not None and judged.unusual:
             return "unusual"
-        if self._aborting and (run.state or "").upper() in ABORTED_STATES:
+        if self._aborting and run.aborted:
             return "stopped"
         return mark(run)
 

@@ -17,7 +17,7 @@ from domo_magic.fleet.quartz import next_time
 from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
-from domo_magic.model.execution import ABORTED_STATES, CONNECTOR, Execution, whole
+from domo_magic.model.execution import CONNECTOR, Execution, whole
 from domo_magic.model.formatting import METRICS, duration_text, local_time
 from domo_magic.model.frame import KINDS, typed
 
@@ -352,7 +352,7 @@ def _in_full(
 ) -> list[Execution]:
     """Return what the verdict needs in full: the newest run that has ended, and those aborted lately."""
     newest = islice((run for run in ordered if run.finished), 1)
-    aborted = [run for run in _since(ordered, since_us) if (run.state or "").upper() in ABORTED_STATES]
+    aborted = [run for run in _since(ordered, since_us) if run.aborted]
     wanted = {run.execution_id: run for run in [*newest, *aborted[:_LOOKED_AT]] if not run.succeeded}
     full = []
     for run in wanted.values():

@@ -1,4 +1,7 @@
-"""Pauses between requests, and repeating those that may be sent twice; a start is not: `create_execution`."""
+"""Pauses between requests, and repeating those that may be sent twice.
+
+A start, the POST, is not one of them: it has a loop of its own, `Client.create_execution`.
+"""
 
 from __future__ import annotations
 

@@ -293,6 +293,11 @@ class Execution:
         state = self.state or ""
         return state in FINAL_STATES or state.upper() in FINAL_STATES
 
+    @property
+    def aborted(self) -> bool:
+        """Whether its state says that somebody stopped it."""
+        return (self.state or "").upper() in ABORTED_STATES
+
     def over(self, before: Execution | None) -> bool:
         """Whether nothing more will come: the state is final, or the run had ended already `before`."""
         return self.final or (self.finished and before is not None and before.finished)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Cells = Callable[["_Rows"], list[str]]
 
-#: Rows that are displayed, and the columns of text that they may take.
+#: Rows that are displayed, of the saved copy of a panel too, and how many characters wide.
 ROWS, WIDTH = 20, 100
 _MISSING = "—"
 _NAME, _WORD, _ERROR = 30, 24, 200
