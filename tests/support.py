@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import re
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.formatters import DisplayFormatter
@@ -15,7 +17,6 @@ from jupyter_client.manager import KernelManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from threading import Event
     from typing import Self
 
@@ -174,9 +175,12 @@ class Kernel:
     """A kernel with the extension loaded."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        # Ports are chosen before a kernel binds them: two that start at the same time may get one.
+        # Ports are chosen before a kernel binds them: two that start at the same time may get one. So may
+        # two in one folder with sockets of files, whose names come from that of the connection's file.
+        self._folder = tempfile.TemporaryDirectory()
         transport = "tcp" if os.name == "nt" else "ipc"
-        self._manager = KernelManager(kernel_name="python3", transport=transport)
+        connection = str(Path(self._folder.name, "kernel.json"))
+        self._manager = KernelManager(kernel_name="python3", transport=transport, connection_file=connection)
         self._manager.start_kernel(env=env)
         self._client: Any = self._manager.blocking_client()
         self._client.start_channels()
@@ -189,6 +193,7 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._folder.cleanup()
 
     def run(
         self,
