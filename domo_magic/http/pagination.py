@@ -180,10 +180,12 @@ def _whole_list(
         raise oversized(f"stream {stream_id}")
     end = _length(page, offset, stream_id)
     found = {}
-    while end > 0 and not enough(found):
+    for _ in range(_PAGES):
+        if end == 0 or enough(found):
+            return found
         end = max(0, end - step)
         found |= page(end, PAGE)
-    return found
+    raise oversized(f"stream {stream_id}")  # pages without anything new, to the beginning of whatever that is
 
 
 def _length(page: Page[_Item], low: int, stream_id: int) -> int:

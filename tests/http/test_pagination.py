@@ -58,6 +58,18 @@ def back(session: Session, count: int) -> list[int]:
 LENGTHS = [1, 14, 15, 499, 500, 501, 990, 9_999, 10_400, 35_000]
 
 
+def test_a_long_list_of_the_same_is_left(still_sandbox: Sandbox, still_session: Session) -> None:
+    """A list that seems long, and holds one run again and again, is not read back to its beginning."""
+
+    def ids(_limit: int, offset: int) -> list[int]:
+        return [offset + 1, offset + 2] if offset < 200 else [7] if offset < 150_000 else []
+
+    lists(still_sandbox, ids)
+    with pytest.raises(InvalidResponse):
+        newest(still_session, 5)
+    assert len(still_sandbox.requests) < 400
+
+
 @pytest.mark.parametrize("read", [newest, back])
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("step", [1, -1], ids=["oldest first", "newest first"])
