@@ -748,6 +748,7 @@ def test_nothing_is_sent_while_nothing_changes(
     monkeypatch.setattr(comm, "create_comm", Recording)
     panel = loaded(make(25775))
     until(lambda: len(panel.chooser.options) == 50)
+    until(lambda: not busy())  # what was learned meanwhile has been drawn
     panel._draw()
     Recording.sent.clear()
     panel._draw()
