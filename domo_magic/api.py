@@ -54,6 +54,7 @@ _MOST_ROWS = 10**9
 # Runs of each stream where the rows of an overview are drawn.
 _PLOTTED = 50
 
+# Words that are taken for states, and are verdicts.
 _VERDICTS = frozenset(("failed", "stuck", "slow", "usual", "unusual", "overdue", "recovered"))
 _RECORDED = (
     "listing what was recorded here; to list what Domo has, name streams: %domo_runs 25775 --state ERROR, "

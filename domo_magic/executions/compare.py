@@ -16,7 +16,7 @@ from domo_magic.executions.session import current_session
 from domo_magic.http import pagination
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import Execution, errors_of
-from domo_magic.model.frame import frame
+from domo_magic.model.frame import frame, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -244,27 +244,16 @@ def _compared(
     table = frame(found)
     if given is not None:
         known = {run.key for run in found}
-        others = [key not in known for key in _keys(given)]
+        others = [key not in known for key in keys_of(given)]
         if any(others) or not known:
             table = pd.concat([table, given[others].assign(instance=session.instance)])
-            chosen = chosen | set(_keys(given[others]))
+            chosen = chosen | set(keys_of(given[others]))
     compared = pure.compare(table, baseline=against)
     began = compared["startedAt"]
-    shown = [key in chosen for key in _keys(compared)]
+    shown = [key in chosen for key in keys_of(compared)]
     return compared[
         pd.Series(shown, dtype=bool) & (began.isna() | (began >= pd.Timestamp(since_us, unit="us", tz="UTC")))
     ].reset_index(drop=True)
-
-
-def _keys(table: pd.DataFrame) -> list[Key]:
-    """Return stream and execution of each row; None where a row has no execution."""
-    columns = (
-        table[name].astype(object).where(table[name].notna(), None) for name in ("streamId", "executionId")
-    )
-    return [
-        (int(stream), None if execution is None else int(execution))
-        for stream, execution in zip(*columns, strict=True)
-    ]
 
 
 def _raise_first(

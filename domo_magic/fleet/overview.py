@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice, pairwise, takewhile
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from domo_magic.analysis import rhythm
 from domo_magic.analysis.baseline import LONGEST, compare
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound
 from domo_magic.executions import listing
+from domo_magic.executions.outcome import aborted
 from domo_magic.executions.start import stuck
 from domo_magic.fleet.quartz import next_time
 from domo_magic.http import pagination
@@ -19,7 +20,7 @@ from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, whole
 from domo_magic.model.formatting import METRICS, duration_text, local_time
-from domo_magic.model.frame import KINDS, typed
+from domo_magic.model.frame import KINDS, keys_of, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -352,8 +353,8 @@ def _in_full(
 ) -> list[Execution]:
     """Return what the verdict needs in full: the newest run that has ended, and those aborted lately."""
     newest = islice((run for run in ordered if run.finished), 1)
-    aborted = [run for run in _since(ordered, since_us) if run.aborted]
-    wanted = {run.execution_id: run for run in [*newest, *aborted[:_LOOKED_AT]] if not run.succeeded}
+    stopped = [run for run in _since(ordered, since_us) if run.aborted]
+    wanted = {run.execution_id: run for run in [*newest, *stopped[:_LOOKED_AT]] if not run.succeeded}
     full = []
     for run in wanted.values():
         found = run
@@ -362,11 +363,7 @@ def _in_full(
                 found = session.client.get_execution(run.stream_id, run.execution_id or 0, repeat=False)
             except DomoError:
                 found = run  # its verdict is known, its cause is not
-        if run.execution_id in here:
-            found = replace(
-                found, fields={**found.fields, "cancelledBy": found.fields.get("cancelledBy") or "here"}
-            )
-        full.append(found)
+        full.append(aborted(found) if run.execution_id in here else found)
     return full
 
 
@@ -407,14 +404,18 @@ def _judged(connector: _Connector, runs: Sequence[Execution], since_us: int, now
     newest = next((run for run in runs if run.finished), runs[0])
     subject = hanging[0] if hanging else newest
     expected = _expected(connector, runs)
-    overdue = expected is not None and runs[0].finished and expected[1] < now_us
-    late = None if expected is None else f"expected at {local_time(expected[0], now_us / 1e6)}"
-    paused = (connector.schedule or "").upper() not in {"", "ACTIVE", "MANUAL"}
+    verdict, error = "", None
+    if hanging:
+        verdict, error = "stuck", _stuck_for(hanging, now_us)
+    elif expected is not None and runs[0].finished and expected[1] < now_us:
+        verdict, error = "overdue", f"expected at {local_time(expected[0], now_us / 1e6)}"
+    elif (connector.schedule or "").upper() not in {"", "ACTIVE", "MANUAL"}:
+        verdict = "paused"
     recent = _since(runs, since_us)
     return _Judged(
         subject,
-        "stuck" if hanging else "overdue" if overdue else "paused" if paused else "",
-        _stuck_for(hanging, now_us) if hanging else late if overdue else None,
+        verdict,
+        error,
         len(recent),
         sum(run.finished and not run.succeeded and not run.fields.get("cancelledBy") for run in recent),
         next((run.ended_us for run in runs if run.succeeded and run.ended_us), None),
@@ -456,14 +457,10 @@ def _expected(connector: _Connector, runs: Sequence[Execution]) -> tuple[int, in
 
 def _subjects(connectors: Sequence[_Connector], compared: pd.DataFrame) -> pd.DataFrame:
     """Return how each connector's run compares, in the order given; empty where there is none."""
-    places = {key: place for place, key in enumerate(_keys(compared))}
+    places = {key: place for place, key in enumerate(keys_of(compared))}
     subjects = [connector.judged.subject if connector.judged else None for connector in connectors]
     rows = [-1 if run is None else places[run.stream_id, run.execution_id] for run in subjects]
     return compared.reindex(rows).reset_index(drop=True)
-
-
-def _keys(compared: pd.DataFrame) -> list[tuple[int, int | None]]:
-    return list(zip(compared["streamId"].tolist(), compared["executionId"].tolist(), strict=True))
 
 
 def _in_rhythm(
@@ -484,8 +481,8 @@ def _in_rhythm(
     if not known:
         return compared
     again = _compared([run for past in pasts for run in past], now_us)
-    places = {key: row for row, key in enumerate(_keys(again))}
-    rows = [places[key] for key in _keys(compared.loc[known])]
+    places = {key: row for row, key in enumerate(keys_of(again))}
+    rows = [places[key] for key in keys_of(compared.loc[known])]
     return pd.concat([compared.drop(known), again.loc[rows].set_axis(known)]).sort_index()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from domo_magic.model.arrays import Column
-    from domo_magic.model.execution import Execution
+    from domo_magic.model.execution import Execution, Key
 
     Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
@@ -99,6 +99,17 @@ def newest_first(runs: pd.DataFrame, limit: int) -> pd.DataFrame:
         order = order.sort_values(["began", "executionId"], ascending=False, na_position="last")
         runs = runs.loc[order.index]
     return shown(runs.head(limit).reset_index(drop=True), "runs")
+
+
+def keys_of(table: pd.DataFrame) -> list[Key]:
+    """Return stream and execution of each row; None where a row has no execution."""
+    columns = (
+        table[name].astype(object).where(table[name].notna(), None) for name in ("streamId", "executionId")
+    )
+    return [
+        (int(stream), None if execution is None else int(execution))
+        for stream, execution in zip(*columns, strict=True)
+    ]
 
 
 def transpose(records: Sequence[Mapping[str, object]]) -> dict[str, Column]:
