@@ -267,10 +267,12 @@ def judge(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
 def compared_with_past(session: Session, runs: Sequence[Execution], baseline: Baseline = "median") -> Any:
     """Return the comparison of runs and of what is known of their streams' past."""
     known: dict[Key, Execution] = {}
-    for stream_id in {run.stream_id for run in runs}:
+    of_stream: dict[int, list[Execution]] = {}
+    for run in runs:
+        of_stream.setdefault(run.stream_id, []).append(run)
+    for stream_id, own in of_stream.items():
         here = session.history.cancelled_here(session.instance, stream_id)
-        of_stream = [run for run in runs if run.stream_id == stream_id]
-        for run in (*session.past.get(stream_id, ()), *of_stream):
+        for run in (*session.past.get(stream_id, ()), *own):
             ended_here = run.finished and run.execution_id in here
             known[run.key] = (aborted(run) if ended_here else run).known_as(instance=session.instance)
     return compare(frame(known.values()), baseline=baseline)
