@@ -97,9 +97,10 @@ def errors_in(runs: pd.DataFrame, rows: npt.NDArray[np.int64], wanted: npt.NDArr
     import numpy as np
     import pandas as pd
 
-    texts = np.full(len(rows), None, dtype=object)
-    texts[wanted] = [_error_text(value) for value in _values(runs, "errors", rows[wanted])]
-    return pd.array(texts, dtype=pd.StringDtype())
+    texts = [_error_text(value) for value in _values(runs, "errors", rows[wanted])]
+    places = np.full(len(rows), -1)
+    places[wanted] = np.arange(len(texts))
+    return pd.array(texts, dtype=pd.StringDtype()).take(places, allow_fill=True)
 
 
 def _error_text(value: object) -> str | None:

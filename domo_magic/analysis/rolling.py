@@ -151,7 +151,8 @@ def last_before(group: Ints, start: Ints, end: Ints, counts: Bools, size: int, l
 
     members = np.flatnonzero(counts)
     before: Ints = np.cumsum(counts) - counts
-    first = np.searchsorted(group[members], group, side="left")
+    begins = np.diff(group, prepend=group[:1] - 1) != 0
+    first = before[begins][np.cumsum(begins) - 1]
     windows = Windows(members, before, np.minimum(before - first, size), size, least)
     # Where the last to start before a run had ended before it, so had all others: the usual case.
     late = np.flatnonzero(before > first)

@@ -38,7 +38,7 @@ _LONGEST_TEXT = 300
 _LONGEST_STATE = 60
 _MICROSECONDS = 1_000_000
 # A number of more may have more digits than a float holds.
-_SAFE_LETTERS = 15
+_SAFE_LETTERS, _NOT_ZERO = 15, "123456789"
 _SCANNER, _BETWEEN = json.JSONDecoder(), re.compile(r"[\s,]*")
 
 
@@ -70,6 +70,8 @@ class ExactFloat(float):
 def _number(text: str) -> float:
     if len(text) > _SAFE_LETTERS:
         return ExactFloat(text)
+    if text[-1] != "0" and text[0] in _NOT_ZERO and "e" not in text and "E" not in text:
+        return float(text)  # spelled as `repr` does, which takes five times as long
     number = float(text)
     return number if repr(number) == text else ExactFloat(text)
 
