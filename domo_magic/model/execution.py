@@ -56,7 +56,7 @@ class ExactFloat(float):
 
     def __new__(cls, text: str) -> Self:
         """Parse `text`, which must be a number."""
-        number = super().__new__(cls, text)
+        number = float.__new__(cls, text)
         number.text = text
         return number
 
