@@ -488,6 +488,10 @@ def runs(
         Nothing was requested.
     ApiError
         Of several streams; ``.rows`` has the runs of the others.
+    ConnectionFailed
+        Domo could not be reached, and nothing is recorded here.
+    InvalidResponse
+        Domo's response makes no sense; ``.rows`` has the runs recorded here.
 
     Warns
     -----

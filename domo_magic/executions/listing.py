@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound, warn
 from domo_magic.executions import targets
-from domo_magic.executions.outcome import result
+from domo_magic.executions.outcome import combined
 from domo_magic.executions.reconcile import settle
 from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
@@ -43,8 +43,6 @@ _NAMED = 10
 _RECORDED = 50
 # So many pages, and one for each stream wanted, are read before a search is given up.
 _SEARCH_PAGES = 20
-#: What makes way for what is recorded here: requests fail just now.
-_UNREACHABLE = (ConnectionFailed, InvalidResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +156,11 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
         Whether anything is requested.
     missed : callable
         Told when a request fails, with its error.
+
+    Raises
+    ------
+    InvalidResponse
+        A response makes no sense; ``.executions`` has the runs as they are known.
     """
     if refresh:
         settle(session)
@@ -175,15 +178,20 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
     responses = each(fetch, unfinished, parallel=THREADS)
     seen = [response for response in responses if not isinstance(response, DomoError)]
     session.history.saw(session.instance, seen)
-    if problem := next((response for response in responses if isinstance(response, DomoError)), None):
-        missed(
-            f"not every unfinished run could be refreshed, the last known state is shown: {problem.summary}",
-            problem,
-        )
     if wanted.state is not None:
-        return session.history.runs(session.instance, **asdict(wanted))
+        runs = session.history.runs(session.instance, **asdict(wanted))
     now = {run.key: run for run in seen}
-    return newest_first([now.get(run.key, run) for run in runs])
+    runs = newest_first([now.get(run.key, run) for run in runs])
+    problems = [response for response in responses if isinstance(response, DomoError)]
+    if invalid := next((problem for problem in problems if isinstance(problem, InvalidResponse)), None):
+        raise invalid.about(runs)
+    if problems:
+        missed(
+            "not every unfinished run could be refreshed, the last known state is shown: "
+            f"{problems[0].summary}",
+            problems[0],
+        )
+    return runs
 
 
 def of_stream(
@@ -194,17 +202,25 @@ def of_stream(
     Raises
     ------
     ApiError
-        Domo refuses; where it cannot be reached, what is recorded is returned, and told as missed.
+        Domo refuses.
+    ConnectionFailed
+        It cannot be reached, and nothing is recorded here, which else is returned, and told as missed.
+    InvalidResponse
+        Its response makes no sense; ``.executions`` has the runs recorded here.
     """
     if not refresh:
-        return session.history.runs(session.instance, [stream_id], **asdict(wanted))
+        return _recorded_of(session, stream_id, wanted)
     settle(session, stream_id)
     ours = session.history.requests(session.instance, stream_id)
     try:
         records = pagination.back_to(session.client, stream_id, _enough(wanted, ours), wanted.limit)
-    except _UNREACHABLE as error:
+    except InvalidResponse as error:
+        raise error.about(_recorded_of(session, stream_id, wanted)) from error.__cause__
+    except ConnectionFailed as error:
+        if not _recorded_of(session, stream_id, Wanted(limit=1)):
+            raise
         missed(f"what is recorded here is shown, not Domo's own list: {error.summary}", error)
-        return session.history.runs(session.instance, [stream_id], **asdict(wanted))
+        return _recorded_of(session, stream_id, wanted)
     name = session.name(stream_id)
     runs: list[Execution] = []
     for record in records:
@@ -217,6 +233,10 @@ def of_stream(
     unlisted = late(session, stream_id, {run.execution_id or 0 for run in runs})
     runs = [*opened, *map(session.joined, unlisted), *runs]
     return runs if wanted.everything else [run for run in runs if wanted.fits(run)]
+
+
+def _recorded_of(session: Session, stream_id: int, wanted: Wanted) -> list[Execution]:
+    return session.history.runs(session.instance, [stream_id], **asdict(wanted))
 
 
 def _record_ends(session: Session, unfinished: Sequence[Execution], runs: Sequence[Execution]) -> None:
@@ -302,18 +322,17 @@ def _of_streams(
     # The pages of one stream come side by side; of several streams, the streams do.
     responses = [fetch(ids[0])] if len(ids) == 1 else each(fetch, ids, parallel=THREADS)
     runs = [run for response in responses if not isinstance(response, DomoError) for run in response]
-    failed = [
-        (stream, response)
-        for stream, response in zip(ids, responses, strict=True)
-        if isinstance(response, DomoError)
-    ]
-    if failed:
-        runs = newest_first(runs)[: wanted.limit]
+    named = [session.known(Execution(stream_id)) for stream_id in ids]
+    errors = [response if isinstance(response, DomoError) else None for response in responses]
+    if (error := combined(named, errors)) is not None:
         warn.now()
-        result(
-            [*runs, *(session.known(Execution(stream)) for stream, _ in failed)],
-            [*([None] * len(runs)), *(error for _, error in failed)],
-        )
+        unlisted = [
+            run
+            for stream, of_stream in zip(named, errors, strict=True)
+            if of_stream is not None
+            for run in of_stream.executions or [stream]
+        ]
+        raise error.about([*newest_first(runs)[: wanted.limit], *unlisted])
     return newest_rows(frame(runs), wanted.limit)
 
 

@@ -291,9 +291,16 @@ def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.
     DomoError
         Of the first error's type, with the rows of all runs.
     """
+    if (error := combined(runs, errors)) is not None:
+        raise error.about(runs)
+    return frame(runs)
+
+
+def combined(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> DomoError | None:
+    """Return the first error, naming every run or stream that failed; None where none did."""
     failed = [(run, error) for run, error in zip(runs, errors, strict=True) if error is not None]
     if not failed:
-        return frame(runs)
+        return None
     _, first = failed[0]
     summary, hint = first.summary, first.hint
     if len(failed) > 1:
@@ -304,7 +311,9 @@ def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.
     if isinstance(first, RunTimeout):
         going = _named([run for run, error in failed if isinstance(error, RunTimeout)])
         hint = f"to wait again: %domo_wait {going}; to cancel: %domo_cancel {going}"
-    raise _reworded(first, summary, hint).about(runs) from first.__cause__
+    error = _reworded(first, summary, hint)
+    error.__cause__ = first.__cause__
+    return error
 
 
 def _reworded(error: _Error, summary: str | None = None, hint: str | None = None) -> _Error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Letters of a server's text in a message.
 LONGEST = 300
+_TEXT = "a body that is not JSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,16 @@ def refusal(response: Response, subject: str, host: str, source: str) -> ApiErro
         Domo's host, and where the token came from.
     """
     message, toe = said(response)
-    kind, happened, hint = _words(response, subject, host, source)
+    kind, happened, hint = _words(response, subject, host, source, message)
     trace = f" (toe {toe})" if toe else ""
     return kind(
         f"{happened}{because(message)}{trace}", hint, status=response.status, message=message, toe=toe
     )
 
 
-def _words(response: Response, subject: str, host: str, source: str) -> tuple[type[ApiError], str, str]:
+def _words(
+    response: Response, subject: str, host: str, source: str, message: str
+) -> tuple[type[ApiError], str, str]:
     status = response.status
     if status in {401, 403}:
         how = "is wrong or expired" if status == 401 else "may not do this"
@@ -112,7 +115,8 @@ def _words(response: Response, subject: str, host: str, source: str) -> tuple[ty
         happened = f"{host} redirected {subject} ({status}) to {place}; the redirect was not followed"
         hint = "check the instance's name; a company's proxy or login page may be in between"
         return ApiError, happened, hint
-    return ApiError, f"{host} returned {title(response)} for {subject}", "the message above is Domo's own"
+    hint = "the message above is Domo's own" if message else "Domo gives no reason"
+    return ApiError, f"{host} returned {title(response)} for {subject}", hint
 
 
 def unexpected(response: Response, subject: str) -> InvalidResponse:
@@ -139,14 +143,16 @@ def _invalid(subject: str, found: str, why: str) -> InvalidResponse:
 
 
 def said(response: Response) -> tuple[str, str]:
-    """Return Domo's own message (or the title of an HTML page) and ``toe``."""
+    """Return Domo's own message (a bare text, or the title of an HTML page, too) and ``toe``."""
     try:
         value = parse_json(response.body)
     except InvalidResponse:
         found = re.search(r"<title[^>]*>([^<]{1,200})", response.text, re.IGNORECASE)
+        if found is None and kind_of_body(response) == _TEXT and not re.search("[<\ufffd]", response.text):
+            return cut(response.text.strip(), LONGEST), ""
         return (cut(found[1], LONGEST) if found else ""), ""
     if not isinstance(value, dict):
-        return "", ""
+        return (cut(value.strip(), LONGEST) if isinstance(value, str) else ""), ""
     message, toe = (
         cut(text, LONGEST) if isinstance(text := value.get(name), str) else "" for name in ("message", "toe")
     )
@@ -176,5 +182,5 @@ def kind_of_body(response: Response) -> str:
     try:
         parse_json(response.body)
     except InvalidResponse:
-        return "invalid JSON" if head.startswith((b"{", b"[")) else "a body that is not JSON"
+        return "invalid JSON" if head.startswith((b"{", b"[")) else _TEXT
     return "JSON of another shape"

@@ -108,6 +108,7 @@ def _loaded(state: PanelState) -> DomoError | None:
         try:
             take(_listed(session, stream_id, problems))
         except DomoError as error:
+            take(error.executions)  # those recorded here
             problems.append(error)
         if not problems:
             state.as_of = began

@@ -326,3 +326,33 @@ def test_a_search_asks_no_more_than_the_streams_wanted_are_worth(
     before = len(still_sandbox.requests)
     assert domo_magic.streams("x").shape == (0, 7)
     assert len(still_sandbox.requests) - before <= 2 + 50
+
+
+def test_without_a_network_what_is_recorded_is_listed(still_sandbox: Sandbox, still_session: Session) -> None:
+    """With a warning, also where a filter leaves none of it; where nothing is recorded it is an error."""
+    started = domo_magic.run(25775)
+    still_sandbox.order(faults.reset(), method="GET", times=999)
+    with pytest.warns(DomoWarning, match="what is recorded here is shown"):
+        assert domo_magic.runs(25775)["executionId"].tolist() == started["executionId"].tolist()
+    with pytest.warns(DomoWarning, match="what is recorded here is shown"):
+        assert domo_magic.runs(25775, state="ERROR").empty
+    with (
+        pytest.warns(DomoWarning, match="what is recorded here is shown"),
+        pytest.raises(domo_magic.ConnectionFailed, match="1 of 2 failed") as caught,
+    ):
+        domo_magic.runs([25775, 25776])
+    assert caught.value.rows["streamId"].tolist() == [25775, 25776]
+    assert caught.value.rows["executionId"].tolist() == [201, pd.NA]
+
+
+@pytest.mark.parametrize("streams", [25775, None])
+def test_a_listing_that_makes_no_sense_is_an_error(
+    still_sandbox: Sandbox, still_session: Session, streams: int | None
+) -> None:
+    """Its rows are the runs recorded here, also of those that were to be refreshed."""
+    started = domo_magic.run(25775)
+    still_sandbox.order(faults.response(b"<html>"), method="GET", times=999)
+    with pytest.raises(domo_magic.InvalidResponse) as caught:
+        domo_magic.runs(streams)
+    assert caught.value.rows["executionId"].tolist() == started["executionId"].tolist()
+    assert "failed" not in str(caught.value)

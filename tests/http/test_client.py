@@ -184,17 +184,20 @@ def test_domo_s_own_refusals_come_through(still_sandbox: Sandbox, client: Client
         (faults.response(b"\xff\xfe{", code=403), "403 Forbidden"),
         (faults.response(b'{"message": {"a": 1}, "toe": 7}', code=403), "403 Forbidden"),
         (faults.response(b"[" * 100_000, code=403), "403 Forbidden"),
+        (faults.response(b'"Not for you"', code=403), "403 Forbidden: Not for you"),
+        (faults.response(b"Not for you\n", code=403), "403 Forbidden: Not for you"),
     ],
-    ids=["html", "empty", "no text", "other types", "deep"],
+    ids=["html", "empty", "no text", "other types", "deep", "bare string", "bare text"],
 )
 def test_a_refusal_of_any_body_is_a_refusal(
     still_sandbox: Sandbox, client: Client, fault: Fault, words: str
 ) -> None:
-    """Whatever the body is, the status decides; an HTML page is told by its title."""
+    """Whatever the body is, the status decides; a bare text is the message, an HTML page its title."""
     still_sandbox.order(fault, method="GET")
     with pytest.raises(AuthenticationError, match=words) as caught:
         client.get_stream(25775)
     assert caught.value.status == 403
+    assert caught.value.message == words.partition("Forbidden")[2][2:] or "Sign in" in words
 
 
 SENSELESS = {
