@@ -24,6 +24,28 @@ _LISTING = ("domo_runs", "domo_compare")
 
 IF_RUNNING = ("start", "adopt", "error")
 RAISE_OR_RETURN = ("raise", "return")
+_CHOICES = {
+    "--if-running": IF_RUNNING,
+    "--on-failure": RAISE_OR_RETURN,
+    "--on-unusual": RAISE_OR_RETURN,
+}
+_WAITING = ("--timeout", "--on-failure", "--on-unusual", "--instance")
+# The options of each magic that take a value, and those that do not.
+_VALUES = {
+    "domo_connect": (),
+    "domo_run": ("--if-running", "--fresh", "--label", *_WAITING),
+    "domo_wait": _WAITING,
+    "domo_cancel": ("--instance",),
+    "domo_runs": ("--limit", "--since", "--state", "--label", "--instance"),
+    "domo_compare": ("--limit", "--since", "--baseline", "--instance"),
+    "domo_overview": ("--since", "--limit", "--instance"),
+    "domo_streams": ("--limit", "--instance"),
+    "domo_panel": ("--instance",),
+}
+_FLAGS = {"domo_connect": ("--sandbox", "--save", "--forget"), "domo_cancel": ("--all",)}
+
+#: The names of all magics.
+MAGICS = tuple(_VALUES)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,75 +77,16 @@ def parser(magic: str) -> argparse.ArgumentParser:
     made.set_defaults(magic=magic, label=None)
     made.add_argument("words", nargs="*")
     made.add_argument("--help", "-h", action="store_true")
-    _OPTIONS[magic](made)
-    if magic != "domo_connect":
-        made.add_argument("--instance")
-    return made
-
-
-def _connect(made: argparse.ArgumentParser) -> None:
-    for option in ("--sandbox", "--save", "--forget"):
+    for option in _FLAGS.get(magic, ()):
         made.add_argument(option, action="store_true")
-
-
-def _run(made: argparse.ArgumentParser) -> None:
-    waiting = made.add_mutually_exclusive_group()
-    waiting.add_argument("--wait", action="store_true", default=None)
-    waiting.add_argument("--no-wait", action="store_false", dest="wait", default=None)
-    waiting.add_argument("--bg", action="store_true")
-    made.add_argument("--if-running", choices=IF_RUNNING)
-    made.add_argument("--fresh")
-    made.add_argument("--label")
-    _wait(made)
-
-
-def _wait(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--timeout")
-    for option in ("--on-failure", "--on-unusual"):
-        made.add_argument(option, choices=RAISE_OR_RETURN)
-
-
-def _cancel(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--all", action="store_true")
-
-
-def _runs(made: argparse.ArgumentParser) -> None:
-    for option in ("--limit", "--since", "--state", "--label"):
-        made.add_argument(option)
-
-
-def _compare(made: argparse.ArgumentParser) -> None:
-    for option in ("--limit", "--since", "--baseline"):
-        made.add_argument(option)
-
-
-def _overview(made: argparse.ArgumentParser) -> None:
-    for option in ("--since", "--limit"):
-        made.add_argument(option)
-
-
-def _streams(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--limit")
-
-
-def _panel(_made: argparse.ArgumentParser) -> None:
-    pass
-
-
-_OPTIONS = {
-    "domo_connect": _connect,
-    "domo_run": _run,
-    "domo_wait": _wait,
-    "domo_cancel": _cancel,
-    "domo_runs": _runs,
-    "domo_compare": _compare,
-    "domo_overview": _overview,
-    "domo_streams": _streams,
-    "domo_panel": _panel,
-}
-
-#: The names of all magics.
-MAGICS = tuple(_OPTIONS)
+    if magic == "domo_run":
+        waiting = made.add_mutually_exclusive_group()
+        waiting.add_argument("--wait", action="store_true", default=None)
+        waiting.add_argument("--no-wait", action="store_false", dest="wait", default=None)
+        waiting.add_argument("--bg", action="store_true")
+    for option in _VALUES[magic]:
+        made.add_argument(option, choices=_CHOICES.get(option))
+    return made
 
 
 def parse(magic: str, line: str, known: Container[str] = ()) -> argparse.Namespace:

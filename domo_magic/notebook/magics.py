@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from inspect import getdoc
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 from traitlets import Any as AnyTrait
@@ -17,14 +17,30 @@ from domo_magic.notebook import arguments
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
     from domo_magic.widget.panel import Panel
 
-_T = TypeVar("_T")
+
+def _magic(work: Callable[[DomoMagics, Namespace, Mapping[str, Any]], object]) -> Any:
+    """Make a magic of what is done with its parsed line and the user's variables."""
+
+    def magic(self: DomoMagics, line: str = "", local_ns: Mapping[str, Any] | None = None) -> object:
+        self._check_timezone()
+        variables = {**self._ipython.user_ns, **(local_ns or {})}
+        parsed = arguments.parse(work.__name__, line, variables)
+        if parsed.help:
+            print(getdoc(work))  # noqa: T201
+            return None
+        result = work(self, parsed, variables)
+        return None if self._hidden(work.__name__, line) else result
+
+    # Not `functools.wraps`: IPython 7 would take the signature of what is wrapped for the magic's own.
+    magic.__name__, magic.__doc__ = work.__name__, work.__doc__
+    return needs_local_scope(line_magic(magic))
 
 
 @magics_class
@@ -47,10 +63,16 @@ class DomoMagics(Magics):
     on_failure = AnyTrait(default_value="raise", help="what a failed run does: raise or return").tag(
         config=True
     )
+    on_unusual = AnyTrait(
+        default_value="return", help="what a run that is not usual does: return or raise"
+    ).tag(config=True)
+    timezone = AnyTrait(
+        default_value=None,
+        help="zone of the times that are read: 'Europe/Berlin', 'UTC'; None: the machine's",
+    ).tag(config=True)
 
-    @needs_local_scope
-    @line_magic
-    def domo_connect(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
+    @_magic
+    def domo_connect(self, parsed: Namespace, _variables: Mapping[str, Any]) -> None:
         """Choose the Domo for what follows.
 
             %domo_connect mycompany                # its token from the environment, the keyring, or a prompt
@@ -64,13 +86,10 @@ class DomoMagics(Magics):
         """
         from domo_magic.notebook.login import connect
 
-        parsed = self._parsed("domo_connect", line)
-        if parsed is not None:
-            connect(parsed.words, sandbox=parsed.sandbox, save=parsed.save, forget=parsed.forget)
+        connect(parsed.words, sandbox=parsed.sandbox, save=parsed.save, forget=parsed.forget)
 
-    @needs_local_scope
-    @line_magic
-    def domo_run(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+    @_magic
+    def domo_run(self, parsed: Namespace, variables: Mapping[str, Any]) -> pd.DataFrame:
         """Start connectors; one DataFrame row for each.
 
             %domo_run 25775                        # start it; its row, at once
@@ -92,16 +111,11 @@ class DomoMagics(Magics):
         --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_run", line)
-        if parsed is None:
-            return None
         from domo_magic import api
         from domo_magic.executions.start import Unless
 
         wait = self._setting("wait", parsed.wait, (True, False)) and not parsed.bg
-        streams: Any = self._frame(parsed, local_ns)
-        if streams is None:
-            streams = self._targets(parsed, "streams", local_ns)
+        streams = _targets(parsed, "streams", variables)
         if streams is None:
             raise TargetError(
                 "%domo_run: no stream was named", "write its id (25775); to find it: %domo_streams sales"
@@ -111,7 +125,7 @@ class DomoMagics(Magics):
         if_running = self._setting("if_running", parsed.if_running, arguments.IF_RUNNING)
         if parsed.fresh is not None and parsed.if_running is None and if_running == "start":
             if_running = "adopt"
-        rows = api.run_unless(
+        return api.run_unless(
             streams,
             Unless(if_running, None if parsed.fresh is None else targets.seconds(parsed.fresh, "fresh")),
             wait=wait,
@@ -122,11 +136,9 @@ class DomoMagics(Magics):
             on_unusual=self._setting("on_unusual", parsed.on_unusual, arguments.RAISE_OR_RETURN),
             instance=parsed.instance,
         )
-        return self._shown("domo_run", line, rows)
 
-    @needs_local_scope
-    @line_magic
-    def domo_wait(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+    @_magic
+    def domo_wait(self, parsed: Namespace, variables: Mapping[str, Any]) -> pd.DataFrame:
         """Stay until runs have ended.
 
             %domo_wait 25775/2                     # this run
@@ -139,23 +151,18 @@ class DomoMagics(Magics):
         --on-unusual WHAT    whether a run that is not usual returns its row, or raises: return, raise
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_wait", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        rows = api.wait(
-            self._targets(parsed, "runs", local_ns),
+        return api.wait(
+            _targets(parsed, "runs", variables),
             timeout=self._timeout(parsed),
             on_failure=self._setting("on_failure", parsed.on_failure, arguments.RAISE_OR_RETURN),
             on_unusual=self._setting("on_unusual", parsed.on_unusual, arguments.RAISE_OR_RETURN),
             instance=parsed.instance,
         )
-        return self._shown("domo_wait", line, rows)
 
-    @needs_local_scope
-    @line_magic
-    def domo_cancel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+    @_magic
+    def domo_cancel(self, parsed: Namespace, variables: Mapping[str, Any]) -> pd.DataFrame:
         """Abort runs, and follow them until Domo says that they have ended.
 
             %domo_cancel 25775/2                   # this run
@@ -165,22 +172,18 @@ class DomoMagics(Magics):
         --all                all unfinished runs of the streams, also where a run or a frame names them
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_cancel", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        meant = self._targets(parsed, "runs", local_ns)
+        meant = _targets(parsed, "runs", variables)
         if meant is None:
             raise TargetError(
                 "%domo_cancel: no run or stream was named",
                 "write a run (25775/2) or a stream (25775); with --all, all unfinished runs of the stream",
             )
-        return self._shown("domo_cancel", line, api.cancel(meant, all=parsed.all, instance=parsed.instance))
+        return api.cancel(meant, all=parsed.all, instance=parsed.instance)
 
-    @needs_local_scope
-    @line_magic
-    def domo_runs(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+    @_magic
+    def domo_runs(self, parsed: Namespace, variables: Mapping[str, Any]) -> pd.DataFrame:
         """List runs, newest first.
 
             %domo_runs                             # what was started, waited for or cancelled here
@@ -194,24 +197,19 @@ class DomoMagics(Magics):
         --label TEXT         only runs with this label
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_runs", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        rows = api.runs(
-            self._targets(parsed, "streams", local_ns),
+        return api.runs(
+            _targets(parsed, "streams", variables),
             limit=parsed.limit or 100,
             since=parsed.since,
             state=parsed.state,
             label=parsed.label,
             instance=parsed.instance,
         )
-        return self._shown("domo_runs", line, rows)
 
-    @needs_local_scope
-    @line_magic
-    def domo_compare(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:
+    @_magic
+    def domo_compare(self, parsed: Namespace, variables: Mapping[str, Any]) -> pd.DataFrame:
         """Compare runs with what is usual for their stream.
 
             %domo_compare 25775                    # its newest 20 runs
@@ -226,24 +224,18 @@ class DomoMagics(Magics):
         --baseline WHAT      median of the last 20 successful runs, the previous one, or a run
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_compare", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        meant: Any = self._frame(parsed, local_ns)
-        rows = api.compare(
-            self._targets(parsed, "runs", local_ns) if meant is None else meant,
+        return api.compare(
+            _targets(parsed, "runs", variables),
             limit=parsed.limit or 20,
             since=parsed.since,
             baseline=parsed.baseline or "median",
             instance=parsed.instance,
         )
-        return self._shown("domo_compare", line, rows)
 
-    @needs_local_scope
-    @line_magic
-    def domo_streams(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
+    @_magic
+    def domo_streams(self, parsed: Namespace, _variables: Mapping[str, Any]) -> pd.DataFrame:
         """Find streams by the name of their DataSet.
 
             %domo_streams sales                    # those with "sales" in their name
@@ -253,17 +245,12 @@ class DomoMagics(Magics):
         --limit N            the most rows, 50 by default
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_streams", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        rows = api.streams(" ".join(parsed.words), limit=parsed.limit or 50, instance=parsed.instance)
-        return self._shown("domo_streams", line, rows)
+        return api.streams(" ".join(parsed.words), limit=parsed.limit or 50, instance=parsed.instance)
 
-    @needs_local_scope
-    @line_magic
-    def domo_overview(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> pd.DataFrame | None:  # noqa: ARG002
+    @_magic
+    def domo_overview(self, parsed: Namespace, _variables: Mapping[str, Any]) -> pd.DataFrame:
         """Judge every connector by its newest run: one row each, worst first.
 
             %domo_overview                         # every connector: what went wrong since yesterday
@@ -274,22 +261,17 @@ class DomoMagics(Magics):
         --limit N            the most rows, 1000 by default
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_overview", line)
-        if parsed is None:
-            return None
         from domo_magic import api
 
-        rows = api.overview(
+        return api.overview(
             " ".join(parsed.words),
             since=parsed.since or "24h",
             limit=parsed.limit or 1000,
             instance=parsed.instance,
         )
-        return self._shown("domo_overview", line, rows)
 
-    @needs_local_scope
-    @line_magic
-    def domo_panel(self, line: str = "", local_ns: Mapping[str, Any] | None = None) -> Panel | None:
+    @_magic
+    def domo_panel(self, parsed: Namespace, variables: Mapping[str, Any]) -> Panel:
         """Run, follow and compare with buttons.
 
             %domo_panel 25775                      # this stream's runs
@@ -298,56 +280,25 @@ class DomoMagics(Magics):
 
         --instance NAME      another instance than the one last connected
         """
-        parsed = self._parsed("domo_panel", line)
-        if parsed is None:
-            return None
         from domo_magic.widget.panel import panel
 
-        streams = self._targets(parsed, "streams", local_ns)
-        made = panel(*([] if streams is None else [streams]), instance=parsed.instance)
-        return self._shown("domo_panel", line, made)
+        streams = _targets(parsed, "streams", variables)
+        return panel(*([] if streams is None else [streams]), instance=parsed.instance)
 
     # What all of them do with their line
-
-    on_unusual = AnyTrait(
-        default_value="return", help="what a run that is not usual does: return or raise"
-    ).tag(config=True)
-    timezone = AnyTrait(
-        default_value=None,
-        help="zone of the times that are read: 'Europe/Berlin', 'UTC'; None: the machine's",
-    ).tag(config=True)
 
     @observe("timezone")
     def _use_timezone(self, _change: object) -> None:
         with suppress(ValueError):  # an error where it is used: one in here would only be logged
             set_timezone(self.timezone)
 
-    def _parsed(self, magic: str, line: str) -> Namespace | None:
-        """Understand the line; None when it is a request for help, which is printed."""
+    def _check_timezone(self) -> None:
         try:
             set_timezone(self.timezone)
         except ValueError as error:
             raise ConfigurationError(
                 f"the setting DomoMagics.timezone is {self.timezone!r}", "%config DomoMagics.timezone = 'UTC'"
             ) from error
-        parsed = arguments.parse(magic, line, self._ipython.user_ns)
-        if parsed.help:
-            print(getdoc(getattr(type(self), magic)))  # noqa: T201
-            return None
-        return parsed
-
-    def _targets(self, parsed: Namespace, meant: targets.Meant, local_ns: Mapping[str, Any] | None) -> Any:
-        if not parsed.words:
-            return None
-        variables = {**self._ipython.user_ns, **(local_ns or {})}
-        return arguments.parse_words(parsed, variables, meant)
-
-    def _frame(self, parsed: Namespace, local_ns: Mapping[str, Any] | None) -> Any:
-        """Return the frame of runs that the line names, or None where it names something else."""
-        if len(parsed.words) != 1:
-            return None
-        value = {**self._ipython.user_ns, **(local_ns or {})}.get(parsed.words[0])
-        return value if targets.holds_runs(value) else None
 
     def _setting(self, name: str, parsed: Any, allowed: tuple[Any, ...]) -> Any:
         """Return what the line says, else the setting, which is checked here."""
@@ -375,12 +326,21 @@ class DomoMagics(Magics):
     def _ipython(self) -> Any:
         return self.shell
 
-    def _shown(self, magic: str, line: str, result: _T) -> _T | None:
-        """Return the result, or nothing where a semicolon ends the cell and it is not assigned."""
+    def _hidden(self, magic: str, line: str) -> bool:
+        """Return True where a semicolon ends the cell and what the magic returns is not assigned."""
         if not arguments.silent(line):
-            return result
+            return False
         cell = self._ipython.history_manager.input_hist_raw[-1].strip()
-        return None if cell.rpartition("\n")[2].lstrip().startswith((f"%{magic}", magic)) else result
+        return bool(cell.rpartition("\n")[2].lstrip().startswith((f"%{magic}", magic)))
+
+
+def _targets(parsed: Namespace, meant: targets.Meant, variables: Mapping[str, Any]) -> Any:
+    """Return what the line names: None, a frame of runs as it is, or targets."""
+    if not parsed.words:
+        return None
+    if len(parsed.words) == 1 and targets.holds_runs(frame := variables.get(parsed.words[0])):
+        return frame
+    return arguments.parse_words(parsed, variables, meant)
 
 
 def load(shell: InteractiveShell) -> None:
