@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
@@ -13,7 +13,7 @@ from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError, W
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
-from domo_magic.executions.outcome import Waiting, follow, interruptible, result
+from domo_magic.executions.outcome import OnFailure, Waiting, follow, interruptible, result
 from domo_magic.executions.resolve import (
     runs_named,
     runs_started_here,
@@ -22,7 +22,7 @@ from domo_magic.executions.resolve import (
     unfinished_here,
 )
 from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
-from domo_magic.executions.start import Unless, start_streams
+from domo_magic.executions.start import IfRunning, Unless, start_streams
 from domo_magic.fleet import collect as fleet
 from domo_magic.fleet import overview as glance
 from domo_magic.fleet.compare import compare_dataset
@@ -45,11 +45,9 @@ if TYPE_CHECKING:
 
     from domo_magic.analysis.baseline import Baseline
     from domo_magic.errors import DomoError
-    from domo_magic.executions.outcome import OnFailure
     from domo_magic.executions.session import Session
-    from domo_magic.executions.start import IfRunning, Outcome
+    from domo_magic.executions.start import Outcome
 
-_RAISE_OR_RETURN = ("raise", "return")
 _MOST_ROWS = 10**9
 # Runs of each stream where the rows of an overview are drawn.
 _PLOTTED = 50
@@ -193,10 +191,9 @@ def run(
     25775/201  Sales Orders  ✓ SUCCESS  ...
     1 run · 35 columns; all of them: run.T
     """
-    unless = Unless("adopt" if fresh is not None and if_running == "start" else if_running, _fresh(fresh))
     return run_unless(
         streams,
-        unless,
+        unless(if_running, fresh),
         wait=wait,
         timeout=timeout,
         label=label,
@@ -205,6 +202,29 @@ def run(
         max_parallel=max_parallel,
         instance=instance,
     )
+
+
+def unless(if_running: IfRunning, fresh: object, *, written: bool = False) -> Unless:
+    """Return when a run that is there already takes the place of a new one.
+
+    Parameters
+    ----------
+    if_running, fresh
+        As for `run`.
+    written : bool
+        True: the user wrote `if_running`, so that ``"start"`` starts beside an unfinished run, with
+        `fresh`, too.
+
+    Raises
+    ------
+    TargetError
+        One of them is not valid.
+    """
+    _one_of("if_running", if_running, get_args(IfRunning))
+    if fresh is None:
+        return Unless(if_running)
+    adopts = if_running == "start" and not written
+    return Unless("adopt" if adopts else if_running, targets.seconds(fresh, "fresh"))
 
 
 def run_unless(
@@ -231,11 +251,10 @@ def run_unless(
     streams, wait, timeout, label, on_failure, on_unusual, max_parallel, instance
         As for `run`.
     """
-    one_of("if_running", unless.if_running, ("start", "adopt", "error"))
     waiting = _waiting(_timeout(timeout, wait=wait), on_failure, on_unusual)
     if on_unusual == "raise" and not wait:
         raise TargetError("on_unusual has no effect without --wait (wait=True)", "wait for the run")
-    label = _label(label)
+    label = _text("label", label)
     parallel = _parallel(max_parallel)
     wanted = targets.understood(streams, "streams")
     session = current_session(instance)
@@ -506,8 +525,8 @@ def runs(
     """
     wanted_streams = None if streams is None else targets.understood(streams, "streams", repeats=True)
     session = current_session(instance)
-    began = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
-    wanted = listing.Wanted(limit_of(limit), began, _word("state", state), _word("label", label))
+    began = targets.since_us(since, session.clock.time())
+    wanted = listing.Wanted(_limit(limit), began, _text("state", state), _text("label", label))
     warnings = Warn()
     if streams is None and wanted.state is not None:
         screen().say(("running", _RECORDED))
@@ -556,22 +575,27 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     0     25775              Sales Orders
     1     25777  Salesforce Opportunities
     """
+    part = _part_of_name(text)
+    most = _limit(limit)
+    session = current_session(instance)
+    with interruptible(list):
+        columns = listing.streams(session, part, most)
+    if part and not columns["streamId"]:
+        screen().say(("good", _not_found(part)))
+    return typed(columns, listing.STREAM_KINDS)
+
+
+def _part_of_name(text: object) -> str:
     if text is not None and not isinstance(text, str):
         raise TargetError(
             f"the name must be text, got {targets.shown(str(text))}", "write part of the DataSet's name"
         )
-    most = limit_of(limit)
-    session = current_session(instance)
-    with interruptible(list):
-        columns = listing.streams(session, (text or "").strip(), most)
-    if text and not columns["streamId"]:
-        screen().say(("good", _not_found(text)))
-    return typed(columns, listing.STREAM_KINDS)
+    return (text or "").strip()
 
 
 def _not_found(text: str) -> str:
-    here = f"; the runs of stream {text}: %domo_runs {text}" if text.strip().isdigit() else ""
-    return f"no connector's DataSet has {targets.shown(text.strip())} in its name{here}"
+    here = f"; the runs of stream {text}: %domo_runs {text}" if text.isdigit() else ""
+    return f"no connector's DataSet has {targets.shown(text)} in its name{here}"
 
 
 def compare(
@@ -622,9 +646,9 @@ def compare(
     ['usual']
     """
     if isinstance(runs, os.PathLike):
-        began = 0 if since is None else int(targets.since(since, SystemClock().time()) * 1e6)
+        began = targets.since_us(since, SystemClock().time())
         return shown(compare_dataset(runs, baseline=baseline, since_us=began), "comparison")
-    compared = compare_runs(runs, limit=limit_of(limit), since=since, baseline=baseline, instance=instance)
+    compared = compare_runs(runs, limit=_limit(limit), since=since, baseline=baseline, instance=instance)
     if runs is None and compared.empty:
         screen().say(("running", "no run was recorded here; to compare those that Domo has, name a stream"))
     return shown(compared, "comparison")
@@ -685,17 +709,14 @@ def overview(
     2            Ledger Entries  Communications link failure: erp-db-02.example...
     >>> again = run(o[o.verdict == "failed"])
     """
-    if text is not None and not isinstance(text, str):
-        raise TargetError(
-            f"the name must be text, got {targets.shown(str(text))}", "write part of the DataSet's name"
-        )
-    most = limit_of(limit)
+    part = _part_of_name(text)
+    most = _limit(limit)
     session = current_session(instance)
-    began = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
+    began = targets.since_us(since, session.clock.time())
     with interruptible(list):
         collecting = Collecting(screen(), session.clock)
-        rows, headline = glance.overview(session, (text or "").strip(), began, most, collecting.progress)
-        collecting.over(_not_found(text) if text and rows.empty else headline, good=glance.calm(rows))
+        rows, headline = glance.overview(session, part, began, most, collecting.progress)
+        collecting.over(_not_found(part) if part and rows.empty else headline, good=glance.calm(rows))
     return shown(rows, "overview")
 
 
@@ -777,7 +798,7 @@ def collect(
     wanted = None if streams is None else targets.understood(streams, "streams", repeats=True)
     names = [instance] if instance is None or isinstance(instance, str) else list(dict.fromkeys(instance))
     sessions = [_session_of(name, alone=len(names) == 1) for name in names]
-    began = 0 if since is None else int(targets.since(since, _time(sessions)) * 1e6)
+    began = targets.since_us(since, _time(sessions))
     with interruptible(list), _kept(dataset):
         for each_of in sessions:
             if wanted is not None and each_of.session is not None:
@@ -882,37 +903,23 @@ def _listed(streams: Any) -> pd.DataFrame:
     return runs(streams)
 
 
-def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not allowed.
-
-    Raises
-    ------
-    TargetError
-        Naming the values that are.
-    """
-    if not isinstance(value, str) or value not in allowed:
-        raise TargetError(
-            f"invalid {name} {targets.shown(str(value))}", f"write one of: {', '.join(allowed)}"
-        )
-
-
-def limit_of(limit: object) -> int:
-    """Return the most rows that are wanted.
-
-    Raises
-    ------
-    TargetError
-        It is not a positive integer.
-    """
+def _limit(limit: object) -> int:
     text = str(limit)
     if isinstance(limit, bool) or not text.isascii() or not text.isdigit() or int(text[:19]) < 1:
         raise TargetError(f"limit must be a positive integer, got {targets.shown(text)}", "write 100")
     return min(int(text[:19]), _MOST_ROWS)
 
 
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise TargetError(
+            f"invalid {name} {targets.shown(str(value))}", f"write one of: {', '.join(allowed)}"
+        )
+
+
 def _waiting(timeout: float | None, on_failure: OnFailure, on_unusual: OnFailure) -> Waiting:
-    one_of("on_failure", on_failure, _RAISE_OR_RETURN)
-    one_of("on_unusual", on_unusual, _RAISE_OR_RETURN)
+    _one_of("on_failure", on_failure, get_args(OnFailure))
+    _one_of("on_unusual", on_unusual, get_args(OnFailure))
     return Waiting(timeout, on_failure, on_unusual)
 
 
@@ -925,20 +932,10 @@ def _timeout(timeout: object, *, wait: bool) -> float | None:
     return targets.seconds(timeout)
 
 
-def _fresh(fresh: object) -> float | None:
-    return None if fresh is None else targets.seconds(fresh, "fresh")
-
-
-def _word(name: str, value: object) -> str | None:
+def _text(name: str, value: object) -> str | None:
     if value is not None and not is_text(value):
-        raise TargetError(f"{name} must be text, got {targets.shown(str(value))}", "write one word")
+        raise TargetError(f"{name} must be text, got {targets.shown(str(value))}", "write a few words")
     return None if value is None else str(value).strip()
-
-
-def _label(label: object) -> str | None:
-    if label is not None and not is_text(label):
-        raise TargetError(f"label must be text, got {targets.shown(str(label))}", "write a few words")
-    return None if label is None else str(label)
 
 
 def _parallel(parallel: object) -> int:

@@ -105,7 +105,7 @@ def compare_runs(
     if runs is not None:
         wanted = targets.understood(runs, "runs", repeats=True) if given is None else _named_in(given)
     session = current_session(instance)
-    since_us = 0 if since is None else int(targets.since(since, session.clock.time()) * 1e6)
+    since_us = targets.since_us(since, session.clock.time())
     with interruptible(list):
         keys = (
             [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]

@@ -352,34 +352,36 @@ def seconds(value: object, option: str = "timeout") -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def since(value: object, now: float) -> float:
+def since_us(value: object, now: float) -> int:
     """Understand the beginning of a listing: a length of time before `now`, or a date.
 
     Parameters
     ----------
     value : object
         As for `seconds`, or an ISO 8601 date or time as text, `datetime.datetime` or `pandas.Timestamp`;
-        without a zone it is local time.
+        without a zone it is local time. None: from the first on.
     now : float
         Epoch seconds.
 
     Returns
     -------
-    float
-        Epoch seconds.
+    int
+        Epoch microseconds, 0 for None.
 
     Raises
     ------
     TargetError
         It is neither.
     """
+    if value is None:
+        return 0
     text = str(value).strip()
     try:
-        return max(0.0, now - seconds(value, "since"))
+        return int(max(0.0, now - seconds(value, "since")) * 1e6)
     except TargetError:
         try:
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(text)
-            return moment.timestamp()
+            return int(moment.timestamp() * 1e6)
         except (ValueError, OverflowError, OSError):
             pass
     raise TargetError(f"invalid since {shown(text)}", "write 90m, 24h, 7d or a date as 2026-01-31")

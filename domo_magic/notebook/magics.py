@@ -112,7 +112,6 @@ class DomoMagics(Magics):
         --instance NAME      another instance than the one last connected
         """
         from domo_magic import api
-        from domo_magic.executions.start import Unless
 
         wait = self._setting("wait", parsed.wait, (True, False)) and not parsed.bg
         streams = _targets(parsed, "streams", variables)
@@ -123,11 +122,9 @@ class DomoMagics(Magics):
         if parsed.bg and parsed.timeout is not None:
             raise TargetError("timeout has no effect with --bg, where nothing waits", "leave one of them out")
         if_running = self._setting("if_running", parsed.if_running, arguments.IF_RUNNING)
-        if parsed.fresh is not None and parsed.if_running is None and if_running == "start":
-            if_running = "adopt"
         return api.run_unless(
             streams,
-            Unless(if_running, None if parsed.fresh is None else targets.seconds(parsed.fresh, "fresh")),
+            api.unless(if_running, parsed.fresh, written=parsed.if_running is not None),
             wait=wait,
             background=parsed.bg,
             timeout=self._timeout(parsed) if wait else parsed.timeout,

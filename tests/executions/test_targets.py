@@ -12,7 +12,7 @@ import pytest
 
 import domo_magic
 from domo_magic.errors import TargetError
-from domo_magic.executions.targets import Target, parse, refuse_twice, seconds, shown, since, understood
+from domo_magic.executions.targets import Target, parse, refuse_twice, seconds, shown, since_us, understood
 
 DATASET = "5f3c2a9e-8d41-4b7e-9c36-1e2f7a4d6b90"
 PAGE = f"https://mycompany.domo.com/datasources/{DATASET}/details/overview"
@@ -339,7 +339,7 @@ def test_what_is_no_length_of_time_is_refused(value: object) -> None:
 
 def test_since_is_a_length_of_time_before_now() -> None:
     """7d is seven days before now."""
-    assert since("7d", 1_000_000.0) == 1_000_000.0 - 604_800
+    assert since_us("7d", 1_000_000.0) == (1_000_000 - 604_800) * 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_since_is_a_length_of_time_before_now() -> None:
 )
 def test_since_is_a_moment(value: object) -> None:
     """A moment with a zone is that moment."""
-    assert since(value, 0.0) == datetime(2026, 1, 31, tzinfo=UTC).timestamp()
+    assert since_us(value, 0.0) == datetime(2026, 1, 31, tzinfo=UTC).timestamp() * 1e6
 
 
 def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,17 +362,17 @@ def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TZ", "America/Denver")
     time.tzset()
     try:
-        assert since("2026-01-31", 0.0) == datetime(2026, 1, 31, 7, tzinfo=UTC).timestamp()
+        assert since_us("2026-01-31", 0.0) == datetime(2026, 1, 31, 7, tzinfo=UTC).timestamp() * 1e6
     finally:
         monkeypatch.undo()
         time.tzset()
 
 
-@pytest.mark.parametrize("value", ["yesterday", "", "2026-13-01", "-7d", None, "nan"])
+@pytest.mark.parametrize("value", ["yesterday", "", "2026-13-01", "-7d", "None", "nan"])
 def test_what_is_no_moment_is_refused(value: object) -> None:
     """A refusal shows the forms that are understood."""
     with pytest.raises(TargetError, match="invalid since"):
-        since(value, 0.0)
+        since_us(value, 0.0)
 
 
 def test_long_text_is_cut_in_errors() -> None:
