@@ -28,7 +28,7 @@ __all__ = ["Baseline", "band", "compare", "compare_alone", "parse_baseline", "re
 Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
 
 #: A baseline is the median of the last successful runs, at most and at least this many.
-LONGEST, LEAST = 20, 5
+BASELINE_RUNS, LEAST = 20, 5
 #: Unusual is beyond this many scaled median absolute deviations and beyond this ratio or its inverse.
 DEVIATIONS, RATIO = 5.0, 1.5
 #: For rows and bytes whose scaled deviation is under this share of the median, this ratio is enough.
@@ -231,7 +231,7 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     elif baseline == "previous":
         windows = last_before(*runs[:4], 1, 1)
     else:
-        windows = last_before(*runs[:4], LONGEST, LEAST)
+        windows = last_before(*runs[:4], BASELINE_RUNS, LEAST)
         sections = rhythm.Sections(runs) if len(order) else None
     back = np.empty_like(order)
     back[order] = np.arange(len(order))

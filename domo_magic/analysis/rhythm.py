@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from domo_magic.analysis.rolling import Bools, Floats, Ints, Windows
 
 #: So many of the runs before a run are looked at, and a stream needs so many to show a rhythm.
-LONGEST, SHOWS = 100, 20
+RHYTHM_RUNS, SHOWS = 100, 20
 #: The baseline is the median of the last, at most and at least so many, on the weekday, in the hour, or both
 #: (UTC); of turns of those among the last 20.
 SLOT_BASELINE, SLOT_LEAST = 8, 3
@@ -273,7 +273,7 @@ def _of_streams(runs: Runs, values: Floats, shows: Bools, ratio: float) -> Usual
     import numpy as np
 
     something = np.where(values > 0, values, np.nan)  # a run with nothing tells nothing about the others
-    last = last_before(*runs[:4], LONGEST, 1)
+    last = last_before(*runs[:4], RHYTHM_RUNS, 1)
     plain, sizes = _medians(something, last)
     logs = _log(values)
     distances = [np.abs(logs - _log(_first_filled(plain, runs.group)))]

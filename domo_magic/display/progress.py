@@ -68,21 +68,21 @@ class Board:
         """Show a run that has just been started, or adopted; `beside` one that is not known to have ended."""
         with self._lock:
             if beside is not None:
-                self._beside[run.stream_id, run.execution_id] = beside.run
+                self._beside[run.key] = beside.run
             self._notes.pop((run.stream_id, None), None)
             self._keep(run)
-            self._announced.add((run.stream_id, run.execution_id))
+            self._announced.add(run.key)
             if not self._moving or not self._screen.moves or run.execution_id is None:
-                self._screen.say((mark(run), self._started(run)))
+                self._screen.say((run.mark, self._started(run)))
             else:
-                self._fresh.add((run.stream_id, run.execution_id))
+                self._fresh.add(run.key)
                 self._changed = True
                 self.tick()
 
     def adopted(self, run: Execution) -> None:
         """Say that a run was there already, and show it."""
         with self._lock:
-            self._screen.say((mark(run), adopted(run, elapsed_of(self._session, run))))
+            self._screen.say((run.mark, adopted(run, elapsed_of(self._session, run))))
             if run.finished:
                 self.waited_for(run)
             else:
@@ -109,35 +109,32 @@ class Board:
         with self._lock:
             self._keep(run)
             self._changed = True
-            key = (run.stream_id, run.execution_id)
-            self._delays.pop(key, None)
-            if not self._screen.moves and run.fields and not run.finished and key not in self._announced:
-                self._announced.add(key)
-                self._screen.say((mark(run), self._text(run)))
+            self._delays.pop(run.key, None)
+            if not self._screen.moves and run.fields and not run.finished and run.key not in self._announced:
+                self._announced.add(run.key)
+                self._screen.say((run.mark, self._text(run)))
 
     def _keep(self, run: Execution) -> None:
-        key = run.stream_id, run.execution_id
-        self._runs[key] = run
-        (self._unfinished.discard if run.finished else self._unfinished.add)(key)
+        self._runs[run.key] = run
+        (self._unfinished.discard if run.finished else self._unfinished.add)(run.key)
 
     def delayed(self, run: Execution, error: DomoError, since: float) -> None:
         """Say since when nothing is known of a run; where nothing moves, once."""
         with self._lock:
-            key = (run.stream_id, run.execution_id)
-            known = key in self._delays
+            known = run.key in self._delays
             at = local_time(round(since * 1e6), self._session.clock.time())
-            self._delays[key] = f"no response from Domo since {at}: {error.summary}"
+            self._delays[run.key] = f"no response from Domo since {at}: {error.summary}"
             self._changed = True
             if not self._screen.moves and not known:
-                self._screen.say(("unknown", f"{run.run} {self._delays[key]}"))
+                self._screen.say(("unknown", f"{run.run} {self._delays[run.key]}"))
 
     def lost(self, run: Execution, error: DomoError) -> None:
         """Say that a run cannot be polled any more."""
         with self._lock:
-            self._runs.pop(key := (run.stream_id, run.execution_id), None)
-            self._unfinished.discard(key)
+            self._runs.pop(run.key, None)
+            self._unfinished.discard(run.key)
             if run.fields or self._screen.moves:  # else it was never there, and the error says so
-                self._notes[key] = ("unknown", f"{run.run} is no longer followed: {error.summary}")
+                self._notes[run.key] = ("unknown", f"{run.run} is no longer followed: {error.summary}")
             self._changed = True
 
     def tick(self) -> None:
@@ -179,28 +176,24 @@ class Board:
         return [*shown, self._total()] if len(self._runs) > 1 else shown
 
     def _mark(self, run: Execution) -> str:
-        key = run.stream_id, run.execution_id
         if not run.finished:
-            return "unknown" if self._let_go or key in self._delays else "running"
-        judged = self._judgements.get(key)
+            return "unknown" if self._let_go or run.key in self._delays else "running"
+        judged = self._judgements.get(run.key)
         if run.succeeded and judged is not None and judged.unusual:
             return "unusual"
-        if self._aborting and run.aborted:
-            return "stopped"
-        return mark(run)
+        return run.mark
 
     def _text(self, run: Execution) -> str:
-        key = run.stream_id, run.execution_id
         if run.finished:
-            judged = self._judgements.get(key)
+            judged = self._judgements.get(run.key)
             return ended(run, judged.says if judged else "")
-        if key in self._fresh and not self._let_go:
+        if run.key in self._fresh and not self._let_go:
             return self._started(run)  # the line that waiting moves
         elapsed = elapsed_of(self._session, run)
         if self._let_go:
             return left_running(run, elapsed)
-        if key in self._delays:
-            return running(run, elapsed, self._delays[key])
+        if run.key in self._delays:
+            return running(run, elapsed, self._delays[run.key])
         if self._aborting:
             return running(run, elapsed, "aborting")
         past = durations(self._session, run.stream_id)
@@ -208,7 +201,7 @@ class Board:
         return running(run, elapsed, expected(elapsed, usual(past), left))
 
     def _started(self, run: Execution) -> str:
-        return started(run, self._beside.get((run.stream_id, run.execution_id)))
+        return started(run, self._beside.get(run.key))
 
     def _total(self) -> Line:
         counts: dict[str, int] = {}
@@ -220,7 +213,7 @@ class Board:
 
     def _interest(self, run: Execution) -> tuple[int, int, int]:
         """Failed ones first, then those that have run longest, then the others."""
-        order = {"bad": 0, "running": 1, "good": 2}[mark(run)]
+        order = ("bad", "running", "stopped", "good").index(run.mark)
         return order, run.started_us or 0, run.stream_id
 
 
@@ -348,13 +341,6 @@ def ended(run: Execution, verdict: str) -> str:
         None if run.rows is None else count_text(run.rows),
         verdict if run.succeeded else errors_of(run),
     )
-
-
-def mark(run: Execution) -> str:
-    """Return ``good``, ``bad`` or ``running``."""
-    if not run.finished:
-        return "running"
-    return "good" if run.succeeded else "bad"
 
 
 def total(counts: dict[str, int]) -> str:

@@ -146,7 +146,7 @@ def _plans(
     keys: Iterable[Key], against: pure.Baseline, limit: int, since_us: int, *, optional: bool
 ) -> list[_Wanted]:
     """Return what is wanted of each stream, in the order in which they are named."""
-    behind = 0 if isinstance(against, tuple) else 1 if against == "previous" else rhythm.LONGEST
+    behind = 0 if isinstance(against, tuple) else 1 if against == "previous" else rhythm.RHYTHM_RUNS
     plans: dict[int, _Wanted] = {}
     for stream_id, execution_id in keys:
         plan = plans.setdefault(stream_id, _Wanted(stream_id, behind, since_us, optional=optional))

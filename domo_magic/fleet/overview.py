@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import rhythm
-from domo_magic.analysis.baseline import LONGEST, compare
+from domo_magic.analysis.baseline import BASELINE_RUNS, compare
 from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound
 from domo_magic.executions import listing
 from domo_magic.executions.outcome import aborted
@@ -328,10 +328,12 @@ def _enough(runs: Sequence[Execution], since_us: int) -> bool:
     if listing.began(ordered[-1]) >= since_us:
         return False
     subject = next((run for run in ordered if run.finished), ordered[0])
-    return len(_behind(subject, ordered)) >= LONGEST
+    return len(_behind(subject, ordered)) >= BASELINE_RUNS
 
 
-def _behind(subject: Execution, newest_first: Iterable[Execution], most: int = LONGEST) -> list[Execution]:
+def _behind(
+    subject: Execution, newest_first: Iterable[Execution], most: int = BASELINE_RUNS
+) -> list[Execution]:
     """Return the newest successful runs that had ended before a run started."""
     began = subject.started_us
     if began is None:
@@ -497,7 +499,7 @@ def _past(session: Session, run: Execution | None) -> list[Execution]:
     except DomoError:
         return []
     listed = [Execution.from_json(record, run.stream_id) for record in records]
-    return [run, *_behind(run, listing.newest_first(listed), rhythm.LONGEST)]
+    return [run, *_behind(run, listing.newest_first(listed), rhythm.RHYTHM_RUNS)]
 
 
 def _columns(session: Session, connectors: Sequence[_Connector], compared: pd.DataFrame) -> pd.DataFrame:

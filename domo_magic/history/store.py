@@ -295,8 +295,8 @@ class History:
     def durations(self, instance: str, stream_id: int) -> list[float]:
         """Return how long the last 20 successful runs of a stream lasted, in seconds, newest first."""
         rows = self.database.read(
-            "SELECT ended_at - started_at FROM run WHERE instance = ? AND stream_id = ? AND state = 'SUCCESS'"
-            " AND ended_at >= started_at ORDER BY sorted_at DESC LIMIT 20",
+            "SELECT ended_at - started_at FROM run WHERE instance = ? AND stream_id = ?"
+            " AND upper(state) = 'SUCCESS' AND ended_at >= started_at ORDER BY sorted_at DESC LIMIT 20",
             (instance, stream_id),
         )
         return [row[0] / 1e6 for row in rows]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Letters of a server's text in a message.
-LONGEST = 300
+MESSAGE_LETTERS = 300
 _TEXT = "a body that is not JSON"
 
 
@@ -111,7 +111,7 @@ def _words(
     if status == 429:
         return RateLimited, f"{host} is rate limiting: {title(response)}", "try again later"
     if 300 <= status < 400:
-        place = cut(response.header("Location") or "nowhere", LONGEST)
+        place = cut(response.header("Location") or "nowhere", MESSAGE_LETTERS)
         happened = f"{host} redirected {subject} ({status}) to {place}; the redirect was not followed"
         hint = "check the instance's name; a company's proxy or login page may be in between"
         return ApiError, happened, hint
@@ -149,13 +149,12 @@ def said(response: Response) -> tuple[str, str]:
     except InvalidResponse:
         found = re.search(r"<title[^>]*>([^<]{1,200})", response.text, re.IGNORECASE)
         if found is None and kind_of_body(response) == _TEXT and not re.search("[<\ufffd]", response.text):
-            return cut(response.text.strip(), LONGEST), ""
-        return (cut(found[1], LONGEST) if found else ""), ""
+            return cut(response.text.strip(), MESSAGE_LETTERS), ""
+        return (cut(found[1], MESSAGE_LETTERS) if found else ""), ""
     if not isinstance(value, dict):
-        return (cut(value.strip(), LONGEST) if isinstance(value, str) else ""), ""
-    message, toe = (
-        cut(text, LONGEST) if isinstance(text := value.get(name), str) else "" for name in ("message", "toe")
-    )
+        return (cut(value.strip(), MESSAGE_LETTERS) if isinstance(value, str) else ""), ""
+    texts = [value.get(name) for name in ("message", "toe")]
+    message, toe = (cut(text, MESSAGE_LETTERS) if isinstance(text, str) else "" for text in texts)
     return message, toe
 
 

@@ -13,7 +13,7 @@ import urllib3
 from domo_magic.errors import ConnectionFailed
 from domo_magic.http import connection, failure
 from domo_magic.http.redaction import Redactor
-from domo_magic.http.response import LONGEST, Response
+from domo_magic.http.response import MESSAGE_LETTERS, Response
 from domo_magic.model.formatting import cut
 from domo_magic.version import VERSION
 
@@ -181,7 +181,7 @@ class Transport:
     def _meaning(self, error: BaseException, *, sent: bool | None = None) -> str:
         proxies = (self._environment or {}).get("proxies", {})
         words = failure.meaning(error, self._timeouts, proxies, sent=sent)
-        return cut(self._redactor.text(words), LONGEST)
+        return cut(self._redactor.text(words), MESSAGE_LETTERS)
 
     def _lost(self, error: Exception) -> ConnectionFailed:
         sent = connection.sent()

@@ -296,6 +296,11 @@ class Execution:
         return state in FINAL_STATES or state.upper() in FINAL_STATES
 
     @property
+    def mark(self) -> str:
+        """How it stands, as `mark_of` says."""
+        return mark_of(self.state, ended=self.finished)
+
+    @property
     def aborted(self) -> bool:
         """Whether its state says that somebody stopped it."""
         return (self.state or "").upper() in ABORTED_STATES
@@ -314,6 +319,22 @@ class Execution:
         """Whether a user or a program started it; a missing ``runType`` does not rule it out."""
         run_type = self.fields.get("runType")
         return run_type is None or str(run_type).upper() == "MANUAL"
+
+
+def mark_of(state: object, *, ended: bool) -> str:
+    """Return ``running``, ``good``, ``stopped`` or ``bad``; a state that nobody knows is no good end.
+
+    Examples
+    --------
+    >>> [mark_of(state, ended=True) for state in ("SUCCESS", "Aborted", "PARTYING")]
+    ['good', 'stopped', 'bad']
+    """
+    word = str(state).upper()
+    if word in ABORTED_STATES:
+        return "stopped"
+    if word == SUCCESS:
+        return "good"
+    return "bad" if ended or word in FINAL_STATES else "running"
 
 
 def state_of(run: Execution, otherwise: str = "unfinished") -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd  # noqa: TID253  this module is imported with the first frame
 
-from domo_magic.model.execution import ABORTED_STATES, FINAL_STATES, SUCCESS, error_text
+from domo_magic.model.execution import error_text, mark_of
 from domo_magic.model.formatting import (
     METRICS,
     count_text,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Cells = Callable[["_Rows"], list[str]]
+    Tones = Callable[["_Rows", list[str]], list[str]]
 
 #: Rows that are displayed, of the saved copy of a panel too, and how many characters wide.
 ROWS, WIDTH = 20, 100
@@ -37,7 +38,7 @@ _TONES = {
     "bad": ("✗", "var(--jp-error-color1,#d3452f)"),
     "running": ("▸", "var(--jp-brand-color1,#3b82c4)"),
     "unusual": ("!", "#c2701c"),
-    "quiet": ("○", "inherit"),
+    **dict.fromkeys(("quiet", "stopped"), ("○", "inherit")),
     "unknown": ("?", "inherit"),
 }
 _VERDICTS = {
@@ -131,7 +132,7 @@ class _Column(NamedTuple):
     needs: str
     cells: Cells
     right: bool = False
-    tone: Callable[[str], str] | None = None
+    tones: Tones | None = None
 
 
 _Cells = tuple[_Column, list[str]]
@@ -210,23 +211,26 @@ def _lasted(name: str) -> Cells:
     ]
 
 
-def _state_tone(state: str) -> str:
-    word = state.upper()
-    if word in ABORTED_STATES:
-        return "quiet"
-    if word in FINAL_STATES:
-        return "good" if word == SUCCESS else "bad"
-    return "unknown" if state == _MISSING else "running"
+def _state_tones(rows: _Rows, states: list[str]) -> list[str]:
+    pairs = zip(states, _ended(rows) or [False] * len(states), strict=True)
+    return ["unknown" if state == _MISSING else mark_of(state, ended=ended) for state, ended in pairs]
 
 
-def _verdict_tone(verdict: str) -> str:
-    return "unknown" if verdict == _MISSING else _VERDICTS.get(verdict, "unusual")
+def _ended(rows: _Rows) -> list[bool]:
+    """Return which rows are of runs that have ended, as far as they tell."""
+    if "endedAt" in rows:
+        return [us > 0 for us in _microseconds(rows["endedAt"], "M8[us]")]
+    return rows["duration"].notna().tolist() if "duration" in rows else []
+
+
+def _verdict_tones(_rows: _Rows, verdicts: list[str]) -> list[str]:
+    return ["unknown" if verdict == _MISSING else _VERDICTS.get(verdict, "unusual") for verdict in verdicts]
 
 
 _RUN = _Column("Run", "streamId", _run)
 _CALLED = _Column("Name", "name", _of("name", _NAME))
-_STATE = _Column("State", "currentState", _of("currentState", _WORD), tone=_state_tone)
-_VERDICT = _Column("Verdict", "verdict", _of("verdict", _WORD), tone=_verdict_tone)
+_STATE = _Column("State", "currentState", _of("currentState", _WORD), tones=_state_tones)
+_VERDICT = _Column("Verdict", "verdict", _of("verdict", _WORD), tones=_verdict_tones)
 _STARTED = _Column("Started", "startedAt", _time("startedAt"))
 _DURATION = _Column("Duration", "duration", _lasted("duration"), right=True)
 _INSERTED = _Column("Rows", "rowsInserted", _count("rowsInserted"), right=True)
@@ -248,12 +252,12 @@ _LAYOUTS = {
         _Column("Stream", "streamId", _run),
         _CALLED,
         _Column("Provider", "provider", _of("provider", _WORD)),
-        _Column("Status", "status", _of("status", _WORD), tone=_state_tone),
+        _Column("Status", "status", _of("status", _WORD), tones=_state_tones),
         _Column("Rows", "rows", _count("rows"), right=True),
         _Column("Updated", "updatedAt", _time("updatedAt")),
     ),
     "overview": (
-        *(_RUN, _CALLED, _STATE, _Column("Verdict", "verdict", _verdicts, tone=_verdict_tone)),
+        *(_RUN, _CALLED, _STATE, _Column("Verdict", "verdict", _verdicts, tones=_verdict_tones)),
         *(_TOLD, _DURATION, _INSERTED, _STARTED),
         _Column("Last success", "lastSuccessAt", _time("lastSuccessAt")),
     ),
@@ -283,11 +287,11 @@ _DTYPES = {
 _KEPT = frozenset(("Run", "Stream", "State", "Verdict"))
 
 
-def _layout(frame: pd.DataFrame, kind: str) -> tuple[list[_Column], list[list[str]]]:
-    """Return the columns that there are, and the cells of each in the first rows."""
-    columns = [column for column in _LAYOUTS[kind] if column.needs in frame.columns]
+def _layout(frame: pd.DataFrame, kind: str) -> list[tuple[_Column, list[str], list[str]]]:
+    """Return the columns that there are, with the cells of each in the first rows, and their tones."""
     rows = _Rows(frame)
-    return columns, [column.cells(rows) for column in columns]
+    columns = [(column, column.cells(rows)) for column in _LAYOUTS[kind] if column.needs in rows]
+    return [(column, texts, column.tones(rows, texts) if column.tones else []) for column, texts in columns]
 
 
 def _footer(frame: pd.DataFrame, kind: str) -> str:
@@ -299,19 +303,18 @@ def _footer(frame: pd.DataFrame, kind: str) -> str:
 
 def as_text(frame: pd.DataFrame, kind: str, footer: str | None = None) -> str:
     """Return the frame as lines of text, as wide as the terminal and at most `WIDTH` wide."""
-    columns, cells = _layout(frame, kind)
     footer = _footer(frame, kind) if footer is None else footer
     if not len(frame):
         return footer
-    marked = [_marked(column, texts) for column, texts in zip(columns, cells, strict=True)]
+    marked = [(column, _marked(texts, tones)) for column, texts, tones in _layout(frame, kind)]
     most = min(WIDTH, shutil.get_terminal_size().columns)
-    kept, below = _without_errors(list(zip(columns, marked, strict=True)), most)
+    kept, below = _without_errors(marked, most)
     lines = zip(*(_aligned(*pair) for pair in _fit(kept, most)), strict=True)
     return "\n".join([*("  ".join(line).rstrip() for line in lines), *below, footer])
 
 
-def _marked(column: _Column, texts: list[str]) -> list[str]:
-    return [f"{_TONES[column.tone(text)][0]} {text}" for text in texts] if column.tone else texts
+def _marked(texts: list[str], tones: list[str]) -> list[str]:
+    return [f"{_TONES[tone][0]} {text}" for text, tone in zip(texts, tones, strict=True)] if tones else texts
 
 
 def _without_errors(columns: list[_Cells], most: int) -> tuple[list[_Cells], list[str]]:
@@ -379,15 +382,18 @@ def _aligned(column: _Column, texts: list[str]) -> list[str]:
 
 def as_html(frame: pd.DataFrame, kind: str, footer: str | None = None) -> str:
     """Return the frame as an HTML table in which what came from Domo is nothing but text."""
-    columns, cells = _layout(frame, kind)
     said = _footer(frame, kind) if footer is None else html.escape(footer)
     footer = f"<p style='margin:4px 0;opacity:.75'>{said}</p>"
     if not len(frame):
         return f"<div>{footer}</div>"
-    heads = "".join(f"<th style='{_style(column)}'>{column.head}</th>" for column in columns)
+    layout = _layout(frame, kind)
+    heads = "".join(f"<th style='{_style(column)}'>{column.head}</th>" for column, _, _ in layout)
     drawn = [
-        [f"<td style='{_style(column)}'>{_cell(column, text)}</td>" for text in texts]
-        for column, texts in zip(columns, cells, strict=True)
+        [
+            f"<td style='{_style(column)}'>{_cell(text, tone)}</td>"
+            for text, tone in zip(texts, tones or [""] * len(texts), strict=True)
+        ]
+        for column, texts, tones in layout
     ]
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*drawn, strict=True))
     # The classes keep MathJax from reading a name with two dollars as a formula.
@@ -404,11 +410,10 @@ def _style(column: _Column) -> str:
     return f"text-align:{side};white-space:{wrap};font-variant-numeric:tabular-nums"
 
 
-def _cell(column: _Column, text: str) -> str:
+def _cell(text: str, tone: str) -> str:
     safe = html.escape(text)
-    if column.tone is None:
+    if not tone:
         return safe
-    tone = column.tone(text)
     mark, colour = _TONES[tone]
     if tone in {"bad", "unusual"}:
         return f"<b style='color:{colour}'>{mark} {safe}</b>"

@@ -15,8 +15,8 @@ from domo_magic.executions import targets
 from domo_magic.model.concurrency import guarded
 from domo_magic.model.frame import frame
 from domo_magic.widget import actions
+from domo_magic.widget.parts import Parts, everything_in
 from domo_magic.widget.state import PanelState
-from domo_magic.widget.style import Parts, everything_in
 from domo_magic.widget.view import View
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.display.output import MARKS
 from domo_magic.model.formatting import (
     bytes_text,
     count_text,
@@ -36,7 +37,6 @@ _JOINT = re.compile(r"(?<=[_./])(?=[^\W\d_])")
 HEADS = ("Run", "State", "Started", "Duration", "Rows", "Verdict", "Label")
 #: Both tables have the same columns, whatever stands in them.
 _COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12.5, 17, 12, 10.5, 21, 8))
-MARKS = {"running": "▸", "good": "✓", "bad": "✗", "stopped": "■", "unknown": "?"}
 #: Rows that are shown before "more".
 FIRST = 50
 #: A live table is one message of at most 20 kB; the rest of it is the message's own.
@@ -112,7 +112,7 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
         started = f"<span title='{utc}'>{local_time(row.started_us, now)}</span>"
     return (
         f"{safe(row.name, 60)}<br><small>{row.run}</small>" if row.name else row.run,
-        f"<i class={row.mark} aria-hidden=true>{MARKS[row.mark]}\u00a0</i>{safe(row.state, 24)}",
+        f"<i class={row.mark} aria-hidden=true>{MARKS[row.mark][0]}\u00a0</i>{safe(row.state, 24)}",
         started,
         _lasted(row),
         "—" if row.rows is None else f"{row.rows:,}",

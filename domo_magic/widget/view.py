@@ -10,8 +10,7 @@ from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.display.output import in_console, in_kernel
-from domo_magic.display.progress import mark
+from domo_magic.display.output import MARKS, in_console, in_kernel
 from domo_magic.errors import TargetError
 from domo_magic.executions import targets
 from domo_magic.executions.outcome import compared_with_past
@@ -22,7 +21,7 @@ from domo_magic.model.formatting import cut, duration_text, local_time, moment_o
 from domo_magic.model.frame import frame
 from domo_magic.model.shown import ROWS, as_html, as_text
 from domo_magic.widget import actions, tables
-from domo_magic.widget.tables import MARKS, Row, plain
+from domo_magic.widget.tables import Row, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 
     from domo_magic.executions.session import Session
     from domo_magic.model.execution import Execution, Key
+    from domo_magic.widget.parts import Parts
     from domo_magic.widget.state import PanelState
-    from domo_magic.widget.style import Parts
 
 # Runs that a terminal shows.
 _IN_TERMINAL = 10
@@ -122,12 +121,12 @@ class View:
     def _mark(self, run: Execution) -> str:
         if run.execution_id is None:
             return "unknown"
-        return "stopped" if mark(run) == "bad" and self._state.on_purpose(run) else mark(run)
+        return "stopped" if run.mark == "bad" and self._state.on_purpose(run) else run.mark
 
     def _choice(self, row: Row, *, named: bool) -> str:
         """Return a run as the list to choose from has it: its ids, when and how, with its name or without."""
         started = "" if row.started_us is None else local_time(row.started_us, self.now)
-        state = f"{MARKS[row.mark]} {plain(row.state, 16)}"
+        state = f"{MARKS[row.mark][0]} {plain(row.state, 16)}"
         name = plain(row.name, 40) if named else ""
         facts = (row.run, started.rpartition(" ")[0], state, row.verdict, name)
         return _MAY_BREAK.join(filter(None, facts))
@@ -185,12 +184,11 @@ class View:
         }
 
     def _table(self, runs: Sequence[Execution]) -> pd.DataFrame:
-        """Return runs as a frame of the columns that `shown` displays of comparisons."""
+        """Return runs as a frame with the columns that `shown` displays of comparisons."""
         import pandas as pd
 
         rows = self.rows(runs)
-        table = frame(runs)[["streamId", "executionId", "currentState", "startedAt", "rowsInserted"]]
-        return table.assign(
+        return frame(runs).assign(
             name=[row.name for row in rows],
             duration=pd.to_timedelta([row.lasted for row in rows], unit="s"),
             verdict=[row.verdict for row in rows],

@@ -148,11 +148,11 @@ def test_the_phase_is_shown_where_domo_tells_it(phases: dict[str, object], shown
 
 
 def test_a_run_has_a_mark() -> None:
-    """Running, good or bad, never more than that."""
-    assert lines.mark(run(currentState="ACTIVE")) == "running"
-    assert lines.mark(run(currentState="SUCCESS")) == "good"
-    assert lines.mark(run(currentState="ABORTED")) == "bad"
-    assert lines.mark(run(currentState="PARTYING", endedAt=5)) == "bad"
+    """Running, good, stopped or bad; what has ended in a state that nobody knows is bad."""
+    assert run(currentState="ACTIVE").mark == "running"
+    assert run(currentState="SUCCESS").mark == "good"
+    assert run(currentState="ABORTED").mark == "stopped"
+    assert run(currentState="PARTYING", endedAt=5).mark == "bad"
 
 
 @pytest.mark.parametrize(

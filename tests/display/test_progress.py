@@ -228,7 +228,7 @@ def test_many_runs_are_twenty_lines_and_a_total(session: Any, screen: Screen) ->
 
 
 @pytest.mark.parametrize(
-    "runs, mark", [([ended(1), ended(2)], "good"), ([ended(1), ended(2, state="ABORTED")], "bad")]
+    "runs, mark", [([ended(1), ended(2)], "good"), ([ended(1), ended(2, state="ERROR")], "bad")]
 )
 def test_the_total_has_the_mark_of_the_worst(
     session: Any, screen: Screen, runs: list[Execution], mark: str

@@ -292,8 +292,11 @@ def test_a_name_is_not_forgotten(history: History) -> None:
 
 
 def test_durations_are_of_the_last_twenty_that_succeeded(history: History) -> None:
-    """Newest first, in seconds, whatever else the stream has had."""
-    runs = [run(n, "SUCCESS", startedAt=1000 * n, endedAt=1000 * n + n) for n in range(1, 31)]
+    """Newest first, in seconds, whatever else the stream has had, and in whatever case the state is."""
+    runs = [
+        run(n, "Success" if n % 2 else "SUCCESS", startedAt=1000 * n, endedAt=1000 * n + n)
+        for n in range(1, 31)
+    ]
     history.saw(HERE, [*runs, run(31, "ERROR", startedAt=40_000, endedAt=40_001), run(32, startedAt=50_000)])
     assert history.durations(HERE, 7) == [float(n) for n in range(30, 10, -1)]
 

@@ -92,6 +92,25 @@ def test_state_and_verdict_are_never_dropped(columns: int, monkeypatch: pytest.M
     assert "! slow, few rows" in text
 
 
+@pytest.mark.parametrize("kind", ["runs", "comparison"])
+@pytest.mark.parametrize(
+    "state, ended, sign",
+    [
+        ("ACTIVE", 0, "▸"),
+        ("Success", 0, "✓"),
+        ("ABORTED", 5, "○"),
+        ("PARTYING", 0, "▸"),
+        ("PARTYING", 5, "✗"),
+    ],
+)
+def test_a_state_has_the_mark_of_its_runs_line(kind: str, state: str, ended: int, sign: str) -> None:
+    """What has ended in a state that nobody knows is no running one."""
+    runs = frame([Execution(25775, 2, {"currentState": state, "startedAt": 2, "endedAt": ended})])
+    if kind == "comparison":
+        runs = shown(runs.drop(columns="endedAt"), kind)
+    assert f"{sign} {state}" in repr(runs)
+
+
 @pytest.mark.parametrize("columns, most", [(110, 100), (80, 80), (40, 40)])
 def test_a_cause_is_never_cut(columns: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors too long for a column stand below the table in full, each once with its runs."""

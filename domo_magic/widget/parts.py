@@ -1,4 +1,4 @@
-"""How the panel looks: core ipywidgets, placed narrow and wide, in the notebook's own colours."""
+"""The widgets of the panel: core ipywidgets, placed narrow and wide, in the notebook's own colours."""
 
 from __future__ import annotations
 
