@@ -185,7 +185,9 @@ def test_every_verdict_is_documented(session: Session) -> None:
     assert (words | given) - {word for name in documented for word in name.split(", ")} == set()
 
 
-@pytest.mark.parametrize("name", ["BASELINE_RUNS", "LEAST", "DEVIATIONS", "RATIO", "STEADY_RATIO", "MAD_SCALE"])
+@pytest.mark.parametrize(
+    "name", ["BASELINE_RUNS", "LEAST", "DEVIATIONS", "RATIO", "STEADY_RATIO", "MAD_SCALE"]
+)
 def test_the_rules_figures_are_documented(name: str) -> None:
     """The reference has the figures of the rule for verdicts."""
     rule = _section("## Verdicts").partition("tests/benchmarks")[0]

@@ -31,7 +31,9 @@ def test_numbers_keep_the_digits_that_a_float_would_change() -> None:
     assert type(plain) is float
 
 
-@pytest.mark.parametrize("text", ["1.50", "1e5", "-1.5E-7", "0.00001", "0.10", "-0.0", "1729049821.42", "1E400"])
+@pytest.mark.parametrize(
+    "text", ["1.50", "1e5", "-1.5E-7", "0.00001", "0.10", "-0.0", "1729049821.42", "1E400"]
+)
 def test_numbers_are_spelled_as_they_came(text: str) -> None:
     """Short or long, plain or with an exponent: what is written back is what was read."""
     assert repr(parse_json(f"[{text}]")) == f"[{text}]"
