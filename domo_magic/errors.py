@@ -43,6 +43,11 @@ class _Told:
     hint: str
     executions: tuple[Execution, ...] = ()
 
+    def __init__(self, summary: str, hint: str = "") -> None:
+        super().__init__(summary, hint)  # type: ignore[call-arg]  # of the exception mixed with
+        self.summary = summary
+        self.hint = hint
+
     def __str__(self) -> str:
         text = f"{self.summary}\n{self.hint}" if self.hint else self.summary
         # Whatever a server said: no terminal is told anything by it, and every kernel can send it.
@@ -99,11 +104,6 @@ class DomoError(_Told, Exception):
     it broke
     mend it
     """
-
-    def __init__(self, summary: str, hint: str = "") -> None:
-        super().__init__(summary, hint)
-        self.summary = summary
-        self.hint = hint
 
 
 class ConfigurationError(DomoError):
@@ -197,11 +197,6 @@ class RunInterrupted(_Told, KeyboardInterrupt):
     summary, hint : str
         What happened and what to do.
     """
-
-    def __init__(self, summary: str, hint: str = "") -> None:
-        super().__init__(summary, hint)
-        self.summary = summary
-        self.hint = hint
 
 
 class DomoWarning(UserWarning):

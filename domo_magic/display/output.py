@@ -72,7 +72,7 @@ class Screen(Protocol):
 
 
 class Log:
-    """A plain script: nothing is printed, everything is logged."""
+    """A plain script: nothing is printed, what stays is logged."""
 
     moves = False
 
@@ -81,26 +81,18 @@ class Log:
         logger.info("%s", line[1])
 
     def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
-        """Log the last."""
+        """Say the last."""
         for line in lines if last else ():
             self.say(line)
 
 
-class Plain:
+class Plain(Log):
     """No screen: only what stays is printed."""
-
-    moves = False
 
     @_careful
     def say(self, line: Line) -> None:
         """Print it."""
         _print(line[1])
-
-    @_careful
-    def show(self, lines: Sequence[Line], *, last: bool = False) -> None:
-        """Print the last."""
-        for line in lines if last else ():
-            self.say(line)
 
 
 class Terminal(Plain):

@@ -57,19 +57,7 @@ _ROWS = "its rows: import sys; sys.last_value.rows, or except domo_magic.RunFail
 
 
 class Progress(Listener, Protocol):
-    """Who is told about runs, and what else there is to say."""
-
-    def started(self, run: Execution, beside: Execution | None = None) -> None:
-        """Show a run that has just been started; `beside` an earlier one that was not seen to end."""
-
-    def adopted(self, run: Execution) -> None:
-        """Show a run that was there already, in place of a new one."""
-
-    def waited_for(self, run: Execution) -> None:
-        """Show a run that was there before."""
-
-    def uncertain(self, stream_id: int, why: str) -> None:
-        """Say that a start is being reconciled."""
+    """Who is told about runs while they are waited for."""
 
     def let_go(self) -> None:
         """Take note that the user interrupted, or that nothing is waited for."""
@@ -274,7 +262,7 @@ def compared_with_past(session: Session, runs: Sequence[Execution], baseline: Ba
         here = session.history.cancelled_here(session.instance, stream_id)
         for run in (*session.past.get(stream_id, ()), *own):
             ended_here = run.finished and run.execution_id in here
-            known[run.key] = (aborted(run) if ended_here else run).known_as(instance=session.instance)
+            known[run.key] = replace(aborted(run) if ended_here else run, instance=session.instance)
     return compare(frame(known.values()), baseline=baseline)
 
 

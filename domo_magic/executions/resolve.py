@@ -17,7 +17,7 @@ from domo_magic.model.formatting import cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domo_magic.executions.outcome import Progress
+    from domo_magic.executions.poller import Listener
     from domo_magic.executions.session import Session
     from domo_magic.executions.targets import Target
     from domo_magic.model.execution import Key
@@ -158,15 +158,15 @@ def _by_age(session: Session) -> tuple[list[Execution], list[Execution]]:
     return recent, older
 
 
-def runs_started_here(session: Session, progress: Progress) -> tuple[list[Execution], list[DomoError | None]]:
+def runs_started_here(session: Session, listener: Listener) -> tuple[list[Execution], list[DomoError | None]]:
     """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
     settle(session)
     recent, older = _by_age(session)
     if older:
         names = " ".join(known.run for known in older)
-        progress.say("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}")
+        listener.say("unknown", f"started over 24 h ago and not waited for: %domo_wait {names}")
     if not recent:
-        progress.say("good", "no unfinished runs that were started here in the last 24 h")
+        listener.say("good", "no unfinished runs that were started here in the last 24 h")
     return list(reversed(recent)), [None] * len(recent)
 
 

@@ -181,7 +181,8 @@ class Client:
         deadline: float | None = None,
     ) -> list[Execution]:
         """Return a page of a stream's runs, in whatever order Domo has them, with their JSON text."""
-        response, value = self._page(stream_id, limit, offset, repeat=repeat, deadline=deadline)
+        page = f"executions?limit={limit}&offset={offset}"
+        response, value = self._executions(stream_id, page, repeat=repeat, deadline=deadline)
         texts = item_texts(response.text)
         return [Execution.from_json(item, stream_id, text) for item, text in zip(value, texts, strict=True)]
 
@@ -189,20 +190,18 @@ class Client:
         self, stream_id: int, limit: int, offset: int, *, repeat: bool = True
     ) -> list[dict[str, Any]]:
         """Return a page of a stream's runs, each as parsed JSON: thousands of them want no more."""
-        response, value = self._page(stream_id, limit, offset, repeat=repeat)
+        response, value = self._executions(
+            stream_id, f"executions?limit={limit}&offset={offset}", repeat=repeat
+        )
         if not all(type(item) is dict for item in value):
             raise unexpected(response, f"stream {stream_id}")
         return value
 
-    def _page(
-        self, stream_id: int, limit: int, offset: int, *, repeat: bool = True, deadline: float | None = None
-    ) -> tuple[Response, list[Any]]:
-        path = f"{_STREAMS}/{stream_id}/executions?limit={limit}&offset={offset}"
-        return self._executions(path, stream_id, repeat=repeat, deadline=deadline)
-
     def _executions(
-        self, path: str, stream_id: int, *, repeat: bool, deadline: float | None
+        self, stream_id: int, what: str, *, repeat: bool, deadline: float | None = None
     ) -> tuple[Response, list[Any]]:
+        path = f"{_STREAMS}/{stream_id}/{what}"
+
         def fits(value: list[Any]) -> bool:
             if len(value) > _LONGEST_PAGE or count_fields(value) > MOST_FIELDS:
                 value.clear()  # else the error's frames would keep it
@@ -237,8 +236,7 @@ class Client:
         self, stream_id: int, *, repeat: bool = True, deadline: float | None = None
     ) -> list[Execution]:
         """Return a stream's past in one request: few fields, newest first."""
-        path = f"{_STREAMS}/{stream_id}/history/aggregate"
-        _, value = self._executions(path, stream_id, repeat=repeat, deadline=deadline)
+        _, value = self._executions(stream_id, "history/aggregate", repeat=repeat, deadline=deadline)
         runs = [Execution.from_json(item, stream_id) for item in value]
         return [run for run in runs if run.execution_id is not None]
 

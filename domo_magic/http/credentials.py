@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import re
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
@@ -185,25 +185,19 @@ def _from_keyring(where: Address) -> Token | None:
 
 def _keyring(what: str, *args: str, within: float) -> Token | None:
     """Have the keyring do something, on a thread: some wait for ever for a service that is not there."""
-    done: queue.SimpleQueue[tuple[Token | None, BaseException | None]] = queue.SimpleQueue()
+    done: Future[Token | None] = Future()
 
     def work() -> None:
         try:
             import keyring
 
             kept = getattr(keyring, what)(_SERVICE, *("".join(each) for each in args))
-            done.put((Token(kept) if isinstance(kept, str) else None, None))
+            done.set_result(Token(kept) if isinstance(kept, str) else None)
         except BaseException as error:  # noqa: BLE001  raised where it is waited for
-            done.put((None, error))
+            done.set_exception(error)
 
     threading.Thread(target=work, name="domo_magic keyring", daemon=True).start()
-    try:
-        kept, error = done.get(timeout=within)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return kept
+    return done.result(timeout=within)
 
 
 def check_keyring() -> None:

@@ -74,7 +74,7 @@ def meaning(
     """Return what an error means; where nothing was sent, with the library's own reason."""
     words = next(words for kind, words in MEANINGS if isinstance(error, kind))
     words = words.format(connect=timeouts.connect, response=timeouts.response)
-    chain = list(_causes(error))
+    chain = list(causes(error))
     if any(isinstance(each, urllib3.exceptions.NameResolutionError) for each in chain):
         return "the host was not found"
     if any(isinstance(each, urllib3.exceptions.NewConnectionError) for each in chain):
@@ -89,17 +89,17 @@ def meaning(
 
 def proves_unsent(error: BaseException) -> bool:
     """Return True if an error that a stand-in for our connections raised proves that nothing was sent."""
-    return any(isinstance(each, _BEFORE_SENDING) for each in _causes(error))
+    return any(isinstance(each, _BEFORE_SENDING) for each in causes(error))
 
 
 def refused(error: BaseException) -> bool:
     """Return True if nobody listened."""
-    return any(isinstance(each, ConnectionRefusedError) for each in _causes(error))
+    return any(isinstance(each, ConnectionRefusedError) for each in causes(error))
 
 
 def hint(error: BaseException, proxies: Mapping[str, str]) -> str:
     """Return what to do about an error, and which variable of the environment to look at."""
-    chain = list(_causes(error))
+    chain = list(causes(error))
     bundle = next((name for name in _BUNDLES if os.environ.get(name)), _BUNDLES[0])
     if any(isinstance(each, ssl.SSLError | broken.SSLError) for each in chain):
         reason = _reason(chain)
@@ -130,7 +130,7 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/\s]*@", "//", text)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Give an error and what led to it, the first cause last."""
     for _ in range(20):
         if error is None:

@@ -197,10 +197,8 @@ class Transport:
 
     def _harmless(self, error: BaseException) -> Exception:
         """Return an error's words and its causes' alone: they carry requests, and may repeat the token."""
-        words = []
-        below: BaseException | None = error
-        while below is not None:
-            text = failure.without_password(self._redactor.text(str(below)))
-            words.append(f"{type(below).__name__}: {text}")
-            below = below.__cause__ or below.__context__
+        words = [
+            f"{type(each).__name__}: {failure.without_password(self._redactor.text(str(each)))}"
+            for each in failure.causes(error)
+        ]
         return requests.RequestException(", from ".join(words))

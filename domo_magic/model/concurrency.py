@@ -6,8 +6,8 @@ import os
 import queue
 import sys
 import threading
-from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +123,7 @@ def each(
     if threading.current_thread().name == _NAME:
         # One of our threads must not wait for the others: all of them could.
         return _one_by_one(work, items, arrived)
-    done: queue.SimpleQueue[tuple[int, Callable[[], _Result]]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Future[_Result]]] = queue.SimpleQueue()
     results: dict[int, _Result] = {}
     rest = iter(range(len(items)))
 
@@ -140,7 +140,7 @@ def each(
             index, outcome = done.get(timeout=_LOOK_UP)
         except queue.Empty:
             continue
-        results[index] = result = outcome()
+        results[index] = result = outcome.result()
         submit_next()
         arrived(index, result)
     return [results[index] for index in range(len(items))]
@@ -156,14 +156,11 @@ def _one_by_one(
     return results
 
 
-def _outcome(work: Callable[[_Item], _Result], item: _Item) -> Callable[[], _Result]:
-    """Return what gives the result of `work`, or raises its error, on the thread that wants to know."""
+def _outcome(work: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
+    """Return the result of `work` or its error, which belongs to whoever waits for it."""
+    outcome: Future[_Result] = Future()
     try:
-        result = work(item)
-    except BaseException as error:  # noqa: BLE001  whatever it is, it belongs to whoever waits for it
-        return partial(_raise, error)
-    return lambda: result
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
+        outcome.set_result(work(item))
+    except BaseException as error:  # noqa: BLE001  raised where it is waited for
+        outcome.set_exception(error)
+    return outcome

@@ -229,17 +229,6 @@ class Execution:
         execution_id = whole(value.get("executionId"))
         return cls(found, execution_id if execution_id and execution_id > 0 else None, value, text=text)
 
-    def known_as(
-        self,
-        *,
-        instance: str | None,
-        name: str | None = None,
-        label: str | None = None,
-        requested_at: int | None = None,
-    ) -> Execution:
-        """Return the same run with what is known about it here."""
-        return replace(self, instance=instance, name=name, label=label, requested_at=requested_at)
-
     def seen(self, newer: Execution) -> Execution:
         """Return this run as `newer` saw it, keeping what is known only here."""
         execution_id = newer.execution_id or self.execution_id

@@ -55,13 +55,15 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         screen().say(("running", f"still using {connected.login.address.host}"))
         return
     if forget:
-        _forget(where)
+        had = "removed from the keyring" if credentials.forget(where) else "was not in the keyring"
+        screen().say(("good", f"token for {where.host} {had}"))
         return
     if save:
         credentials.check_keyring()  # before a prompt for what could not be kept
     login = find_token(where) or _prompt(where)
     if save:
-        _save(login)
+        credentials.save(login)
+        screen().say(("good", f"token for {where.host} kept in the keyring"))
     api.use(login)
 
 
@@ -86,18 +88,3 @@ def _prompt(where: Address) -> Login:
             f"to try again: %domo_connect {where.written}",
         ) from None
     return Login(where, check_token(typed, "the prompt"), "the prompt")
-
-
-def _save(login: Login) -> None:
-    credentials.save(login)
-    screen().say(("good", f"token for {login.address.host} kept in the keyring"))
-
-
-def _forget(where: Address) -> None:
-    had = credentials.forget(where)
-    screen().say(
-        (
-            "good",
-            f"token for {where.host} " + ("removed from the keyring" if had else "was not in the keyring"),
-        )
-    )

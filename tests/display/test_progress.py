@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ class Domo:
 
     def known(self, run: Execution) -> Execution:
         """Give the run with its instance."""
-        return run.known_as(instance="mycompany")
+        return replace(run, instance="mycompany")
 
 
 @pytest.fixture

@@ -267,8 +267,12 @@ def test_only_what_was_started_by_a_person_is_manual() -> None:
 
 def test_what_is_newer_replaces_the_fields_but_not_what_is_ours() -> None:
     """Seeing a run again keeps its name, label and request."""
-    mine = of(currentState="ACTIVE").known_as(
-        instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_000
+    mine = dataclasses.replace(
+        of(currentState="ACTIVE"),
+        instance="mycompany",
+        name="Sales",
+        label="night",
+        requested_at=1_734_458_216_000,
     )
     seen = mine.seen(Execution(25775, None, {"currentState": "SUCCESS"}, text="{}"))
     assert seen == dataclasses.replace(mine, fields={"currentState": "SUCCESS"})
