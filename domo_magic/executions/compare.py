@@ -10,7 +10,7 @@ from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import refuse_others
 from domo_magic.errors import DomoError, NotFound, TargetError
 from domo_magic.executions import listing, targets
-from domo_magic.executions.outcome import aborted, interruptible, result
+from domo_magic.executions.outcome import aborted, combined, interruptible
 from domo_magic.executions.resolve import targets_of
 from domo_magic.executions.session import current_session
 from domo_magic.http import pagination
@@ -244,7 +244,7 @@ def _compared(
     table = frame(found)
     if given is not None:
         known = {run.key for run in found}
-        others = [key not in known for key in keys_of(given)]
+        others = pd.array([key not in known for key in keys_of(given)], dtype=bool)  # a mask, also if empty
         if any(others) or not known:
             table = pd.concat([table, given[others].assign(instance=session.instance)])
             chosen = chosen | set(keys_of(given[others]))
@@ -263,16 +263,11 @@ def _raise_first(
     shown: Sequence[Execution],
 ) -> None:
     """Raise the first error, naming every stream that failed, with the runs of the others."""
-    failed = [
-        (
-            session.known(
-                Execution(plan.stream_id, next(iter(plan.named)) if len(plan.named) == 1 else None)
-            ),
-            response,
-        )
-        for plan, response in zip(plans, responses, strict=True)
-        if isinstance(response, DomoError)
+    named = [
+        session.known(Execution(plan.stream_id, next(iter(plan.named)) if len(plan.named) == 1 else None))
+        for plan in plans
     ]
-    if failed:
-        runs = [*listing.newest_first(shown), *(run for run, _ in failed)]
-        result(runs, [*([None] * len(shown)), *(error for _, error in failed)])
+    errors = [response if isinstance(response, DomoError) else None for response in responses]
+    if (error := combined(named, errors)) is not None:
+        failed = [run for run, of_plan in zip(named, errors, strict=True) if of_plan is not None]
+        raise error.about([*listing.newest_first(shown), *failed])

@@ -226,3 +226,21 @@ def test_what_was_aborted_here_is_cancelled(
     still_sandbox.decide = decide
     assert verdicts(domo_magic.compare(stream)) == {2: "cancelled", 1: "failed"}
     assert verdicts(domo_magic.compare(f"{stream}/2")) == {2: "cancelled"}
+
+
+@pytest.mark.parametrize("options", [{}, {"baseline": "previous"}, {"since": "1h"}])
+def test_no_runs_compare_to_none(still_session: Session, stream: int, options: dict[str, str]) -> None:
+    """A frame that a filter has left empty is an empty comparison, with all its columns."""
+    runs = domo_magic.runs(stream)
+    expected = runs.domo.compare()
+    for nothing in (runs[runs["currentState"] == "NONE"], domo_magic.runs(refresh=False)):
+        compared = domo_magic.compare(nothing, **options)
+        assert compared.empty
+        assert (compared.dtypes == expected.dtypes).all()
+
+
+def test_an_error_of_comparing_counts_streams(still_session: Session) -> None:
+    """One of two streams is not there: so the error says, with the runs of the other in its rows."""
+    with pytest.raises(NotFound, match="1 of 2 failed") as caught:
+        domo_magic.compare([25775, 999_999])
+    assert caught.value.rows["streamId"].tolist() == [25775] * 20 + [999_999]
