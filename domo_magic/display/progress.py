@@ -325,7 +325,8 @@ def ended(run: Execution, verdict: str) -> str:
     run : Execution
         As it was last seen.
     verdict : str
-        How it compares (``usual``, ``slow: 3.1 times the usual 1 min 2 s``); empty where it is not known.
+        How it compares (``usual``, ``slow: 3.1 times the usual 1 min 2 s``, ``failed: login refused``);
+        empty where it is not known.
 
     Examples
     --------
@@ -339,7 +340,7 @@ def ended(run: Execution, verdict: str) -> str:
         run.name,
         None if run.duration is None else duration_text(run.duration),
         None if run.rows is None else count_text(run.rows),
-        verdict if run.succeeded else errors_of(run),
+        verdict or ("" if run.succeeded else errors_of(run)),
     )
 
 
