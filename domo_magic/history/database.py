@@ -64,6 +64,7 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE run ADD COLUMN cancelled_at INTEGER",  # epoch ms of our abort
+    "ALTER TABLE run ADD COLUMN posted TEXT",  # the response to our POST, as `answer`, which goes on
 )
 
 

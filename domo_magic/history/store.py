@@ -111,7 +111,9 @@ class History:
 
         def work(db: sqlite3.Connection) -> bool:
             if execution.execution_id is None:
-                db.execute("UPDATE run SET answer = ? WHERE id = ?", (execution.text, intent.id))
+                db.execute(
+                    "UPDATE run SET answer = ?1, posted = ?1 WHERE id = ?2", (execution.text, intent.id)
+                )
                 return True
             key = (instance, execution.stream_id, execution.execution_id, intent.id)
             # A Domo that counts anew, as a sandbox does that was started again: a run that began after the
@@ -135,6 +137,7 @@ class History:
                 key,
             )
             records.take(db, instance, intent, execution, "started", self._now_ms())
+            db.execute("UPDATE run SET posted = ? WHERE id = ?", (execution.text, intent.id))
             return True
 
         return self.database.write(work)

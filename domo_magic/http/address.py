@@ -70,6 +70,8 @@ def address(text: object) -> Address:
         _refuse(word, "it is empty")
     if word[0] in "\"'`" or word[-1] in "\"'`":
         _refuse(word, "it has quotes around it")
+    if re.match(r"[A-Za-z_]+=", word):
+        _refuse(word, "it is written as NAME=value")
     if not word.isascii() or not word.isprintable() or " " in word or "\\" in word:
         _refuse(word, "it has characters that an address cannot have")
     return _full_address(word) if "://" in word else _short_address(word)

@@ -178,7 +178,7 @@ def test_a_file_of_the_first_version_is_used(
     with monkeypatch.context() as patch:
         patch.setattr(database, "MIGRATIONS", database.MIGRATIONS[:1])
         old = History(file, clock)
-        started(old)
+        old.saw(HERE, [run()])
         old.close()
     new = History(file, clock)
     assert new.cancelled_here(HERE, 7) == set()
@@ -218,6 +218,18 @@ def test_an_answer_is_kept_byte_for_byte(history: History) -> None:
     (kept,) = history.runs(HERE)
     assert (kept.text, kept.fields) == (text, parse_json(text))
     assert (kept.label, kept.requested_at) == ("nightly", intent.requested_at)
+
+
+def test_the_answer_to_the_start_stays_beside_the_last_one(history: History, file: Path) -> None:
+    """What Domo said to the POST is not lost when the run is seen again, nor what it said without an id."""
+    texts = ['{"executionId": 3, "posted": true}', "{}", '{"executionId":3,"currentState":"SUCCESS"}']
+    for text in texts[:2]:
+        (intent,) = history.intend(HERE, [7], None)
+        history.started(HERE, intent, Execution.from_json(parse_json(text), 7, text))
+    history.saw(HERE, [Execution.from_json(parse_json(texts[2]), 7, texts[2])])
+    history.adopt(HERE, intent, run(4))
+    assert rows(file, "SELECT posted FROM run ORDER BY id") == [(texts[0],), (texts[1],)]
+    assert rows(file, "SELECT answer FROM run WHERE execution_id = 3") == [(texts[2],)]
 
 
 def test_the_answer_of_a_run_from_a_list_is_kept_too(still_sandbox: Sandbox, disk_domo: Session) -> None:

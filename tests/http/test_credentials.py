@@ -342,10 +342,18 @@ def test_what_merely_looks_like_it_is_a_token(text: str) -> None:
     assert "".join(check_token(text, "the test")) == text
 
 
-def test_an_instance_in_quotes_is_refused_with_these_words() -> None:
-    """As a shell's or a .env file's quotes come along."""
-    with pytest.raises(ConfigurationError, match="has quotes around it"):
-        resolve(None, SECRET, {"DOMO_INSTANCE": '"mycompany"'})
+@pytest.mark.parametrize(
+    "written, words",
+    [
+        ('"mycompany"', "has quotes around it"),
+        ("DOMO_INSTANCE=mycompany", "is written as NAME=value"),
+        ("HOST=https://mycompany.domo.com", "is written as NAME=value"),
+    ],
+)
+def test_an_instance_with_more_than_its_name_is_refused_with_these_words(written: str, words: str) -> None:
+    """As the quotes or the name of a shell's or a .env file's line come along."""
+    with pytest.raises(ConfigurationError, match=words):
+        resolve(None, SECRET, {"DOMO_INSTANCE": written})
 
 
 def test_a_keyring_that_never_answers_is_passed_over(
