@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 class _Told:
     """What all our errors share: two sentences, the rows, and a short face in IPython."""
 
-    summary: str
-    hint: str
     executions: tuple[Execution, ...] = ()
 
     def __init__(self, summary: str, hint: str = "") -> None:
@@ -214,6 +213,22 @@ def warn(text: str, kind: type[UserWarning] = DomoWarning, *, sent: bool = False
         if not sent:
             raise
         logging.getLogger("domo_magic").warning(text)
+
+
+def need_extra(package: str, extra: str, what: str) -> None:
+    """Refuse what an extra of ours is needed for, where its package is not installed.
+
+    Raises
+    ------
+    ConfigurationError
+        Telling how to install it.
+    """
+    try:
+        import_module(package)
+    except ImportError:
+        raise ConfigurationError(
+            f"{what} needs {package}, which is not installed", f"pip install 'domo-magic[{extra}]'"
+        ) from None
 
 
 class Warn:

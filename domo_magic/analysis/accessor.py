@@ -5,6 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from domo_magic.analysis import export, plots
+from domo_magic.analysis.baseline import compare_alone
+from domo_magic.model.shown import shown
+
 if TYPE_CHECKING:
     import os
 
@@ -35,40 +39,27 @@ class DomoAccessor:
 
         Nothing is fetched; a warning says where most runs have no baseline in the frame.
         """
-        from domo_magic.analysis.baseline import compare_alone
-        from domo_magic.model.shown import shown
-
         return shown(compare_alone(self._frame, baseline=baseline), "comparison")
 
     def plot(self, metric: str = "duration", *, ax: Any = None) -> Any:
         """Draw the runs over time; see `domo_magic.plot`."""
-        from domo_magic.analysis.plots import plot
-
-        return plot(self._frame, metric, ax=ax)
+        return plots.plot(self._frame, metric, ax=ax)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write the frame so that `domo_magic.read_parquet` gives it back unchanged."""
-        from domo_magic.analysis.export import to_parquet
-
-        to_parquet(self._frame, path)
+        export.to_parquet(self._frame, path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the `plain` frame as CSV in which no text is a formula to a spreadsheet."""
-        from domo_magic.analysis.export import to_csv
-
-        to_csv(self._frame, path)
+        export.to_csv(self._frame, path)
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
         """Write the `plain` frame as an Excel sheet in which no text is a formula."""
-        from domo_magic.analysis.export import to_excel
-
-        to_excel(self._frame, path)
+        export.to_excel(self._frame, path)
 
     def plain(self) -> pd.DataFrame:
         """Return numbers, text, naive UTC times and seconds; objects are JSON text."""
-        from domo_magic.analysis.export import plain
-
-        return plain(self._frame)
+        return export.plain(self._frame)
 
 
 @cache

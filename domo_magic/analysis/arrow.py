@@ -7,7 +7,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import ConfigurationError
+from domo_magic.errors import need_extra
 from domo_magic.model.arrays import ARRAYS, as_json, times
 from domo_magic.model.execution import ExactFloat, parse_json
 from domo_magic.model.frame import KINDS, OURS, transpose
@@ -51,13 +51,10 @@ def arrow() -> tuple[Any, Any]:
     ConfigurationError
         It is not installed: ``pip install 'domo-magic[parquet]'``.
     """
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigurationError(
-            "Parquet files need pyarrow, which is an extra", "pip install 'domo-magic[parquet]'"
-        ) from None
+    need_extra("pyarrow", "parquet", "Parquet")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     return pa, parquet
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import errors_in, microseconds_of, stream_by_stream, tidy
 from domo_magic.analysis.rolling import Windows, last_before
-from domo_magic.analysis.sentences import reason, sentence
 from domo_magic.errors import TargetError, warn
 from domo_magic.model.concurrency import each
 from domo_magic.model.execution import whole
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
     Ints = npt.NDArray[np.int64]
-
-__all__ = ["Baseline", "band", "compare", "compare_alone", "parse_baseline", "reason", "sentence"]
 
 Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
 

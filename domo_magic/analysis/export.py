@@ -6,12 +6,11 @@ import errno
 import json
 import os
 import re
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.analysis import accessor
 from domo_magic.analysis.arrow import COLLECTED, arrow, json_text, to_frame
-from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.errors import TargetError, need_extra
+from domo_magic.model.arrays import as_json
 from domo_magic.model.execution import parse_json
 from domo_magic.model.formatting import cut
 
@@ -44,7 +43,9 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
     """
     pa, parquet = arrow()
-    objects = _texts(frame)  # Parquet has no type for "any JSON", and refuses an empty object
+    # Parquet has no type for "any JSON", and refuses an empty object
+    names = [name for name in frame.columns if frame[name].dtype == object]
+    objects: dict[str, Any] = {name: list(map(json_text, frame[name])) for name in names}
     texts = frame.assign(**objects).astype(dict.fromkeys(objects, "string"))
     table = pa.Table.from_pandas(texts)
     metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(list(objects)).encode()}
@@ -81,6 +82,8 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     True
     """
     pa, parquet = arrow()
+    from domo_magic.analysis import accessor
+
     accessor.register()  # nothing else of the package need have been imported
     try:
         table = parquet.read_table(path)
@@ -98,7 +101,7 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     for name in json.loads((table.schema.metadata or {}).get(_OURS, b"[]")):
         values = [parse_json(text) if isinstance(text, str) else None for text in frame[name]]
-        frame[name] = _objects(values, frame)
+        frame[name] = as_json(values, frame.index)
     return frame
 
 
@@ -167,10 +170,7 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ConfigurationError
         openpyxl is not installed: ``pip install 'domo-magic[excel]'``.
     """
-    if find_spec("openpyxl") is None:
-        raise ConfigurationError(
-            "Excel files need openpyxl, which is an extra", "pip install 'domo-magic[excel]'"
-        )
+    need_extra("openpyxl", "excel", "Excel")
     _without_formulas(plain(frame), _UNPRINTABLE).to_excel(path, index=False, engine="openpyxl")
 
 
@@ -198,15 +198,3 @@ def _harmless(value: Any) -> Any:
         return value
     value = _LATER_FORMULA.sub(r"\1'", value)
     return f"'{value}" if _FORMULA.match(value) else value
-
-
-def _texts(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of objects as JSON text."""
-    objects = [name for name in frame.columns if frame[name].dtype == object]
-    return {name: [json_text(value) for value in frame[name]] for name in objects}
-
-
-def _objects(values: list[object], frame: pd.DataFrame) -> pd.Series[Any]:
-    import pandas as pd
-
-    return pd.Series(values, index=frame.index, dtype=object)

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from domo_magic.analysis.baseline import band
 from domo_magic.analysis.normalize import microseconds_of
-from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.errors import TargetError, need_extra
 from domo_magic.model.formatting import (
     METRICS,
-    bytes_text,
-    count_text,
     cut,
-    duration_text,
+    metric_text,
     moment_of,
     timezone,
     zone_name,
@@ -95,21 +93,12 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
         raise TargetError(f"{len(streams)} streams are too many for a picture", f"take up to {MOST_STREAMS}")
     if ax is not None and len(streams) > 1:
         raise TargetError("one Axes cannot show several streams", "leave ax out to have one for each")
-    _need_matplotlib()
+    need_extra("matplotlib", "plots", "a picture")
     places = [ax] if ax is not None else _places(len(streams))
     for place, stream in zip(places, streams, strict=True):
         _draw(place, stream, metric, small=len(streams) > 1)
     _explain(places, own=ax is None)
     return places[0] if len(places) == 1 else np.array(places, dtype=object)
-
-
-def _need_matplotlib() -> None:
-    try:
-        import matplotlib as mpl  # noqa: F401
-    except ImportError as error:
-        raise ConfigurationError(
-            "pictures need matplotlib, which is not installed", "pip install 'domo-magic[plots]'"
-        ) from error
 
 
 def _plain_style() -> bool:
@@ -184,8 +173,8 @@ def _words(verdicts: list[str], values: Any, metric: str, top: float) -> dict[in
     """Return what to write beside which rows: the latest run, and the one farthest beyond the edge."""
     known = [row for row, value in enumerate(values) if value >= 0]
     farthest = sorted((row for row in known if values[row] > top), key=lambda row: -values[row])
-    words = {row: _text(metric, values[row]) for row in (*known[:1], *farthest[:1])}  # more would collide
-    return {row: "failed" if verdicts[row] == "failed" else text for row, text in words.items()}
+    rows = (*known[:1], *farthest[:1])  # more would collide
+    return {row: "failed" if verdicts[row] == "failed" else metric_text(metric, values[row]) for row in rows}
 
 
 def _say(ax: Axes, time: Any, height: float, text: str, *, latest: bool) -> None:
@@ -315,9 +304,3 @@ def _marks(stream: pd.DataFrame, metric: str) -> list[tuple[Any, dict[str, Any]]
         (below, {"marker": "v", "color": _RED, "markersize": 7.5, "label": low}),
         (failed, {"marker": "x", "color": _RED, "markersize": 7, "markeredgewidth": 2, "label": "failed"}),
     ]
-
-
-def _text(metric: str, value: float) -> str:
-    if metric == "duration":
-        return duration_text(value)
-    return count_text(value) if metric == "rowsInserted" else bytes_text(value)

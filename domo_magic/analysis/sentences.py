@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.model.formatting import METRICS, bytes_text, count_text, duration_text, ratio_text
+from domo_magic.model.formatting import METRICS, metric_text, ratio_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,12 +48,12 @@ def reason(row: Any) -> str:
 
 def _stands(metric: str, facts: Mapping[str, Any]) -> str:
     ratio = facts[f"{metric}Ratio"]
-    nothing = "" if ratio else f"{_text(metric, facts[metric])} "
+    nothing = "" if ratio else f"{metric_text(metric, facts[metric])} "
     return f"{nothing}{ratio_text(ratio)} the usual {_usual(metric, facts)}"
 
 
 def _usual(metric: str, facts: Mapping[str, Any]) -> str:
-    return _text(metric, facts[f"{metric}Baseline"]).removesuffix(" rows")
+    return metric_text(metric, facts[f"{metric}Baseline"]).removesuffix(" rows")
 
 
 def sentence(row: Any) -> str:
@@ -79,13 +79,13 @@ def sentence(row: Any) -> str:
     verdict = facts["verdict"]
     words = verdict.split(", ")
     usual = facts.get("durationBaseline")
-    as_rule = "" if usual is None else f", usually {_text('duration', usual)}"
+    as_rule = "" if usual is None else f", usually {metric_text('duration', usual)}"
     if verdict in {"failed", "cancelled"}:
         lasted = facts.get("duration")
-        after = "" if lasted is None else f" after {_text('duration', lasted)}"
+        after = "" if lasted is None else f" after {metric_text('duration', lasted)}"
         return f"{facts.get('currentState', 'failed')}{after}{as_rule}"
     if verdict == "running, slow":
-        return f"still running, far longer than the usual {_text('duration', usual)}"
+        return f"still running, far longer than the usual {metric_text('duration', usual)}"
     if verdict == "running":
         return f"running{as_rule}"
     said = [_clause(metric, facts, words) for metric in METRICS]
@@ -104,18 +104,12 @@ def _clause(metric: str, facts: Mapping[str, Any], words: list[str]) -> str:
     if ratio is not None and any(word in words for word in named if word):
         memory = "peak memory " if metric == "peakMemoryUsedBytes" else ""
         stands = f"{', ' if ratio else ' '}{ratio_text(ratio)} the usual {_usual(metric, facts)}"
-        return f"{memory}{_text(metric, value)}{stands}"
+        return f"{memory}{metric_text(metric, value)}{stands}"
     if metric == "duration":
-        return _text(metric, value) + (" as usual" if usual is not None else "")
+        return metric_text(metric, value) + (" as usual" if usual is not None else "")
     if metric != "rowsInserted":
         return ""
-    return "rows as usual" if usual is not None else _text(metric, value)
-
-
-def _text(metric: str, value: Any) -> str:
-    if metric == "duration":
-        return duration_text(value.total_seconds())
-    return count_text(value) if metric == "rowsInserted" else bytes_text(value)
+    return "rows as usual" if usual is not None else metric_text(metric, value)
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from domo_magic.analysis.baseline import compare, reason
+from domo_magic.analysis.baseline import compare
+from domo_magic.analysis.sentences import reason
 from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout, RunUnusual, warn
 from domo_magic.executions.poller import Listener
 from domo_magic.model.concurrency import THREADS, each

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
-from domo_magic.errors import ConfigurationError, warn
+from domo_magic.errors import ConfigurationError, need_extra, warn
 from domo_magic.http.address import Address, address
 
 _SERVICE = "domo_magic"
@@ -200,20 +200,15 @@ def _keyring(what: str, *args: str, within: float) -> Token | None:
     return done.result(timeout=within)
 
 
-def check_keyring() -> None:
-    """See whether tokens can be kept.
+def need_keyring() -> None:
+    """Refuse to keep tokens where nothing can.
 
     Raises
     ------
     ConfigurationError
         The package for the system's keyring is not installed.
     """
-    try:
-        import keyring  # noqa: F401
-    except ImportError:
-        raise ConfigurationError(
-            "the package keyring, which keeps tokens, is not installed", "pip install 'domo-magic[keyring]'"
-        ) from None
+    need_extra("keyring", "keyring", "keeping a token")
 
 
 def save(login: Login) -> None:
@@ -243,7 +238,7 @@ def forget(where: Address) -> bool:
 
 
 def _keyring_do(what: str, *args: str) -> None:
-    check_keyring()
+    need_keyring()
     try:
         _keyring(what, *args, within=_UNLOCKING)
     except Exception as error:  # noqa: BLE001  every backend has errors of its own

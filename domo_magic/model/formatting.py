@@ -6,7 +6,7 @@ import math
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -164,6 +164,19 @@ def bytes_text(size: float) -> str:
         size /= 1000
         del units[0]
     return f"{size:.1f} {units[0]}" if abs(size) < 9.95 else f"{size:,.0f} {units[0]}"
+
+
+def metric_text(metric: str, value: Any) -> str:
+    """Return a value of one of the `METRICS` with its unit; a duration is a timedelta, or in seconds.
+
+    Examples
+    --------
+    >>> metric_text("duration", 42), metric_text("rowsInserted", 7)
+    ('42 s', '7 rows')
+    """
+    if metric == "duration":
+        return duration_text(value.total_seconds() if isinstance(value, timedelta) else value)
+    return count_text(value) if metric == "rowsInserted" else bytes_text(value)
 
 
 def ratio_text(ratio: float) -> str:

@@ -212,17 +212,6 @@ def typed(columns: Mapping[str, Column], kinds: Mapping[str, str], shown_as: str
     return shown(pd.DataFrame(arrays, copy=False), shown_as)
 
 
-def empty() -> pd.DataFrame:
-    """Return the frame of no runs: the 35 columns with their dtypes.
-
-    Examples
-    --------
-    >>> empty().shape
-    (0, 35)
-    """
-    return build({}, 0)
-
-
 def _durations(started: Any, ended: Any) -> Any:
     import numpy as np
 

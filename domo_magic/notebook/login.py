@@ -59,7 +59,7 @@ def connect(words: Sequence[str], *, sandbox: bool, save: bool, forget: bool) ->
         screen().say(("good", f"token for {where.host} {had}"))
         return
     if save:
-        credentials.check_keyring()  # before a prompt for what could not be kept
+        credentials.need_keyring()  # before a prompt for what could not be kept
     login = find_token(where) or _prompt(where)
     if save:
         credentials.save(login)

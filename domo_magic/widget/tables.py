@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from domo_magic.display.output import MARKS
 from domo_magic.model.formatting import (
-    bytes_text,
-    count_text,
     cut,
     duration_text,
     local_time,
+    metric_text,
     moment_of,
     ratio_text,
     utc_time,
@@ -265,17 +264,11 @@ def _value(metric: str, row: Mapping[str, Any], against: str, *, itself: bool) -
     if pd.isna(value):
         return "—"
     if itself or pd.isna(ratio):
-        return _text(metric, value)
+        return metric_text(metric, value)
     words = "the same" if abs(ratio - 1) < 0.005 else f"{ratio_text(ratio)} {against}"
     if 0.95 <= ratio <= 1.05 and words != "the same":
         words = f"{100 * ratio:.1f} % of {against}"
-    return f"{_text(metric, value)}<small>{words}</small>"
-
-
-def _text(metric: str, value: Any) -> str:
-    if metric == "duration":
-        return duration_text(value.total_seconds())
-    return count_text(value) if metric == "rowsInserted" else bytes_text(value)
+    return f"{metric_text(metric, value)}<small>{words}</small>"
 
 
 def picture(session: Session, chosen: Sequence[Execution], known: Sequence[Execution]) -> str:

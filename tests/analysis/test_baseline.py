@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 
 from domo_magic.analysis import accessor, rhythm
-from domo_magic.analysis.baseline import band, compare, parse_baseline, reason, sentence
+from domo_magic.analysis.baseline import band, compare, parse_baseline
+from domo_magic.analysis.sentences import reason, sentence
 from domo_magic.errors import DomoWarning, TargetError
 from domo_magic.model.execution import Execution
 from domo_magic.model.formatting import bytes_text, count_text, duration_text, ratio_text
-from domo_magic.model.frame import COLUMNS, empty, frame
+from domo_magic.model.frame import COLUMNS, frame
 
 accessor.register()
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def test_columns_and_dtypes_are_the_promised_ones() -> None:
     kinds += ["timedelta64[us]", "timedelta64[us]", "Float64", *["Int64", "Float64", "Float64"] * 3]
     assert list(compared.columns) == expected
     assert [str(dtype) for dtype in compared.dtypes] == kinds
-    assert compare(empty()).dtypes.equals(compared.dtypes)
-    assert pd.concat([compared, compare(empty())]).dtypes.equals(compared.dtypes)
+    assert compare(frame([])).dtypes.equals(compared.dtypes)
+    assert pd.concat([compared, compare(frame([]))]).dtypes.equals(compared.dtypes)
     assert compared["executionId"].tolist() == list(range(20, 0, -1))
 
 
@@ -355,7 +356,7 @@ def test_a_frame_alone_says_where_it_knows_too_little() -> None:
     half = runs_of(history(10)).domo.compare()["verdict"]
     assert half.value_counts().to_dict() == {"usual": 5, "no baseline": 5}
     assert runs_of(history(3)).domo.compare("25775/1")["verdict"].eq("usual").all()
-    assert empty().domo.compare().empty
+    assert frame([]).domo.compare().empty
 
 
 def test_a_single_run_is_no_steady_stream() -> None:
@@ -523,9 +524,9 @@ def test_what_domo_sent_by_another_road_is_compared_too() -> None:
 def test_columns_that_are_missing_are_named() -> None:
     """One error tells all of them."""
     with pytest.raises(TargetError, match="currentState, endedAt missing"):
-        compare(empty().drop(columns=["endedAt", "currentState"]))
+        compare(frame([]).drop(columns=["endedAt", "currentState"]))
     with pytest.raises(TargetError, match="more than one column endedAt"):
-        compare(pd.concat([empty(), empty()[["endedAt"]]], axis=1))
+        compare(pd.concat([frame([]), frame([])[["endedAt"]]], axis=1))
     few = runs_of(history()).drop(columns=[*METRICS, "name", "instance"])
     assert compare(few)["duration"].notna().all()
     assert compare(few)["rowsInserted"].isna().all()
@@ -589,8 +590,8 @@ class Foreign:
     [
         (pd.DataFrame, "the class pandas.*DataFrame is not a DataFrame of pandas"),
         (Foreign(), "a .*Foreign is not a DataFrame of pandas"),
-        (empty()["name"], "a pandas.*Series is not a DataFrame of pandas"),
-        (pd.concat({"runs": empty()}, axis=1), "the columns have 2 levels"),
+        (frame([])["name"], "a pandas.*Series is not a DataFrame of pandas"),
+        (pd.concat({"runs": frame([])}, axis=1), "the columns have 2 levels"),
     ],
 )
 def test_what_is_no_frame_of_runs_is_one_error(runs: Any, words: str) -> None:
@@ -631,7 +632,7 @@ def test_band_shows_how_long_unfinished_runs_have_lasted() -> None:
 def test_band_names_the_possible_metrics() -> None:
     """An unknown metric is an error that helps."""
     with pytest.raises(TargetError, match="choose one of duration, rowsInserted"):
-        band(empty(), "speed")
+        band(frame([]), "speed")
 
 
 @pytest.mark.parametrize(

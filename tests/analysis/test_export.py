@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import domo_magic
 from domo_magic.analysis import accessor
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import Execution, parse_json
-from domo_magic.model.frame import empty, frame
+from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
     from domo_magic.executions.session import Session
@@ -55,7 +56,7 @@ def test_parquet_changes_nothing(runs: pd.DataFrame, tmp_path: Path) -> None:
 def test_parquet_of_compared_and_empty_frames(session: Session, tmp_path: Path, rows: int) -> None:
     """A compared frame and an empty one come back unchanged too."""
     compared = domo_magic.compare(25775).head(rows)
-    for table in (compared, empty()):
+    for table in (compared, frame([])):
         table.domo.to_parquet(tmp_path / "table.parquet")
         back = domo_magic.read_parquet(tmp_path / "table.parquet")
         assert_frame_equal(back, table, check_frame_type=False)
@@ -105,7 +106,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "runs.parquet"
     with pytest.raises(FileNotFoundError, match=r"no such file: .*runs\.parquet"):
         domo_magic.read_parquet(path)
-    empty().domo.to_parquet(path)
+    frame([]).domo.to_parquet(path)
     whole = path.read_bytes()
     for damaged in (b"", b"streamId,executionId", whole[:-100] + b"\xff" * 60 + whole[-40:]):
         path.write_bytes(damaged)
@@ -116,7 +117,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_concat_merge_and_groupby_keep_dtypes(runs: pd.DataFrame) -> None:
     """Joining frames, an empty one among them, changes no dtype; runs can be grouped by their stream."""
     base = runs.drop(columns=["odd", "exact"])
-    assert pd.concat([empty(), base, base.head(0)]).dtypes.equals(base.dtypes)
+    assert pd.concat([frame([]), base, base.head(0)]).dtypes.equals(base.dtypes)
     merged = base.merge(base[["streamId", "executionId", "rowsInserted"]], on=["streamId", "executionId"])
     assert merged["rowsInserted_y"].dtype == "Int64"
     assert merged["startedAt"].dtype == base["startedAt"].dtype
@@ -163,7 +164,7 @@ def test_excel_has_no_formulas(runs: pd.DataFrame, tmp_path: Path) -> None:
 
 def test_excel_without_openpyxl(runs: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra the error says what to install, and no file is left."""
-    monkeypatch.setattr("domo_magic.analysis.export.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(ConfigurationError, match="openpyxl"):
         runs.domo.to_excel(tmp_path / "runs.xlsx")
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from domo_magic.analysis import plots
 from domo_magic.analysis.baseline import band
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import Execution
-from domo_magic.model.frame import empty, frame
+from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,7 +209,7 @@ def test_starts_that_are_none_are_left_out(tmp_path: Any) -> None:
     ax = plots.plot(pd.concat([runs, odd]))
     ax.figure.savefig(tmp_path / "odd.png")
     assert len(lines(ax)["run"].get_xdata()) == len(runs)
-    for none in (odd, empty()):
+    for none in (odd, frame([])):
         ax = plots.plot(none)
         ax.figure.savefig(tmp_path / "none.png")
         assert texts(ax) == ["no runs"]
@@ -270,7 +270,7 @@ def test_little_is_drawn_of_little(metric: str, tmp_path: Any) -> None:
         .astype({"rowsInserted": "Int64"})
     )
     unstarted = frame([Execution(25775, None)])
-    for number, runs in enumerate((empty(), runs_of(count=1), without, unstarted)):
+    for number, runs in enumerate((frame([]), runs_of(count=1), without, unstarted)):
         ax = plots.plot(runs, metric)
         ax.figure.savefig(tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").stat().st_size > 1000

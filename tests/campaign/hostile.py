@@ -34,7 +34,7 @@ from domo_magic.executions import poller
 from domo_magic.executions.session import close_sessions, open_session, use_session
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
-from domo_magic.model.frame import empty
+from domo_magic.model.frame import frame
 from domo_magic.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "overview": domo.overview,
 }
 OF_RUNS = {"run", "run of two", "run and wait", "run or adopt", "run unless fresh", "wait", "cancel", "runs"}
-DTYPES = empty().dtypes
+DTYPES = frame([]).dtypes
 
 
 def wrong(call: str, outcome: Any) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from domo_magic.model.arrays import ARRAYS
 from domo_magic.model.execution import ExactFloat, Execution, parse_json
-from domo_magic.model.frame import COLUMNS, KINDS, build, empty, frame, transpose
+from domo_magic.model.frame import COLUMNS, KINDS, build, frame, transpose
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 CREATED = CAPTURES / "run-25775-created.json"
@@ -115,7 +115,6 @@ def value_of(column: pd.Series) -> object:
 
 def test_no_runs_are_35_typed_columns() -> None:
     """The empty frame has every column with its dtype."""
-    assert_typed(empty())
     assert_typed(frame([]))
     assert frame([]).shape == (0, 35)
     assert tuple(DTYPES) == COLUMNS
@@ -330,7 +329,7 @@ def test_frames_of_different_runs_concatenate_without_a_dtype_changing() -> None
     """Full, sparse, odd and empty frames go together in any order, and nothing warns."""
     history = json.loads((CAPTURES / "history-aggregate-371.json").read_text())
     frames = [
-        empty(),
+        frame([]),
         frame([captured(SUCCESS)]),
         frame([captured(CREATED)]),
         frame([run()]),

@@ -14,7 +14,7 @@ from support import displayed
 from domo_magic.model import formatting
 from domo_magic.model.execution import Execution
 from domo_magic.model.formatting import local_time, set_timezone
-from domo_magic.model.frame import empty, frame, newest_first, typed
+from domo_magic.model.frame import frame, newest_first, typed
 from domo_magic.model.shown import ShownFrame, shown, width
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ def test_wide_letters_are_aligned() -> None:
 
 def test_an_empty_frame_says_so() -> None:
     """No runs, no streams: a line in words, in a terminal and in a notebook."""
-    assert repr(empty()) == "0 runs · 35 columns; all of them: run.T"
-    assert "0 runs" in displayed(empty())["text/html"]
+    assert repr(frame([])) == "0 runs · 35 columns; all of them: run.T"
+    assert "0 runs" in displayed(frame([]))["text/html"]
     assert repr(typed({"streamId": []}, {"streamId": "whole"})).startswith("0 streams")
 
 
