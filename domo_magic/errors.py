@@ -27,14 +27,17 @@ from __future__ import annotations
 import logging
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
     from domo_magic.model.execution import Execution
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class _Told:
@@ -229,6 +232,18 @@ def need_extra(package: str, extra: str, what: str) -> None:
         raise ConfigurationError(
             f"{what} needs {package}, which is not installed", f"pip install 'domo-magic[{extra}]'"
         ) from None
+
+
+def attempted(work: Callable[[_Item], _Result]) -> Callable[[_Item], _Result | DomoError]:
+    """Return the same with a `DomoError` as a result, where others are done beside it."""
+
+    def attempt(item: _Item) -> _Result | DomoError:
+        try:
+            return work(item)
+        except DomoError as error:
+            return error
+
+    return attempt
 
 
 class Warn:

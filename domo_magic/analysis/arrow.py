@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.errors import need_extra
 from domo_magic.model.arrays import ARRAYS, as_json, times
 from domo_magic.model.execution import ExactFloat, parse_json
-from domo_magic.model.frame import KINDS, OURS, transpose
+from domo_magic.model.frame import KINDS, together, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +89,8 @@ def to_arrow(records: Sequence[Mapping[str, object]], facts: Sequence[Known]) ->
     made = {name: _array(kind, columns.get(name)) for name, kind in KINDS.items()}
     lasted = _seconds(made["startedAt"], made["endedAt"])
     made["duration"], made["rowsPerSecond"] = lasted, _rates(made["rowsInserted"], lasted)
-    made[UNDOCUMENTED] = pa.array(_together(others, len(records)), pa.string()) if others else None
+    undocumented = map(json_text, together(others, len(records)))
+    made[UNDOCUMENTED] = pa.array(undocumented, pa.string()) if others else None
     wanted = schema()
     arrays = [
         pa.nulls(len(records), field.type) if array is None else _cast(array, field.type)
@@ -144,16 +145,6 @@ def _where(condition: Any, values: Any) -> Any:
     from pyarrow import compute
 
     return compute.if_else(condition, values, pa.scalar(None, values.type))
-
-
-def _together(columns: Mapping[str, Column], size: int) -> list[str | None]:
-    """Return for each run the JSON of the fields that nobody documented."""
-    rows: list[dict[str, object]] = [{} for _ in range(size)]
-    for name, values in columns.items():
-        for row, value in zip(rows, values, strict=True):
-            if value is not None and name not in OURS:
-                row[name] = value
-    return [json_text(row) if row else None for row in rows]
 
 
 def dtypes() -> dict[Any, Any]:

@@ -83,20 +83,16 @@ def abort(session: Session, runs: Sequence[Execution]) -> tuple[list[Execution],
 
 def _abort(session: Session, run: Execution) -> tuple[Execution, DomoError | None]:
     try:
-        run = _look(session, run)
+        run = session.refreshed(run)
         if run.finished:
             return run, None
         try:
             session.client.abort_execution(run.stream_id, run.execution_id or 0)
         except ApiError:
             # It may have ended in the meantime, which Domo refuses to abort.
-            run = _look(session, run)
+            run = session.refreshed(run)
             if not run.finished:
                 raise
     except DomoError as error:
         return run, error
     return run, None
-
-
-def _look(session: Session, run: Execution) -> Execution:
-    return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))

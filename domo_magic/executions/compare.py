@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis import baseline as pure
 from domo_magic.analysis import rhythm
 from domo_magic.analysis.normalize import refuse_others
-from domo_magic.errors import DomoError, NotFound, TargetError
+from domo_magic.errors import DomoError, NotFound, TargetError, attempted
 from domo_magic.executions import listing, targets
 from domo_magic.executions.outcome import aborted, combined, interruptible
 from domo_magic.executions.resolve import targets_of
@@ -114,11 +115,8 @@ def compare_runs(
         )
         plans = _plans(keys, against, limit, since_us, optional=given is not None)
         # The pages of one stream come side by side; of several streams, the streams do.
-        responses = (
-            [_fetch(session, plans[0])]
-            if len(plans) == 1
-            else each(lambda plan: _fetch(session, plan), plans, parallel=THREADS)
-        )
+        fetch = attempted(partial(_fetch, session))
+        responses = [fetch(plans[0])] if len(plans) == 1 else each(fetch, plans, parallel=THREADS)
     found = [run for response in responses if not isinstance(response, DomoError) for run in response]
     shown = [
         run
@@ -168,22 +166,19 @@ def _refuse_another_stream(stream_id: int, against: tuple[int, int]) -> None:
         )
 
 
-def _fetch(session: Session, wanted: _Wanted) -> list[Execution] | DomoError:
+def _fetch(session: Session, wanted: _Wanted) -> list[Execution]:
     """Return the runs of a stream that are compared, and those behind them."""
-    try:
-        found: dict[int | None, Execution] = {}
-        if not wanted.newest:  # the last of these, which may not be there; else the list begins with it
-            found = _requested(session, wanted, [max(wanted.named)])
-        up_to = max(wanted.named) if found else None
-        if wanted.newest or wanted.behind or len(wanted.named) > 1:
-            found = {run.execution_id: run for run in _listed(session, wanted, up_to)} | found
-        missing = wanted.named - found.keys()
-        if wanted.reference is not None and wanted.reference not in found:
-            missing.add(wanted.reference)
-        found |= _requested(session, wanted, sorted(missing))
-        found |= _with_errors(session, wanted.chosen(list(found.values())))
-    except DomoError as error:
-        return error
+    found: dict[int | None, Execution] = {}
+    if not wanted.newest:  # the last of these, which may not be there; else the list begins with it
+        found = _requested(session, wanted, [max(wanted.named)])
+    up_to = max(wanted.named) if found else None
+    if wanted.newest or wanted.behind or len(wanted.named) > 1:
+        found = {run.execution_id: run for run in _listed(session, wanted, up_to)} | found
+    missing = wanted.named - found.keys()
+    if wanted.reference is not None and wanted.reference not in found:
+        missing.add(wanted.reference)
+    found |= _requested(session, wanted, sorted(missing))
+    found |= _with_errors(session, wanted.chosen(list(found.values())))
     here = session.history.cancelled_here(session.instance, wanted.stream_id)
     return [session.known(aborted(run) if run.execution_id in here else run) for run in found.values()]
 
@@ -218,7 +213,7 @@ def _with_errors(session: Session, runs: Sequence[Execution]) -> dict[int | None
 
     def request(run: Execution) -> Execution:
         try:
-            return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0, repeat=False))
+            return session.refreshed(run, repeat=False)
         except DomoError:
             return run
 

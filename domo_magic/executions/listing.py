@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound, warn
+from domo_magic.errors import ConnectionFailed, DomoError, InvalidResponse, NotFound, attempted, warn
 from domo_magic.executions import targets
 from domo_magic.executions.outcome import combined
 from domo_magic.executions.reconcile import settle
@@ -135,7 +135,7 @@ def _new(session: Session, run: Execution) -> bool:
 def _as_seen(session: Session, run: Execution) -> Execution | None:
     """Return the run as Domo has it now; None where Domo has it no more."""
     try:
-        return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0, repeat=False))
+        return session.refreshed(run, repeat=False)
     except NotFound:
         # One just started may not be there yet; a Domo that was made anew, as a sandbox, never has it.
         return run if not run.finished and _new(session, run) else None
@@ -169,13 +169,7 @@ def recorded(session: Session, wanted: Wanted, *, refresh: bool, missed: Missed)
     if not refresh or not unfinished:
         return runs
 
-    def fetch(run: Execution) -> Execution | DomoError:
-        try:
-            return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))
-        except DomoError as error:
-            return error
-
-    responses = each(fetch, unfinished, parallel=THREADS)
+    responses = each(attempted(session.refreshed), unfinished, parallel=THREADS)
     seen = [response for response in responses if not isinstance(response, DomoError)]
     session.history.saw(session.instance, seen)
     if wanted.state is not None:
@@ -311,13 +305,9 @@ def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
 def _of_streams(
     session: Session, ids: Sequence[int], wanted: Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
-    def fetch(stream_id: int) -> list[Execution] | DomoError:
-        try:
-            return of_stream(
-                session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text)
-            )
-        except DomoError as error:
-            return error
+    @attempted
+    def fetch(stream_id: int) -> list[Execution]:
+        return of_stream(session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text))
 
     # The pages of one stream come side by side; of several streams, the streams do.
     responses = [fetch(ids[0])] if len(ids) == 1 else each(fetch, ids, parallel=THREADS)

@@ -135,7 +135,7 @@ def _over(session: Session, intent: Intent, runs: Sequence[Execution]) -> bool:
     A clock may have been put right, or Domo's is not known: a run outside the window proves nothing.
     """
     age = session.clock.time() - intent.requested_at / 1000
-    if age <= _latest(session):
+    if age <= session.timeouts.start_window + session.timeouts.skew + _CUT:
         return False
     doubtful = [
         run
@@ -145,11 +145,6 @@ def _over(session: Session, intent: Intent, runs: Sequence[Execution]) -> bool:
         or began >= _earliest(session, intent)
     ]
     return not doubtful or age > _WEEK
-
-
-def _latest(session: Session) -> float:
-    """Return the seconds after a start in which a run may begin and be listed as its own."""
-    return session.timeouts.start_window + session.timeouts.skew + _CUT
 
 
 def settle(session: Session, stream_id: int | None = None) -> list[Execution]:
@@ -199,6 +194,6 @@ def _settle(session: Session, intents: Sequence[Intent]) -> list[Execution]:
 def _whole(session: Session, run: Execution) -> Execution:
     """Return a run with its JSON text, which the history keeps and a list read back does not have."""
     try:
-        return run.seen(session.client.get_execution(run.stream_id, run.execution_id or 0))
+        return session.refreshed(run)
     except DomoError:
         return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domo_magic.errors import ConfigurationError, DomoError, TargetError
+from domo_magic.errors import ConfigurationError, DomoError, TargetError, attempted
 from domo_magic.executions import listing
 from domo_magic.executions.reconcile import settle
 from domo_magic.executions.targets import refuse_twice, shown
@@ -38,13 +38,9 @@ def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = F
     """
     _refuse_elsewhere(session, targets)
 
-    def fetch(target: Target) -> int | DomoError:
-        if target.stream_id is not None:
-            return target.stream_id
-        try:
-            return _stream_of(session, target.dataset_id or "")
-        except DomoError as error:
-            return error
+    @attempted
+    def fetch(target: Target) -> int:
+        return target.stream_id or _stream_of(session, target.dataset_id or "")
 
     if all(target.stream_id is not None for target in targets):
         return [target.stream_id or 0 for target in targets]

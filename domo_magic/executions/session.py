@@ -91,6 +91,16 @@ class Session:
         label, requested_at = self.history.request_of(self.instance, execution)
         return self.known(execution, label, requested_at)
 
+    def refreshed(self, run: Execution, *, repeat: bool = True) -> Execution:
+        """Return a run as Domo has it now, with everything that Domo knows of it.
+
+        Raises
+        ------
+        ConnectionFailed, ApiError, InvalidResponse
+            Domo does not say.
+        """
+        return run.seen(self.client.get_execution(run.stream_id, run.execution_id or 0, repeat=repeat))
+
     def name(self, stream_id: int) -> str | None:
         """Return the name of a stream's DataSet, as far as it is known here."""
         if self._names.get(stream_id) is None:

@@ -47,8 +47,6 @@ KINDS: dict[str, str] = {
 }
 #: The 35 columns that every frame of runs has, in their order.
 COLUMNS = tuple(KINDS)
-#: What is ours: known here, or computed from what Domo sent; the other columns are Domo's fields.
-OURS = ("duration", "rowsPerSecond", "name", "instance", "label", "requestedAt")
 _OURS_OF = attrgetter("stream_id", "execution_id", "name", "instance", "label", "requested_at")
 # Transposing this many rows at a time stays in the processor's cache.
 _CHUNK = 50
@@ -168,7 +166,8 @@ def build(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     for name in others[:UNDOCUMENTED]:
         arrays[_free(name, arrays)] = as_json(columns[name], index)
     if rest := others[UNDOCUMENTED:]:
-        arrays[_free("undocumented", arrays)] = as_json(_together(columns, rest, size), index)
+        fields = together({name: columns[name] for name in rest}, size)
+        arrays[_free("undocumented", arrays)] = as_json(fields, index)
     return shown(pd.DataFrame(arrays, index=index, copy=False), "runs")
 
 
@@ -180,11 +179,11 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     return name
 
 
-def _together(columns: Mapping[str, Column], names: Sequence[str], size: int) -> list[object]:
+def together(columns: Mapping[str, Column], size: int) -> list[object]:
     """Return for each row one object with what it has of these columns, or None."""
     rows: list[dict[str, object]] = [{} for _ in range(size)]
-    for name in names:
-        for row, value in zip(rows, columns[name], strict=True):
+    for name, values in columns.items():
+        for row, value in zip(rows, values, strict=True):
             if value is not None:
                 row[name] = value
     return [row or None for row in rows]

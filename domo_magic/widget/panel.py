@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -20,7 +21,7 @@ from domo_magic.widget.state import PanelState
 from domo_magic.widget.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import pandas as pd
 
@@ -341,10 +342,6 @@ def panel(*streams: Any, instance: str | None = None) -> Panel:
     """
     wanted: tuple[targets.Target, ...] = ()
     if streams:
-        wanted = targets.checked(_flat(streams), "streams")
+        each_of = (targets.understood(stream, "streams") for stream in streams)
+        wanted = targets.checked(chain.from_iterable(each_of), "streams")
     return Panel(PanelState(wanted, instance))
-
-
-def _flat(streams: tuple[Any, ...]) -> Iterator[targets.Target]:
-    for stream in streams:
-        yield from targets.understood(stream, "streams")

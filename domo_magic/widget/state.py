@@ -192,9 +192,9 @@ class PanelState:
         try:
             job()
         except DomoError as error:
-            self.fail(error)
+            self.error = error
         except Exception as error:  # noqa: BLE001  a bug of ours on a thread must reach the user
-            self.fail(DomoError(f"the panel broke: {error!r}", "please report it"))
+            self.error = DomoError(f"the panel broke: {error!r}", "please report it")
         else:
             return True
         return False
@@ -220,11 +220,6 @@ class PanelState:
         """Wait until a job of that name is over."""
         with self._idle:
             self._idle.wait_for(lambda: what not in self._doing, timeout)
-
-    def fail(self, error: DomoError) -> None:
-        """Keep what went wrong."""
-        with self._lock:
-            self.error = error
 
     def met(self, trouble: DomoError | None) -> None:
         """Keep why the last look failed, if it did; an earlier one's error is over."""
@@ -283,13 +278,11 @@ class PanelState:
         for run in runs:
             self.saw(run)
         with self._lock:
-            unfinished = [run for run in runs if run.execution_id and not run.finished]
             if aborted:
+                unfinished = [run for run in runs if run.execution_id and not run.finished]
                 self._cancelling.update(run.key for run in unfinished)
             else:
-                unfinished = [
-                    run for run in unfinished if run.key not in self._followed and self.stuck_for(run) is None
-                ]
+                unfinished = [run for run in self.unfollowed(runs) if self.stuck_for(run) is None]
             if unfinished and not self.closed:
                 self._followed.update(run.key for run in unfinished)
                 watch = poller.watch(unfinished, _Eyes(self), aborted=aborted)

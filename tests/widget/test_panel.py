@@ -998,7 +998,7 @@ def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, 
     assert panel.join(PATIENCE)
     run = state.runs()[0]
     state.saw(replace(run, fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
-    state.fail(DomoError("what \ud800", "hint \ud800"))
+    state.error = DomoError("what \ud800", "hint \ud800")
     state.say("note \ud800")
     until(lambda: "note" in html_of(panel, "domo-line"))
     states = ipywidgets.Widget.get_manager_state(widgets=list(visible(panel)))["state"]
