@@ -212,7 +212,11 @@ def _given_way(session: Session, intent: Intent, unless: Unless, stop: threading
         if ahead.keys() <= passed:
             return intent
         session.history.refused(intent)
-        while _under_way(session, ahead) and not session.clock.wait(stop, session.timeouts.look_pause):
+        # By this machine's clock: one that was put back had recorded starts in what is now the future.
+        deadline = session.clock.monotonic() + _longest_start(session)
+        while _under_way(session, ahead) and session.clock.monotonic() < deadline:
+            if session.clock.wait(stop, session.timeouts.look_pause):
+                break
             settle(session, intent.stream_id)  # of a kernel that was killed, nobody else does
             ahead = session.history.ahead(session.instance, intent, since)
         if present := _present(session, intent.stream_id, unless):
@@ -230,8 +234,12 @@ def _under_way(session: Session, ahead: Mapping[int, int | None]) -> bool:
 
 def _oldest_under_way(session: Session) -> int:
     """Return when (epoch ms) the oldest start was recorded that may still be sent or looked into."""
-    timeouts = session.timeouts
-    return int((session.clock.time() - timeouts.start_budget - timeouts.response - timeouts.look) * 1000)
+    return int((session.clock.time() - _longest_start(session)) * 1000)
+
+
+def _longest_start(session: Session) -> float:
+    """Return the seconds that a start takes at most until it has its response, or was looked into."""
+    return session.timeouts.start_budget + session.timeouts.response + session.timeouts.look
 
 
 def _present(session: Session, stream_id: int, unless: Unless) -> Outcome | None:

@@ -32,6 +32,7 @@ from support import Inline, JumpClock
 import domo_magic as domo
 from domo_magic.executions import poller
 from domo_magic.executions.session import close_sessions, open_session, use_session
+from domo_magic.history.store import FILE, History
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token
 from domo_magic.model.frame import frame
@@ -284,7 +285,9 @@ class Game:
         home.mkdir()
         os.environ["DOMO_MAGIC_HOME"] = str(home)
         login = Login(address(self.sandbox.url), Token(TOKEN), "the fuzzer")
-        use_session(open_session(login, clock=self.clock, sandbox=False))
+        session = open_session(login, clock=self.clock)
+        session.history = History(home / FILE, self.clock)
+        use_session(session)
 
     def _call(self, call: str) -> None:
         self.counts[call] += 1

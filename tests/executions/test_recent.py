@@ -237,6 +237,20 @@ def test_two_kernels_that_waited_beside_a_dead_one_start_once(
     assert posts(still_sandbox) == 1
 
 
+@pytest.mark.parametrize("unless", [{"fresh": "1h"}, {"if_running": "adopt"}])
+def test_a_start_from_the_future_holds_nobody_up(
+    still_sandbox: Sandbox, still_session: Session, clock: JumpClock, unless: dict[str, Any]
+) -> None:
+    """A killed kernel's start, of a clock that was a day ahead, is waited for as long as a start can take."""
+    stream = still_sandbox.world.add_stream(9_000)
+    clock.now += 86_400
+    still_session.history.intend(still_session.instance, [stream], None)
+    clock.now -= 86_400
+    assert domo_magic.run(stream, **unless)["executionId"].tolist() == [1]
+    assert sum(clock.waits) < 120
+    assert posts(still_sandbox) == 1
+
+
 def _passes(clock: Any, event: threading.Event, seconds: float) -> bool:
     """Let time pass, and a moment of real time."""
     time.sleep(0.01)
