@@ -147,10 +147,14 @@ class History:
 
         def work(db: sqlite3.Connection) -> bool:
             taken = db.execute(
-                "SELECT 1 FROM run WHERE id = ?1 AND execution_id != ?4 OR"
-                " instance = ?2 AND stream_id = ?3 AND execution_id = ?4 AND outcome IS NOT NULL"
-                " AND id != ?1",
-                (intent.id, instance, execution.stream_id, execution.execution_id),
+                "SELECT 1 FROM run WHERE id = :id AND execution_id != :run OR instance = :instance"
+                " AND stream_id = :stream AND execution_id = :run AND outcome IS NOT NULL AND id != :id",
+                {
+                    "id": intent.id,
+                    "instance": instance,
+                    "stream": execution.stream_id,
+                    "run": execution.execution_id,
+                },
             ).fetchone()
             if taken:
                 return False
