@@ -81,7 +81,9 @@ def guarded(work: Callable[[], object]) -> None:
     try:
         work()
     except BaseException:  # noqa: BLE001  one bug is not the end of what the others wait for
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        # Else the interpreter is shutting down: it starts no more threads, and nobody waits for their work.
+        if threading.main_thread().is_alive():
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 #: Shared by everything that sends requests to Domo.

@@ -167,6 +167,20 @@ def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
         assert settled(lambda: pool.threads == 0)
 
 
+@pytest.mark.parametrize("lives", [True, False])
+def test_what_fails_while_the_interpreter_shuts_down_is_not_shown(*, lives: bool) -> None:
+    """Then no thread can be started: a poller that tries would end a terminal's line with a traceback."""
+    wait = "" if lives else "threading.main_thread().join(); "
+    code = (
+        "import threading; from domo_magic.model.concurrency import guarded\n"
+        f"def late(): {wait}guarded(lambda: 1 / 0)\n"
+        "thread = threading.Thread(target=late); thread.start()\n"
+        f"thread.join({LONG if lives else 0})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("ZeroDivisionError" in done.stderr) == lives
+
+
 def test_an_interpreter_ends_though_threads_work() -> None:
     """A thread that hangs keeps no interpreter alive."""
     program = (

@@ -341,6 +341,7 @@ def test_frames_of_different_runs_concatenate_without_a_dtype_changing() -> None
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The 'generic' unit")  # numpy's, about pandas 2.2 itself
         for left, right in product(frames, repeat=2):
             both = pd.concat([left, right], ignore_index=True)
             assert len(both) == len(left) + len(right)
