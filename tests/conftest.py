@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,14 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setenv("DOMO_MAGIC_HOME", str(tmp_path / "home"))
     close_sessions()
     yield
+    _close_panels()
     close_sessions()
+
+
+def _close_panels() -> None:
+    """Let no panel look into the sandbox of the next test: one is called like the other."""
+    if "ipywidgets" in sys.modules:
+        sys.modules["ipywidgets"].Widget.close_all()
 
 
 @pytest.fixture
@@ -58,7 +66,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def timeouts() -> Timeouts:
     """Give every deadline of the client, divided by 100; but a busy machine may respond late."""
-    return replace(Timeouts().scaled(1 / 100), connect=30.0, response=30.0)
+    return replace(Timeouts().scaled(1 / 100), connect=30.0, response=30.0, retry_budget=30.0)
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.sandbox = sandbox
         self.closing = threading.Event()
-        self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
         self._thread = threading.Thread(target=self._serve, name="domo-sandbox", daemon=True)
 
@@ -59,12 +58,10 @@ class Server(ThreadingHTTPServer):
             socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
         self._thread.join()
         self.server_close()
-        with self._lock:
-            still_open = dict(self._open)
-        for connection in still_open.values():
+        for connection in self._open.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in still_open:
+        for thread in self._open:
             thread.join()
 
     def _serve(self) -> None:
@@ -84,17 +81,15 @@ class Server(ThreadingHTTPServer):
             name="domo-sandbox-connection",
             daemon=True,
         )
-        with self._lock:
-            self._open[thread] = request
         thread.start()
+        living = {each: its for each, its in self._open.items() if each.is_alive()}
+        self._open = {**living, thread: request}
 
     def _connection(self, request: socket.socket, client_address: object) -> None:
         try:
             with contextlib.suppress(OSError):
                 self.finish_request(request, client_address)
         finally:
-            with self._lock:
-                self._open.pop(threading.current_thread(), None)
             self.shutdown_request(request)
 
 
