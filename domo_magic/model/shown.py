@@ -41,12 +41,14 @@ _TONES = {
     **dict.fromkeys(("quiet", "stopped"), ("○", "inherit")),
     "unknown": ("?", "inherit"),
 }
+# Any other verdict is something unusual.
 _VERDICTS = {
     **dict.fromkeys(("usual", "recovered"), "good"),
-    **dict.fromkeys(("failed", "no rows", "stuck"), "bad"),
     "running": "running",
-    **dict.fromkeys(("cancelled", "no baseline", "never ran", "paused"), "quiet"),
+    **dict.fromkeys(("", "cancelled", "no baseline", "never ran", "paused"), "quiet"),
+    _MISSING: "unknown",
 }
+_BAD = ("failed", "no rows", "stuck", "not followed")
 
 
 class ShownFrame(pd.DataFrame):
@@ -224,7 +226,23 @@ def _ended(rows: _Rows) -> list[bool]:
 
 
 def _verdict_tones(_rows: _Rows, verdicts: list[str]) -> list[str]:
-    return ["unknown" if verdict == _MISSING else _VERDICTS.get(verdict, "unusual") for verdict in verdicts]
+    return list(map(_verdict_tone, verdicts))
+
+
+def _verdict_tone(verdict: str) -> str:
+    return "bad" if verdict.startswith(_BAD) else _VERDICTS.get(verdict, "unusual")
+
+
+def stands_out(verdict: str) -> str:
+    """Return ``bad`` or ``unusual`` for a verdict that stands out, else nothing.
+
+    Examples
+    --------
+    >>> [stands_out(verdict) for verdict in ("usual", "stuck for 3 d", "few rows")]
+    ['', 'bad', 'unusual']
+    """
+    tone = _verdict_tone(verdict)
+    return tone if tone in {"bad", "unusual"} else ""
 
 
 _RUN = _Column("Run", "streamId", _run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domo_magic.analysis.sentences import sentence
 from domo_magic.errors import ApiError, DomoError, TargetError
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort
@@ -11,6 +12,8 @@ from domo_magic.executions.outcome import Judgement, compared_with_past, result
 from domo_magic.executions.resolve import stream_ids
 from domo_magic.executions.start import start_streams
 from domo_magic.model.concurrency import each
+from domo_magic.model.execution import errors_of
+from domo_magic.model.shown import stands_out
 from domo_magic.widget.state import Confirmation
 
 if TYPE_CHECKING:
@@ -321,15 +324,12 @@ def learn(state: PanelState) -> None:
 
 def judgements(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     """Return the verdict of every run, with a sentence where there is something to tell."""
-    from domo_magic.analysis.sentences import sentence
-    from domo_magic.model.execution import errors_of
-
     by_key = {run.key: run for run in runs}
     found: dict[Key, Judgement] = {}
     for row in compared_with_past(session, runs).itertuples():
         key = (int(row.streamId), int(row.executionId))
         if key in by_key:
-            quiet = row.verdict in {"usual", "no baseline", "running", "cancelled"}
-            says = errors_of(by_key[key]) if row.verdict == "failed" else "" if quiet else sentence(row)
+            says = sentence(row) if stands_out(row.verdict) else ""
+            says = errors_of(by_key[key]) if row.verdict == "failed" else says
             found[key] = Judgement(row.verdict, says)
     return found

@@ -20,6 +20,7 @@ from domo_magic.model.formatting import (
     ratio_text,
     utc_time,
 )
+from domo_magic.model.shown import stands_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +41,6 @@ _COLS = "".join(f"<col style=width:{share}%>" for share in (19, 12.5, 17, 12, 10
 FIRST = 50
 #: A live table is one message of at most 20 kB; the rest of it is the message's own.
 _LIVE_BYTES = 18_500
-_QUIET = {"", "usual", "running", "no baseline", "cancelled"}
-_BAD = ("failed", "no rows", "stuck", "not followed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +144,8 @@ def marked(verdict: str) -> str:
     >>> marked("usual"), marked("slow")
     ('usual', '<em class=unusual>slow</em>')
     """
-    word, tone = safe(verdict, 60), tone_of(verdict)
+    word, tone = safe(verdict, 60), stands_out(verdict)
     return f"<em class={tone}>{word}</em>" if tone else word
-
-
-def tone_of(verdict: str) -> str:
-    """Return ``bad`` or ``unusual`` for a verdict that stands out, else nothing.
-
-    Examples
-    --------
-    >>> [tone_of(verdict) for verdict in ("usual", "stuck for 3 d", "few rows")]
-    ['', 'bad', 'unusual']
-    """
-    if verdict in _QUIET:
-        return ""
-    return "bad" if verdict.startswith(_BAD) else "unusual"
 
 
 def table_html(body: str, caption: str, *, head: bool) -> str:
