@@ -43,6 +43,11 @@ def _magic(work: Callable[[DomoMagics, Namespace, Mapping[str, Any]], object]) -
     return needs_local_scope(line_magic(magic))
 
 
+def _option(text: str, *, default: object = None) -> Any:
+    """Make a setting of anything, checked where it is used: a bad value of a typed trait is only logged."""
+    return AnyTrait(default_value=default, help=text).tag(config=True)
+
+
 @magics_class
 class DomoMagics(Magics):
     """Run Domo connectors from a notebook.
@@ -52,24 +57,12 @@ class DomoMagics(Magics):
     ``%config DomoMagics.wait = True`` makes every ``%domo_run`` wait.
     """
 
-    # Any, and checked where they are used: a bad value of a typed trait is only logged.
-    wait = AnyTrait(default_value=False, help="whether %domo_run waits: True or False").tag(config=True)
-    timeout = AnyTrait(
-        default_value=None, help="how long waiting lasts at most: 90, 10m, 2h; None: no limit"
-    ).tag(config=True)
-    if_running = AnyTrait(
-        default_value="start", help="what %domo_run does with an unfinished run: start, adopt or error"
-    ).tag(config=True)
-    on_failure = AnyTrait(default_value="raise", help="what a failed run does: raise or return").tag(
-        config=True
-    )
-    on_unusual = AnyTrait(
-        default_value="return", help="what a run that is not usual does: return or raise"
-    ).tag(config=True)
-    timezone = AnyTrait(
-        default_value=None,
-        help="zone of the times that are read: 'Europe/Berlin', 'UTC'; None: the machine's",
-    ).tag(config=True)
+    wait = _option("whether %domo_run waits: True or False", default=False)
+    timeout = _option("how long waiting lasts at most: 90, 10m, 2h; None: no limit")
+    if_running = _option("what %domo_run does with an unfinished run: start, adopt or error", default="start")
+    on_failure = _option("what a failed run does: raise or return", default="raise")
+    on_unusual = _option("what a run that is not usual does: return or raise", default="return")
+    timezone = _option("zone of the times that are read: 'Europe/Berlin', 'UTC'; None: the machine's")
 
     @_magic
     def domo_connect(self, parsed: Namespace, _variables: Mapping[str, Any]) -> None:
