@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    Floats = npt.NDArray[np.float64]
-    Bools = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
+    from domo_magic.analysis.rolling import Bools, Floats, Ints
 
 Baseline: TypeAlias = Literal["median", "previous"] | tuple[int, int]
 

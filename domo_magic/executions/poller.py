@@ -311,9 +311,9 @@ class Poller:
             return
         pause = min(timeouts.poll_longest, timeouts.poll_shortest * 2.0 ** min(stream.failures, 10))
         stream.due = now + max(pause, self._session.client.retry_after)
+        since = self._session.clock.time() - failing
         for run in list(stream.runs.values()):
             for watch in self._watching(run.key):
-                since = self._session.clock.time() - failing
                 guarded(partial(watch.listener.delayed, run, error, since))
 
     def _give_up(self, stream_id: int, stream: _Stream, error: DomoError) -> None:
@@ -347,19 +347,19 @@ class Poller:
         """Find out how long the stream's runs usually last, and what it is; polling goes on meanwhile."""
         session = self._session
         stream.durations = durations(session, stream_id)
-
-        def past() -> None:
-            session.learn(stream_id)
-            self._post(partial(self._learned, stream_id))
-
-        def what() -> None:
-            session.describe(stream_id)
-            self._post(partial(self._described, stream_id))
-
         if stream_id not in session.past:
-            POOL.submit(past)
+            self._aside(stream_id, session.learn, self._learned)
         if session.transport(stream_id) is None:
-            POOL.submit(what)
+            self._aside(stream_id, session.describe, self._described)
+
+    def _aside(self, stream_id: int, look_up: Callable[[int], object], then: Callable[[int], None]) -> None:
+        """Look something up on a thread of the pool, and go on with it on this one."""
+
+        def work() -> None:
+            look_up(stream_id)
+            self._post(partial(then, stream_id))
+
+        POOL.submit(work)
 
     def _learned(self, stream_id: int) -> None:
         if (stream := self._streams.get(stream_id)) is not None:
