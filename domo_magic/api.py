@@ -21,7 +21,7 @@ from domo_magic.executions.resolve import (
     targets_of,
     unfinished_here,
 )
-from domo_magic.executions.session import SANDBOX, current_session, open_session, use_session
+from domo_magic.executions.session import current_session, open_session, use_session
 from domo_magic.executions.start import IfRunning, Unless, start_streams
 from domo_magic.fleet import collect as fleet
 from domo_magic.fleet import overview as glance
@@ -95,14 +95,12 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
 
 def use(login: Login, *, sandbox: bool = False) -> None:
     """Make a login the one that what follows goes to, and say so."""
-    session = use_session(open_session(login, sandbox=sandbox))
-    screen().say(("running", _using(session)))
-
-
-def _using(session: Session) -> str:
-    if session.instance == SANDBOX:
-        return f"using a sandbox Domo at {session.login.address.host}; its streams: %domo_streams"
-    return f"using {session.login.address.host}, token from {session.login.source}, not tried yet"
+    use_session(open_session(login, sandbox=sandbox))
+    host = login.address.host
+    said = f"using {host}, token from {login.source}, not tried yet"
+    if sandbox:
+        said = f"using a sandbox Domo at {host}; its streams: %domo_streams"
+    screen().say(("running", said))
 
 
 def _sandbox() -> Login:

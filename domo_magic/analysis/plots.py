@@ -18,8 +18,6 @@ from domo_magic.model.formatting import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -149,8 +147,9 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
         ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", va="center", color=ink)
         ax.xaxis.set_visible(False)
         return
-    # Drawn without a zone, which rcParams would have a say in.
-    times = np.array([moment.replace(tzinfo=None) for moment in _moments(stream)], "M8[us]")
+    # In the zone that users read, but drawn without one, which rcParams would have a say in.
+    began = map(moment_of, microseconds_of(stream["startedAt"]).tolist())
+    times = np.array([moment.replace(tzinfo=None) for moment in began], "M8[us]")
     low, high, usual = ((stream[column] / unit.size).to_numpy() for column in ("low", "high", "baseline"))
     ax.fill_between(times, low, high, color=ink, alpha=0.22, linewidth=0, label="usual")
     ax.plot(times, usual, color=ink, linewidth=1.2, label="baseline")
@@ -162,11 +161,6 @@ def _draw(ax: Axes, stream: pd.DataFrame, metric: str, *, small: bool) -> None:
     words = _words(stream["verdict"].tolist(), values, metric, top)
     for row, text in words.items():
         _say(ax, times[row], heights[row], text, latest=row == next(iter(words)))
-
-
-def _moments(stream: pd.DataFrame) -> list[datetime]:
-    """Return when the runs started, in the time zone that users read."""
-    return [moment_of(us) for us in microseconds_of(stream["startedAt"]).tolist()]
 
 
 def _words(verdicts: list[str], values: Any, metric: str, top: float) -> dict[int, str]:

@@ -191,7 +191,7 @@ class Board:
             return self._started(run)  # the line that waiting moves
         elapsed = elapsed_of(self._session, run)
         if self._let_go:
-            return left_running(run, elapsed)
+            return running(run, elapsed, f"no longer followed: %domo_wait {run.run}")
         if run.key in self._delays:
             return running(run, elapsed, self._delays[run.key])
         if self._aborting:
@@ -294,11 +294,6 @@ def phase_of(run: Execution) -> str:
     return cut(phase, 40) if isinstance(phase, str) else ""
 
 
-def left_running(run: Execution, elapsed: float | None) -> str:
-    """Return the last line of a run that is unfinished and waited for no longer."""
-    return running(run, elapsed, f"no longer followed: %domo_wait {run.run}")
-
-
 def expected(elapsed: float | None, usual: float | None, left: float | None) -> str | None:
     """Return what is expected of a run that has lasted `elapsed` seconds, where anything is.
 
@@ -355,15 +350,12 @@ def total(counts: dict[str, int]) -> str:
     ended_ones = {state: count for state, count in counts.items() if state}
     unfinished = counts.get("", 0)
     done = sum(ended_ones.values())
-    states = ", ".join(f"{count:,} {state}" for state, count in sorted(ended_ones.items(), key=_most_first))
+    most_first = sorted(ended_ones.items(), key=lambda item: (-item[1], item[0]))
+    states = ", ".join(f"{count:,} {state}" for state, count in most_first)
     text = f"{done:,} of {done + unfinished:,} ended"
     return _joined(
         f"{text}: {states}" if states else text, f"{unfinished:,} unfinished" if unfinished else None
     )
-
-
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
 
 
 def _joined(*parts: str | None) -> str:

@@ -45,7 +45,8 @@ def newest(client: Client, stream_id: int, count: int, *, deadline: float | None
     """
 
     def page(offset: int, limit: int) -> dict[int, Execution]:
-        return _by_id(client.list_executions(stream_id, limit, offset, deadline=deadline))
+        runs = client.list_executions(stream_id, limit, offset, deadline=deadline)
+        return {run.execution_id: run for run in runs if run.execution_id is not None}
 
     last = client.latest_execution_id(stream_id, deadline=deadline)
     offset = max(0, last - count)
@@ -199,10 +200,6 @@ def _length(page: Page[_Item], low: int, stream_id: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if page(middle, 1) else (low, middle)
     return high
-
-
-def _by_id(page: list[Execution]) -> dict[int, Execution]:
-    return {run.execution_id: run for run in page if run.execution_id is not None}
 
 
 def these(
