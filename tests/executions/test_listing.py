@@ -208,6 +208,13 @@ def test_nothing_found_is_said(still_session: Session, caplog: pytest.LogCapture
     assert "no run was recorded here" in caplog.messages[-1]
 
 
+def test_a_label_is_found_whatever_blanks_are_around_it(still_session: Session) -> None:
+    """What starting and listing make of a label is the same."""
+    domo_magic.run(25775, label=" nightly ")
+    for label in ("nightly", " nightly "):
+        assert domo_magic.runs(label=label, refresh=False)["label"].tolist() == ["nightly"]
+
+
 def test_a_usual_state_that_no_run_has_is_no_surprise(still_sandbox: Sandbox, still_session: Session) -> None:
     """No warning where nothing has failed, and none where there are no runs at all."""
     steady = still_sandbox.world.add_stream(10.0, past=5)
