@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from domo_magic.analysis import accessor
@@ -15,7 +16,7 @@ from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
 from domo_magic.executions.outcome import OnFailure, Waiting, follow, interruptible, result
 from domo_magic.executions.resolve import (
-    runs_named,
+    runs_in_time,
     runs_started_here,
     stream_ids,
     targets_of,
@@ -394,12 +395,18 @@ def wait(
     session = current_session(instance)
     board = Board(session, screen(), moving=True)
     known: list[Execution] = []
+    began = session.clock.monotonic()
     with interruptible(lambda: known, board.let_go):
-        found, errors = runs_started_here(session, board) if wanted is None else runs_named(session, wanted)
+        found, errors = (
+            runs_started_here(session, board)
+            if wanted is None
+            else runs_in_time(session, wanted, waiting.timeout)
+        )
         known += found
         for each_run, error in zip(found, errors, strict=True):
             if error is None:
                 board.waited_for(each_run)
+        waiting = replace(waiting, spent=session.clock.monotonic() - began)
         return follow(session, found, errors, board, waiting, stale=wanted is None)
 
 

@@ -42,11 +42,14 @@ class Waiting:
         The most seconds.
     on_failure, on_unusual : {"raise", "return"}
         What a run does that ended without success, or whose verdict is not ``usual``.
+    spent : float
+        Seconds of the timeout that are over already.
     """
 
     timeout: float | None = None
     on_failure: OnFailure = "raise"
     on_unusual: OnFailure = "return"
+    spent: float = 0.0
 
 
 _Error = TypeVar("_Error", bound=DomoError)
@@ -167,7 +170,8 @@ def follow(
         return [relay.latest[run.key] for run in runs]
 
     with interruptible(now_known, progress.let_go):
-        watch = session.poller.watch(wanted, relay, timeout=waiting.timeout, aborted=aborted, stale=stale)
+        left = None if waiting.timeout is None else max(0.0, waiting.timeout - waiting.spent)
+        watch = session.poller.watch(wanted, relay, timeout=left, aborted=aborted, stale=stale)
         try:
             relay.deliver()
         finally:

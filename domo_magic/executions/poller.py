@@ -212,7 +212,7 @@ class Poller:
                 for stream in streams:
                     stream.due = now
                 continue
-            late = now >= (watch.deadline or 0.0) + self._session.timeouts.aside
+            late = now >= (watch.deadline or 0.0) + self._session.timeouts.last_look
             if late or not any(stream.pending for stream in streams):
                 self._end(watch)
 

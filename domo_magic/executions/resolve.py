@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domo_magic.errors import ConfigurationError, DomoError, TargetError, attempted
+from domo_magic.errors import ConfigurationError, DomoError, RunTimeout, TargetError, attempted
 from domo_magic.executions import listing
 from domo_magic.executions.reconcile import settle
 from domo_magic.executions.targets import refuse_twice, shown
 from domo_magic.http.address import address
-from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.concurrency import THREADS, each, in_time
 from domo_magic.model.execution import Execution, whole
-from domo_magic.model.formatting import cut
+from domo_magic.model.formatting import cut, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,6 +164,32 @@ def runs_started_here(session: Session, listener: Listener) -> tuple[list[Execut
     if not recent:
         listener.say("good", "no unfinished runs that were started here in the last 24 h")
     return list(reversed(recent)), [None] * len(recent)
+
+
+def runs_in_time(
+    session: Session, wanted: Sequence[Target], timeout: float | None
+) -> tuple[list[Execution], list[DomoError | None]]:
+    """Return what `runs_named` does, within so many seconds and those of a last look.
+
+    Raises
+    ------
+    RunTimeout
+        Domo has not named the newest run of a stream until then.
+    """
+    try:
+        limit = None if timeout is None else timeout + session.timeouts.last_look
+        return in_time(lambda: runs_named(session, wanted), limit)
+    except TimeoutError:
+        runs = [
+            session.known(Execution(target.stream_id, target.execution_id))
+            for target in wanted
+            if target.stream_id
+        ]
+        after = duration_text(timeout or 0.0)
+        raise RunTimeout(
+            f"timed out after {after}: {session.login.address.host} has not named the newest run",
+            "to wait again: the same line; to see the runs: %domo_runs and the stream's id",
+        ).about(runs) from None
 
 
 def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:

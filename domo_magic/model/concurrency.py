@@ -6,6 +6,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -146,6 +147,27 @@ def each(
         submit_next()
         arrived(index, result)
     return [results[index] for index in range(len(items))]
+
+
+def in_time(work: Callable[[], _Result], seconds: float | None) -> _Result:
+    """Return the result of `work`, which goes on by itself where it takes longer.
+
+    Raises
+    ------
+    TimeoutError
+        It was not done after so many seconds; None: there is no limit.
+    """
+    if seconds is None:
+        return work()
+    done: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
+    threading.Thread(target=lambda: done.put(_outcome(lambda _: work(), None)), daemon=True).start()
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            return done.get(timeout=max(0.0, min(_LOOK_UP, ends - time.monotonic()))).result()
+        except queue.Empty:
+            if time.monotonic() >= ends:
+                raise TimeoutError from None
 
 
 def _one_by_one(

@@ -64,6 +64,8 @@ class Timeouts:
         How long the end of a run that was aborted is waited for.
     aside : float
         How long what is only nice to know is waited for, once a run has ended.
+    last_look : float
+        How long the requests that are under way are waited for, once a timeout is over.
     skew : float
         How far two clocks may be apart after the known difference is taken off.
 
@@ -86,6 +88,7 @@ class Timeouts:
     longest_retry_after: float = 300.0
     abort: float = 120.0
     aside: float = 5.0
+    last_look: float = 2.0
     skew: float = 2.0
 
     def scaled(self, factor: float) -> Timeouts:

@@ -1,0 +1,28 @@
+"""A timeout of a wait, on the machine's clock and with the deadlines that users have."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import faults
+import pytest
+
+import domo_magic
+from domo_magic.executions.session import open_session, use_session
+
+if TYPE_CHECKING:
+    from domo_magic.http.credentials import Login
+    from domo_magic.sandbox import Sandbox
+
+
+@pytest.mark.parametrize("target", ["25775/200", 25775])
+def test_a_timeout_ends_where_nothing_comes_back(sandbox: Sandbox, login: Login, target: object) -> None:
+    """A silent Domo holds a wait up for its timeout and less than 5 s, for a stream's newest run too."""
+    use_session(open_session(login, sandbox=True))
+    sandbox.order(faults.delay(8), method="GET", times=99)
+    began = time.monotonic()
+    with pytest.raises(domo_magic.RunTimeout, match=r"timed out after 0\.5 s") as caught:
+        domo_magic.wait(target, timeout=0.5)
+    assert time.monotonic() - began < 0.5 + 5
+    assert caught.value.rows["streamId"].tolist() == [25775]
