@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, get_args
 
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
@@ -944,9 +945,10 @@ def _text(name: str, value: object) -> str | None:
 
 
 def _parallel(parallel: object) -> int:
-    if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= THREADS:
+    number = index(parallel) if isinstance(parallel, SupportsIndex) and not isinstance(parallel, bool) else 0
+    if not 1 <= number <= THREADS:
         raise TargetError(
             f"max_parallel must be an integer from 1 to {THREADS}, got {targets.shown(str(parallel))}",
             f"leave it out for {THREADS}",
         )
-    return parallel
+    return number

@@ -222,7 +222,7 @@ def _with_unusual(
     """Return the errors with one more for each run that succeeded and is not usual."""
     ended = [run for run, error in zip(runs, errors, strict=True) if error is None and run.succeeded]
     judged = judge(session, ended)
-    if silent := [run.run for run in ended if run.key not in judged]:
+    if silent := [run.run for run in ended if run.key not in judged or run.stream_id in session.unlearned]:
         warn(f"whether {', '.join(silent[:_NAMED])} was usual is not known", sent=True)
     return [
         _unusual(run, judged.get(run.key)) if error is None else error

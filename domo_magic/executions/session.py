@@ -52,6 +52,8 @@ class Session:
         As rows show it.
     past : dict
         ``{stream_id: successful runs}``, a few fields each, newest first, of streams that were followed.
+    unlearned : set
+        Those of them whose past could not be had, and is taken for none.
     poller : Poller
         Polls its runs, for everybody who wants to see them.
     user : str or None
@@ -66,6 +68,7 @@ class Session:
     instance: str
     user: str | None = None
     past: dict[int, list[Execution]] = field(default_factory=dict)
+    unlearned: set[int] = field(default_factory=set)
     _names: dict[int, str | None] = field(default_factory=dict)
     _transports: dict[int, str] = field(default_factory=dict)
 
@@ -123,12 +126,14 @@ class Session:
                 )
             except DomoError:
                 self.learned(stream_id, [])
+                self.unlearned.add(stream_id)
 
     def learned(self, stream_id: int, runs: Sequence[Execution]) -> None:
         """Keep what a stream's runs are compared with, of all its runs, newest first."""
         # A start that Domo returned without an id may be listed as recorded here; it cannot be told apart.
         named = [run for run in runs if run.succeeded and run.execution_id is not None]
         self.past[stream_id] = named[:_PAST]
+        self.unlearned.discard(stream_id)
 
     def ended(self, run: Execution) -> None:
         """Remember a run that has ended well as the newest of its stream's past."""

@@ -8,12 +8,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import faults
+import numpy as np
 import pytest
 from support import posts
 
 import domo_magic as domo_magic_package
 from domo_magic.errors import (
     AuthenticationError,
+    DomoWarning,
     NotFound,
     RateLimited,
     RunFailed,
@@ -310,3 +312,12 @@ def test_several_unfinished_runs_are_in_the_rows(still_sandbox: Sandbox, still_s
     with pytest.raises(AuthenticationError) as refused:
         domo_api.cancel(f"{stream}/1")
     assert refused.value.rows["currentState"].tolist() == ["ACTIVE"]
+
+
+def test_a_verdict_that_cannot_be_had_is_warned_of(still_sandbox: Sandbox, still_session: Session) -> None:
+    """Who wants an error for what is not usual learns that nobody knows; the run has succeeded."""
+    still_sandbox.order(faults.status(403), method="GET", path="/history/", times=99)
+    stream = still_sandbox.world.add_stream(10, past=30)
+    with pytest.warns(DomoWarning, match=f"whether {stream}/31 was usual is not known"):
+        rows = domo_api.run(stream, wait=True, on_unusual="raise", max_parallel=np.int64(2))
+    assert rows["currentState"].tolist() == ["SUCCESS"]
