@@ -112,7 +112,8 @@ class History:
         def work(db: sqlite3.Connection) -> bool:
             if execution.execution_id is None:
                 db.execute(
-                    "UPDATE run SET answer = ?1, posted = ?1 WHERE id = ?2", (execution.text, intent.id)
+                    "UPDATE run SET answer = :text, posted = :text WHERE id = :id",
+                    {"text": execution.text, "id": intent.id},
                 )
                 return True
             key = (instance, execution.stream_id, execution.execution_id, intent.id)
