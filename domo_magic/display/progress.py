@@ -151,9 +151,9 @@ class Board:
                 self._screen.show(self._lines())
                 self._fresh.clear()
 
-    def over(self) -> None:
+    def over(self, within: float | None = None) -> None:
         """Draw the last lines, with how each run compares; those that go on say how to follow them."""
-        self._finish(judge(self._session, self._shown()))
+        self._finish(judge(self._session, self._shown(), within))
 
     def let_go(self) -> None:
         """Draw the last lines at once: the user interrupted, or nothing is waited for."""

@@ -63,6 +63,9 @@ _ROWS = "its rows: import sys; sys.last_value.rows, or except domo_magic.RunFail
 class Progress(Listener, Protocol):
     """Who is told about runs while they are waited for."""
 
+    def over(self, within: float | None = None) -> None:
+        """Take note that nothing more will come; what is only nice to know is requested `within` seconds."""
+
     def let_go(self) -> None:
         """Take note that the user interrupted, or that nothing is waited for."""
 
@@ -176,7 +179,8 @@ def follow(
             relay.deliver()
         finally:
             session.poller.leave(watch)
-        progress.over()
+        hurry = None if left is None else session.timeouts.last_look / 2
+        progress.over(hurry)
     found = [
         error or relay.problems.get(run.key) or _shortcoming(run, waiting)
         for run, error in zip(now_known(), errors, strict=True)
@@ -185,7 +189,7 @@ def follow(
         found = _with_unusual(session, now_known(), found)
     first = next((error for error in found if error is not None), None)
     if isinstance(first, RunFailed):  # worth a request for the one shown
-        page = session.page(now_known()[found.index(first)].stream_id)
+        page = session.page(now_known()[found.index(first)].stream_id, within=hurry)
         found[found.index(first)] = _reworded(first, hint=f"look at it in Domo: {page}; {first.hint}")
     return result(now_known(), found)
 
@@ -236,8 +240,8 @@ def _unusual(run: Execution, judged: Judgement | None) -> RunUnusual | None:
     return RunUnusual(f"run {_called(run)} is {judged.says}", f"to compare it: %domo_compare {run.run}")
 
 
-def judge(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
-    """Return how each ended run compares with its stream's past, which is fetched where it is not known.
+def judge(session: Session, runs: Sequence[Execution], within: float | None = None) -> dict[Key, Judgement]:
+    """Return how each ended run compares with its stream's past, fetched `within` seconds if not known.
 
     A run is missing where its stream's past cannot be had.
     """
@@ -246,7 +250,8 @@ def judge(session: Session, runs: Sequence[Execution]) -> dict[Key, Judgement]:
     if not wanted:
         return {}
     streams = sorted({stream for stream, _ in wanted})
-    each(lambda stream_id: session.learn(stream_id, hurry=True), streams, parallel=THREADS)
+    within = session.timeouts.aside if within is None else within
+    each(lambda stream_id: session.learn(stream_id, within=within), streams, parallel=THREADS)
     table = compared_with_past(session, ended)
     for run in ended:
         session.ended(run)

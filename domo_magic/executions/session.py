@@ -116,10 +116,10 @@ class Session:
         for stream_id, _, _ in streams:
             self._names.pop(stream_id, None)
 
-    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
-        """Request, once, the stream's last runs; what cannot be had, in a hurry soon, is taken for none."""
+    def learn(self, stream_id: int, *, within: float | None = None) -> None:
+        """Request, once, the stream's last runs; what cannot be had, `within` seconds, is taken for none."""
         if stream_id not in self.past:
-            deadline = self.clock.monotonic() + self.timeouts.aside if hurry else None
+            deadline = None if within is None else self.clock.monotonic() + within
             try:
                 self.learned(
                     stream_id, self.client.execution_history(stream_id, repeat=False, deadline=deadline)
@@ -141,19 +141,19 @@ class Session:
             older = [known for known in self.past[run.stream_id] if known.execution_id != run.execution_id]
             self.past[run.stream_id] = [run, *older][:_PAST]
 
-    def page(self, stream_id: int) -> str:
+    def page(self, stream_id: int, *, within: float | None = None) -> str:
         """Return the address of the DataSet's page in Domo, requested where it is not known."""
         if self.history.stream(self.instance, stream_id)[0] is None:
-            self.describe(stream_id)
+            self.describe(stream_id, within=within)
         dataset, _ = self.history.stream(self.instance, stream_id)
         url = self.login.address.url
         return f"{url}/datasources/{dataset}/details/history" if dataset else url
 
-    def describe(self, stream_id: int) -> DomoError | None:
+    def describe(self, stream_id: int, *, within: float | None = None) -> DomoError | None:
         """Request a stream once, and keep its name, its DataSet and its transport; return what went wrong."""
         self._transports.setdefault(stream_id, "")
         try:
-            deadline = self.clock.monotonic() + self.timeouts.aside
+            deadline = self.clock.monotonic() + (self.timeouts.aside if within is None else within)
             stream = self.client.get_stream(stream_id, deadline=deadline)
         except DomoError as error:
             return error

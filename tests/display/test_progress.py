@@ -13,6 +13,7 @@ from domo_magic.errors import ConnectionFailed
 from domo_magic.executions.outcome import Judgement, judge
 from domo_magic.executions.poller import elapsed_of
 from domo_magic.model.execution import Execution
+from domo_magic.model.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +92,9 @@ class Domo:
         )
 
     instance = "mycompany"
+    timeouts = Timeouts()
 
-    def learn(self, stream_id: int, *, hurry: bool = False) -> None:
+    def learn(self, stream_id: int, *, within: float | None = None) -> None:
         """Know the past already."""
 
     def ended(self, run: Execution) -> None:

@@ -26,3 +26,15 @@ def test_a_timeout_ends_where_nothing_comes_back(sandbox: Sandbox, login: Login,
         domo_magic.wait(target, timeout=0.5)
     assert time.monotonic() - began < 0.5 + 5
     assert caught.value.rows["streamId"].tolist() == [25775]
+
+
+def test_a_run_that_failed_in_time_does_not_prolong_it(sandbox: Sandbox, login: Login) -> None:
+    """What is only nice to know of it, its verdict and its page, is given up soon."""
+    use_session(open_session(login, sandbox=True))
+    failed = b'{"streamId": 25775, "executionId": 1, "currentState": "ERROR", "startedAt": 1, "endedAt": 2}'
+    sandbox.order(faults.response(failed), method="GET", path="/25775/executions/1")
+    sandbox.order(faults.delay(8), method="GET", times=99)
+    began = time.monotonic()
+    with pytest.raises(domo_magic.RunFailed, match="2 of 2 failed"):
+        domo_magic.wait(["25775/1", "25776/1"], timeout=0.5)
+    assert time.monotonic() - began < 0.5 + 5
