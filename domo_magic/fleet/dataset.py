@@ -110,6 +110,7 @@ class Dataset:
         arrow()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            parts(self.path)  # before anything is made beside a folder that is refused
             self.aside.mkdir(exist_ok=True)
             self._try()
         except OSError as error:

@@ -407,8 +407,8 @@ def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Pa
     sandbox.requests.clear()
     with pytest.raises(TargetError, match=r"holds other files than a dataset's: notes\.txt"):
         domo.collect(folder)
-    (folder / "notes.txt").rename(folder / "part-000001.parquet")
-    (folder / "part-000001.parquet").unlink()
+    assert list(folder.parent.iterdir()) == [folder], "nothing was made beside it"
+    (folder / "notes.txt").unlink()
     with dataset.Dataset(folder).opened(), pytest.raises(TargetError, match="another collect is writing"):
         domo.collect(folder)
     (tmp_path / "file").write_text("a file")
