@@ -399,7 +399,7 @@ def wait(
     began = session.clock.monotonic()
     with interruptible(lambda: known, board.let_go):
         found, errors = (
-            runs_started_here(session, board)
+            runs_started_here(session, board, waiting.timeout)
             if wanted is None
             else runs_in_time(session, wanted, waiting.timeout)
         )

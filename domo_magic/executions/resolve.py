@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -154,9 +155,12 @@ def _by_age(session: Session) -> tuple[list[Execution], list[Execution]]:
     return recent, older
 
 
-def runs_started_here(session: Session, listener: Listener) -> tuple[list[Execution], list[DomoError | None]]:
+def runs_started_here(
+    session: Session, listener: Listener, timeout: float | None
+) -> tuple[list[Execution], list[DomoError | None]]:
     """Return the unfinished runs started here in the last 24 hours, oldest first; older ones are named."""
-    settle(session)
+    with suppress(TimeoutError):  # a start whose fate is open stays so
+        in_time(lambda: settle(session), _limit(session, timeout))
     recent, older = _by_age(session)
     if older:
         names = " ".join(known.run for known in older)
@@ -177,8 +181,7 @@ def runs_in_time(
         Domo has not named the newest run of a stream until then.
     """
     try:
-        limit = None if timeout is None else timeout + session.timeouts.last_look
-        return in_time(lambda: runs_named(session, wanted), limit)
+        return in_time(lambda: runs_named(session, wanted), _limit(session, timeout))
     except TimeoutError:
         runs = [
             session.known(Execution(target.stream_id, target.execution_id))
@@ -190,6 +193,10 @@ def runs_in_time(
             f"timed out after {after}: {session.login.address.host} has not named the newest run",
             "to wait again: the same line; to see the runs: %domo_runs and the stream's id",
         ).about(runs) from None
+
+
+def _limit(session: Session, timeout: float | None) -> float | None:
+    return None if timeout is None else timeout + session.timeouts.last_look
 
 
 def runs_named(session: Session, wanted: Sequence[Target]) -> tuple[list[Execution], list[DomoError | None]]:

@@ -28,6 +28,17 @@ def test_a_timeout_ends_where_nothing_comes_back(sandbox: Sandbox, login: Login,
     assert caught.value.rows["streamId"].tolist() == [25775]
 
 
+def test_a_timeout_holds_for_starts_whose_fate_is_open(sandbox: Sandbox, login: Login) -> None:
+    """Looking into them takes no longer than waiting may; they stay open."""
+    session = use_session(open_session(login, sandbox=True))
+    session.history.intend(session.instance, [25775], None)
+    sandbox.order(faults.delay(8), method="GET", times=99)
+    began = time.monotonic()
+    assert domo_magic.wait(timeout=0.5).empty
+    assert time.monotonic() - began < 0.5 + 5
+    assert len(session.history.open_intents(session.instance)) == 1
+
+
 def test_a_run_that_failed_in_time_does_not_prolong_it(sandbox: Sandbox, login: Login) -> None:
     """What is only nice to know of it, its verdict and its page, is given up soon."""
     use_session(open_session(login, sandbox=True))
