@@ -234,13 +234,14 @@ def _compared(
     since_us: int,
 ) -> pd.DataFrame:
     """Return the comparison of the chosen runs, and of those that only the frame given knows."""
+    import numpy as np
     import pandas as pd
 
     table = frame(found)
     if given is not None:
         known = {run.key for run in found}
-        others = pd.array([key not in known for key in keys_of(given)], dtype=bool)  # a mask, also if empty
-        if any(others) or not known:
+        others = np.array([key not in known for key in keys_of(given)], dtype=bool)  # a mask, also if empty
+        if others.any() or not known:
             table = pd.concat([table, given[others].assign(instance=session.instance)])
             chosen = chosen | set(keys_of(given[others]))
     compared = pure.compare(table, baseline=against)

@@ -129,7 +129,7 @@ class Poller:
             self._inbox.put(partial(self._add, watch, runs, aborted=aborted, stale=stale))
             self._wake.set()
             if self._thread is None or not self._thread.is_alive():  # a forked process has no such thread
-                self._thread = threading.Thread(target=self._work, name=NAME, daemon=True)
+                self._thread = threading.Thread(target=partial(guarded, self._work), name=NAME, daemon=True)
                 self._thread.start()
         return watch
 

@@ -77,7 +77,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._drawing.draw()
         if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
-        threading.Thread(target=self._work, name="domo_magic panel view", daemon=True).start()
+        work = partial(guarded, self._work)
+        threading.Thread(target=work, name="domo_magic panel view", daemon=True).start()
 
     def _work(self) -> None:
         """Draw what changes, and look for what was started elsewhere, until the panel is closed."""
