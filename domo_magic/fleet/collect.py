@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -43,8 +44,9 @@ _TASKS, _STREAMS, _FEWEST, _TRIES, _ALONE = 2, 256, 16, 3, 2
 _THREADS = 8
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
 _PART, _PAUSE = 512 * 1024 * 1024, 60.0
-# Seconds between two looks at the clock while tasks are under way.
-_LOOK = 0.2
+# Seconds between two looks at the clock while tasks are under way, and of silence before a look at the
+# executor.
+_LOOK, _SILENT = 0.2, 30.0
 _LONGEST_PAUSE = 60.0
 _NEVER = threading.Event()
 
@@ -155,7 +157,7 @@ class _Collecting:
         self._ended: queue.SimpleQueue[Future[Done]] = queue.SimpleQueue()
         self._tasks: dict[Future[Done], tuple[_Queue, list[Work], int]] = {}
         self._pending: list[Done] = []
-        self._committed_at = time.monotonic()
+        self._committed_at = self._heard_at = time.monotonic()
         self._fetched: Counter[Stream] = Counter()
         self._newest: dict[Stream, int] = {}
         self._errors: dict[Stream, str] = {}
@@ -275,16 +277,39 @@ class _Collecting:
                 while True:
                     self._take(self._ended.get_nowait())
             except queue.Empty:
+                self._look_after()
                 return
         quiet = [each for each in self._queues if not each.ended]
         if quiet:
             clock = quiet[0].session.clock
             clock.wait(_NEVER, max(0.0, min(each.quiet_until for each in quiet) - clock.monotonic()))
 
-    def _take(self, task: Future[Done]) -> None:
+    def _look_after(self) -> None:
+        """Take tasks for lost where nothing is heard of them, and the executor takes no others.
+
+        A cluster's client that is closed just then forgets tasks without a word.
+        """
+        if time.monotonic() - self._heard_at < _SILENT:
+            return
+        self._heard_at = time.monotonic()
+        try:
+            self._executor.submit(os.getpid)
+        except Exception as error:  # noqa: BLE001  it has broken down
+            for task in list(self._tasks):
+                of, works, _ = self._freed(task)
+                self._lost(of, works, error)
+
+    def _freed(self, task: Future[Done]) -> tuple[_Queue, list[Work], int]:
         of, works, lease = self._tasks.pop(task)
         of.under_way -= 1
         of.leases.append(lease)
+        return of, works, lease
+
+    def _take(self, task: Future[Done]) -> None:
+        self._heard_at = time.monotonic()
+        if task not in self._tasks:  # it was taken for lost
+            return
+        of, works, _ = self._freed(task)
         try:
             done = task.result()
         except (Exception, CancelledError) as error:  # noqa: BLE001  the worker has died, or worse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -419,6 +419,29 @@ def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Pa
     with pytest.raises(TargetError, match=r"client\.get_executor"):
         domo.collect(folder, executor=object())  # type: ignore[arg-type]
     assert sandbox.requests == []
+
+
+def test_an_executor_that_forgets_its_tasks(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster closed under way says nothing about its tasks, and takes no others: each stream says so."""
+    given = []
+
+    class Closing(ThreadPoolExecutor):
+        """Does the first task, which tries the folder, and forgets the second."""
+
+        def submit(self, work: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+            given.append(work)
+            if len(given) == 1:
+                return super().submit(work, *arguments, **named)
+            if len(given) == 2:
+                return Future()
+            raise RuntimeError("closed")
+
+    monkeypatch.setattr(coordinator, "_SILENT", 0.1)
+    with Closing() as executor:
+        rows = domo.collect(folder, streams(sandbox)[:3], executor=executor, max_parallel=1)
+    assert rows["error"].str.contains("takes no more tasks: RuntimeError: closed").all()
 
 
 def test_frames_of_others_are_refused(session: Session, folder: Path) -> None:
