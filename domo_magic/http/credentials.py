@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
 from domo_magic.errors import ConfigurationError, need_extra, warn
 from domo_magic.http.address import Address, address
+from domo_magic.model.concurrency import in_time
 
 _SERVICE = "domo_magic"
 _ANY_INSTANCE = ("DOMO_DEVELOPER_TOKEN", "DOMO_ACCESS_TOKEN")
@@ -185,19 +185,14 @@ def _from_keyring(where: Address) -> Token | None:
 
 def _keyring(what: str, *args: str, within: float) -> Token | None:
     """Have the keyring do something, on a thread: some wait for ever for a service that is not there."""
-    done: Future[Token | None] = Future()
 
-    def work() -> None:
-        try:
-            import keyring
+    def work() -> Token | None:
+        import keyring
 
-            kept = getattr(keyring, what)(_SERVICE, *("".join(each) for each in args))
-            done.set_result(Token(kept) if isinstance(kept, str) else None)
-        except BaseException as error:  # noqa: BLE001  raised where it is waited for
-            done.set_exception(error)
+        kept = getattr(keyring, what)(_SERVICE, *("".join(each) for each in args))
+        return Token(kept) if isinstance(kept, str) else None
 
-    threading.Thread(target=work, name="domo_magic keyring", daemon=True).start()
-    return done.result(timeout=within)
+    return in_time(work, within)
 
 
 def need_keyring() -> None:
