@@ -585,7 +585,9 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     most = _limit(limit)
     session = current_session(instance)
     with interruptible(list):
-        columns = listing.streams(session, part, most)
+        columns, more = listing.streams(session, part, most)
+    if more:
+        warn(f"{most:,} streams are shown, and there are more; to see them: --limit N")
     if part and not columns["streamId"]:
         screen().say(("good", _not_found(part)))
     return typed(columns, listing.STREAM_KINDS)

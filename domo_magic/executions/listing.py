@@ -299,7 +299,9 @@ def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
             continue
         names = ", ".join(cut(other, _LONGEST) for other in known[:_NAMED])
         names += ", ..." if len(known) > _NAMED else ""
-        warn(f"no run with the {what} {targets.shown(name)}; the newest {len(there)} have: {names or 'none'}")
+        have = f"the {what}s {names}" if len(known) > 1 else f"the {what} {names}" if known else f"no {what}"
+        newest = f"the newest {len(there)} runs have" if len(there) > 1 else "the only run has"
+        warn(f"no run with the {what} {targets.shown(name)}; {newest} {have}")
 
 
 def _of_streams(
@@ -338,13 +340,15 @@ STREAM_KINDS = {
 }
 
 
-def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
+def streams(session: Session, text: str, limit: int) -> tuple[dict[str, list[object]], bool]:
     """Find streams by the name of their DataSet; what is found is remembered.
 
     Returns
     -------
     dict
         The columns of `STREAM_KINDS`.
+    bool
+        Whether there are more than `limit`.
 
     Raises
     ------
@@ -365,14 +369,15 @@ def streams(session: Session, text: str, limit: int) -> dict[str, list[object]]:
         found += [row for row in rows if row]
         known |= items.keys()
         # The last page, or the same one again.
-        if len(found) >= limit or len(listed) < _SEARCH_PAGE or not items:
+        if len(found) > limit or len(listed) < _SEARCH_PAGE or not items:
             break
     else:
         warn(f"the search ended after {len(known):,} DataSets; a longer part of the name finds more")
+    more = len(found) > limit
     found = found[:limit]
     session.remember([(int(str(row[0])), _text(row[2]), _text(row[1])) for row in found])
     columns = list(zip(*found, strict=True)) or [()] * len(STREAM_KINDS)
-    return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}
+    return {name: list(column) for name, column in zip(STREAM_KINDS, columns, strict=True)}, more
 
 
 def _stream_row(session: Session, item: Mapping[str, Any]) -> tuple[object, ...] | None:

@@ -272,8 +272,11 @@ def _unfinished(
         return Outcome(run, AlreadyRunning(summary, f"to wait for it: %domo_wait {run.run}; {cancel}"))
     if stuck(run, runs, now_us):
         age = duration_text((now_us - (run.started_us or now_us)) / 1e6)
-        summary = f"run {run.run} looks stuck: {state} for {age}; none was started"
-        return Outcome(run, AlreadyRunning(summary, cancel))
+        others = [other.run for other in runs if other.key != run.key and stuck(other, runs, now_us)]
+        too = f", and so do {', '.join(others)}" if others else ""
+        summary = f"run {run.run} looks stuck: {state} for {age}{too}; none was started"
+        every = f"to cancel them: %domo_cancel {run.stream_id} --all"
+        return Outcome(run, AlreadyRunning(summary, every if others else cancel))
     session.history.saw(session.instance, [run])
     return Outcome(run, adopted=True)
 

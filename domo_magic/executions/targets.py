@@ -34,6 +34,8 @@ _COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView)
 _MOST = 100_000  # nobody means more, and a range of billions fills the memory
 _ENDLESS = 10**60  # digits that nobody reads; of thousands Python makes no text
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+# Seconds by which Domo's clock, and so the beginning of a run, may be ahead of ours.
+_AHEAD = 86_400
 _LONGEST = 60
 _NAME = r"[^\W\d_]{2}"
 _THOUSANDS = r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])"
@@ -371,7 +373,7 @@ def since_us(value: object, now: float) -> int:
     Raises
     ------
     TargetError
-        It is neither.
+        It is neither, or in the future.
     """
     if value is None:
         return 0
@@ -379,9 +381,18 @@ def since_us(value: object, now: float) -> int:
     try:
         return int(max(0.0, now - seconds(value, "since")) * 1e6)
     except TargetError:
-        try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(text)
-            return int(moment.timestamp() * 1e6)
-        except (ValueError, OverflowError, OSError):
-            pass
-    raise TargetError(f"invalid since {shown(text)}", "write 90m, 24h, 7d or a date as 2026-01-31")
+        moment = _moment(value, text)
+    if moment is None:
+        raise TargetError(f"invalid since {shown(text)}", "write 90m, 24h, 7d or a date as 2026-01-31")
+    if moment > now + _AHEAD:
+        raise TargetError(
+            f"since {shown(text)} is in the future", "write 90m, 24h, 7d or a date that is past"
+        )
+    return int(moment * 1e6)
+
+
+def _moment(value: object, text: str) -> float | None:
+    try:
+        return (value if isinstance(value, datetime) else datetime.fromisoformat(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

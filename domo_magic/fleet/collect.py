@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import ConfigurationError, DomoError, RateLimited
-from domo_magic.fleet import reading
+from domo_magic.fleet import executors, reading
 from domo_magic.fleet.dataset import Dataset, Key, Known, Row, Stream, unwritable
 from domo_magic.fleet.overview import connectors_named
-from domo_magic.model.formatting import cut
 from domo_magic.model.frame import typed
 
 if TYPE_CHECKING:
@@ -44,9 +42,8 @@ _TASKS, _STREAMS, _FEWEST, _TRIES, _ALONE = 2, 256, 16, 3, 2
 _THREADS = 8
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
 _PART, _PAUSE = 512 * 1024 * 1024, 60.0
-# Seconds between two looks at the clock while tasks are under way, and of silence before a look at the
-# executor.
-_LOOK, _SILENT = 0.2, 30.0
+# Seconds between two looks at the clock while tasks are under way.
+_LOOK = 0.2
 _LONGEST_PAUSE = 60.0
 _NEVER = threading.Event()
 
@@ -192,8 +189,9 @@ class _Collecting:
     def _try_worker(self) -> None:
         """See whether a worker writes where this process reads."""
         aside = self._dataset.aside
+        task = executors.submitted(self._executor, reading.try_folder, uuid.uuid4().hex, str(aside))
         try:
-            name = self._executor.submit(reading.try_folder, uuid.uuid4().hex, str(aside)).result()
+            (name,) = [each.result() for each in executors.finished(self._executor, [task])]
         except OSError as error:
             raise unwritable(aside, error) from error
         self._see(aside / name)
@@ -263,7 +261,7 @@ class _Collecting:
                 task = self._executor.submit(reading.read, uuid.uuid4().hex, of.place, works, lease)
             except Exception as error:  # noqa: BLE001  an executor that has broken down takes nothing
                 of.works.extendleft(works)
-                self._give_up(of, f"the executor takes no more tasks: {_said(error)}")
+                self._give_up(of, f"the executor takes no more tasks: {executors.said(error)}")
                 return
             of.under_way += 1
             self._tasks[task] = of, works, lease
@@ -285,16 +283,11 @@ class _Collecting:
             clock.wait(_NEVER, max(0.0, min(each.quiet_until for each in quiet) - clock.monotonic()))
 
     def _look_after(self) -> None:
-        """Take tasks for lost where nothing is heard of them, and the executor takes no others.
-
-        A cluster's client that is closed just then forgets tasks without a word.
-        """
-        if time.monotonic() - self._heard_at < _SILENT:
+        """Take tasks for lost where nothing is heard of them, and the executor takes no others."""
+        if time.monotonic() - self._heard_at < executors.SILENT:
             return
         self._heard_at = time.monotonic()
-        try:
-            self._executor.submit(os.getpid)
-        except Exception as error:  # noqa: BLE001  it has broken down
+        if error := executors.refusal(self._executor):
             for task in list(self._tasks):
                 of, works, _ = self._freed(task)
                 self._lost(of, works, error)
@@ -337,7 +330,9 @@ class _Collecting:
             if of.tries[work.stream_id] <= _TRIES:
                 of.works.append(work)
             else:
-                self._errors[of.place.instance, work.stream_id] = f"the worker was lost: {_said(error)}"
+                self._errors[of.place.instance, work.stream_id] = (
+                    f"the worker was lost: {executors.said(error)}"
+                )
 
     def _pause(self, of: _Queue, seconds: float) -> None:
         """Send nothing for as long as an instance wants, within reason."""
@@ -400,7 +395,3 @@ def _next(of: _Queue) -> list[Work]:
     while len(works) < most and max(of.tries[each.stream_id] for each in (works[0], of.works[0])) < _ALONE:
         works.append(of.works.popleft())
     return works
-
-
-def _said(error: BaseException) -> str:
-    return cut(f"{type(error).__name__}: {error}", 200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from domo_magic.analysis.arrow import arrow, dtypes, schema
 from domo_magic.analysis.baseline import compare, parse_baseline
 from domo_magic.errors import TargetError
+from domo_magic.fleet.executors import finished, submitted
 from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def compare_dataset(
     ------
     TargetError
         There are no such files, or they cannot be read; the baseline is a run.
+    ConfigurationError
+        The Dask client was closed meanwhile.
     """
     import pandas as pd
 
@@ -80,11 +83,11 @@ def compare_dataset(
     found = [compare(_read([], _FIRST, _FIRST), baseline=against)]
     with _workers() as executor:
         tasks = [
-            executor.submit(_unusual, uuid.uuid4().hex, within, low, high, against, now, since_us)
+            submitted(executor, _unusual, uuid.uuid4().hex, within, low, high, against, now, since_us)
             for low, high in _ranges(groups)
             if (within := _between(groups, low, high))
         ]
-        found += [task.result() for task in as_completed(tasks)]
+        found += [task.result() for task in finished(executor, tasks)]
     order = {"startedAt": False, "executionId": False, "streamId": True}
     return pd.concat(found, ignore_index=True).sort_values(
         list(order), ascending=list(order.values()), na_position="last", ignore_index=True

@@ -14,8 +14,6 @@ from requests import exceptions as broken
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from domo_magic.model.timeouts import Timeouts
-
 #: What every error of `requests` and `urllib3` means in our words, most specific first.
 MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
     (broken.ProxyError, "the proxy refused"),
@@ -69,11 +67,25 @@ _TLS_HINTS = {
 
 
 def meaning(
-    error: BaseException, timeouts: Timeouts, proxies: Mapping[str, str], *, sent: bool | None
+    error: BaseException, deadlines: tuple[float, float], proxies: Mapping[str, str], *, sent: bool | None
 ) -> str:
-    """Return what an error means; where nothing was sent, with the library's own reason."""
+    """Return what an error means; where nothing was sent, with the library's own reason.
+
+    Parameters
+    ----------
+    error : Exception
+        What a library raised.
+    deadlines : tuple of float
+        Seconds to connect, and for a response.
+    proxies : mapping
+        Those in use.
+    sent : bool or None
+        Whether a byte of the request was sent; None: nobody knows.
+    """
     words = next(words for kind, words in MEANINGS if isinstance(error, kind))
-    words = words.format(connect=timeouts.connect, response=timeouts.response)
+    if sent is False and isinstance(error, broken.ReadTimeout):
+        words = "no connection within {connect:g} s"  # a proxy, or TLS, is silent
+    words = words.format(connect=deadlines[0], response=deadlines[1])
     chain = list(causes(error))
     if any(isinstance(each, urllib3.exceptions.NameResolutionError) for each in chain):
         return "the host was not found"

@@ -105,9 +105,10 @@ def _words(
         )
         return AuthenticationError, f"{host} refused {subject}: {title(response)}", hint
     if status == 404:
-        run = re.fullmatch(r"run ([0-9]+)/[0-9]+", subject)
-        look = f"%domo_runs {run[1]}" if run else "%domo_streams PART_OF_ITS_NAME"
-        return NotFound, f"{subject} was not found at {host}", f"look for it: {look}"
+        look = "look for it: %domo_streams PART_OF_ITS_NAME"
+        if run := re.fullmatch(r"run ([0-9]+)/[0-9]+", subject):
+            look = f"look for it: %domo_runs {run[1]}; for its stream: %domo_streams PART_OF_ITS_NAME"
+        return NotFound, f"{subject} was not found at {host}", look
     if status == 429:
         return RateLimited, f"{host} is rate limiting: {title(response)}", "try again later"
     if 300 <= status < 400:

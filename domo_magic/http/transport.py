@@ -121,16 +121,17 @@ class Transport:
         connect, total = self._timeouts.connect, self._timeouts.response
         if within is not None:
             connect, total = min(connect, within), min(total, within)
+        deadlines = connect, total
         try:
-            options = {**self._options(), "timeout": (connect, total)}
+            options = {**self._options(), "timeout": deadlines}
             with self._session.send(self._prepare(method, path, body), **options) as raw:
-                text, flaw = self._read(raw, total)
+                text, flaw = self._read(raw, deadlines)
                 headers = {name: self._redactor.text(value) for name, value in raw.headers.items()}
                 safe = self._redactor.body(text)
                 withheld = "repeats the token, and was withheld" if safe is None else ""
                 return Response(raw.status_code, headers, safe or b"", flaw or withheld)
         except Exception as error:  # noqa: BLE001  whatever stands in below us raises what it likes
-            return self._lost(error), self._harmless(error)
+            return self._lost(error, deadlines), self._harmless(error)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -160,9 +161,10 @@ class Transport:
                 )
         return {**self._environment, "stream": True, "allow_redirects": False}
 
-    def _read(self, raw: requests.Response, total: float) -> tuple[bytes, str]:
+    def _read(self, raw: requests.Response, deadlines: tuple[float, float]) -> tuple[bytes, str]:
         # A stand-in's response, such as vcrpy's, reads in one way only.
         read = raw.raw.read1 if isinstance(raw.raw, urllib3.HTTPResponse) else raw.raw.read
+        total = deadlines[1]
         deadline = self._clock.monotonic() + total
         pieces: list[bytes] = []
         size = 0
@@ -175,19 +177,21 @@ class Transport:
                 if self._clock.monotonic() > deadline:
                     return b"".join(pieces), f"did not arrive whole within {total:g} s"
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return b"".join(pieces), f"is not whole: {self._meaning(error)}"
+            return b"".join(pieces), f"is not whole: {self._meaning(error, deadlines)}"
         return b"".join(pieces), ""
 
-    def _meaning(self, error: BaseException, *, sent: bool | None = None) -> str:
+    def _meaning(
+        self, error: BaseException, deadlines: tuple[float, float], *, sent: bool | None = None
+    ) -> str:
         proxies = (self._environment or {}).get("proxies", {})
-        words = failure.meaning(error, self._timeouts, proxies, sent=sent)
+        words = failure.meaning(error, deadlines, proxies, sent=sent)
         return cut(self._redactor.text(words), MESSAGE_LETTERS)
 
-    def _lost(self, error: Exception) -> ConnectionFailed:
+    def _lost(self, error: Exception, deadlines: tuple[float, float]) -> ConnectionFailed:
         sent = connection.sent()
         proxies = (self._environment or {}).get("proxies", {})
         lost = ConnectionFailed(
-            f"{self._address.host} could not be reached: {self._meaning(error, sent=sent)}",
+            f"{self._address.host} could not be reached: {self._meaning(error, deadlines, sent=sent)}",
             failure.hint(error, proxies),
         )
         self._environment = None  # which may be put right before the next request

@@ -55,7 +55,7 @@ class _Call:
     def number(self, name: str, default: int, most: int) -> int:
         text = self.query.get(name, str(default))
         if not _NUMBER.fullmatch(text):
-            raise RefusedError(400, f"{name} is not a number")
+            raise RefusedError(400, f"{name} must be a whole number, 0 or more")
         return min(int(text), most)
 
     def page(self, default: int = 50) -> tuple[int, int]:

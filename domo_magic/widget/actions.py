@@ -281,7 +281,7 @@ def search(state: PanelState, text: str) -> None:
     DomoError
         Domo does not say.
     """
-    columns = listing.streams(state.connected(), text.strip(), _FOUND)
+    columns, more = listing.streams(state.connected(), text.strip(), _FOUND)
     rows = zip(columns["streamId"], columns["name"], columns["provider"], strict=True)
     state.found = [
         (int(str(stream)), " · ".join(str(word) for word in (stream, *words) if word))
@@ -289,6 +289,8 @@ def search(state: PanelState, text: str) -> None:
     ]
     if len(state.found) == 1:
         state.note = "found one: press Run to start it, Enter to see its runs"
+    if more:
+        state.note = f"the first {_FOUND}; a longer part of the name finds fewer"
     if not state.found:
         state.note = f"no connector's DataSet has {targets.shown(text.strip())} in its name"
 

@@ -132,11 +132,26 @@ def test_options_that_are_no_words_are_refused(sandbox: Sandbox, session: Sessio
 def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, still_session: Session) -> None:
     """A filter that leaves nothing although there are runs says what there would be."""
     domo_magic.run([25775, 25776], label="nightly")
-    with pytest.warns(DomoWarning, match=r"no run with the state 'EROR'; the newest \d+ have: .*ACTIVE"):
+    with pytest.warns(
+        DomoWarning, match=r"no run with the state 'EROR'; the newest \d+ runs have the states? .*ACTIVE"
+    ):
         assert domo_magic.runs(streams, state="EROR").empty
-    with pytest.warns(DomoWarning, match=r"no run with the label 'night'; the newest \d+ have: nightly"):
+    with pytest.warns(
+        DomoWarning,
+        match=r"no run with the label 'night'; the (newest \d+ runs have|only run has) the label nightly",
+    ):
         assert domo_magic.runs(streams, label="night").empty
     assert len(domo_magic.runs(streams, label="nightly"))
+
+
+@pytest.mark.parametrize("limit, more", [(3, True), (100, False)])
+def test_a_limit_that_cuts_a_search_is_said(
+    still_session: Session, recwarn: pytest.WarningsRecorder, limit: int, *, more: bool
+) -> None:
+    """Streams that a limit leaves out are not passed over in silence."""
+    assert len(domo_magic.streams(limit=limit)) == (limit if more else 40)
+    said = [str(each.message) for each in recwarn]
+    assert said == (["3 streams are shown, and there are more; to see them: --limit N"] if more else [])
 
 
 def test_a_name_that_finds_nothing_is_said(still_session: Session, caplog: pytest.LogCaptureFixture) -> None:

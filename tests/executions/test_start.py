@@ -743,6 +743,19 @@ def test_a_run_that_looks_stuck_is_not_adopted(
     assert start(still_session, other, if_running="adopt").error is None
 
 
+def test_every_run_that_looks_stuck_is_named(
+    clock: JumpClock, still_sandbox: Sandbox, still_session: Session
+) -> None:
+    """Whoever cancels the newest alone would be refused for the next: all of them are named, and how."""
+    stream = still_sandbox.world.add_stream(500 * HOUR)
+    for _ in range(2):
+        still_sandbox.world.start(stream)
+        clock.now += 30 * HOUR
+    outcome = start(still_session, stream, if_running="adopt")
+    assert f"run {stream}/2 looks stuck: ACTIVE for 1 d 6 h, and so do {stream}/1" in str(outcome.error)
+    assert f"to cancel them: %domo_cancel {stream} --all" in str(outcome.error)
+
+
 @pytest.mark.parametrize("if_running", ["adopt", "error"])
 def test_nothing_is_started_where_domo_does_not_say_what_runs(
     still_sandbox: Sandbox, still_session: Session, if_running: IfRunning

@@ -354,7 +354,7 @@ def test_since_is_a_length_of_time_before_now() -> None:
 )
 def test_since_is_a_moment(value: object) -> None:
     """A moment with a zone is that moment."""
-    assert since_us(value, 0.0) == datetime(2026, 1, 31, tzinfo=UTC).timestamp() * 1e6
+    assert since_us(value, 2e9) == datetime(2026, 1, 31, tzinfo=UTC).timestamp() * 1e6
 
 
 def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +362,7 @@ def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TZ", "America/Denver")
     time.tzset()
     try:
-        assert since_us("2026-01-31", 0.0) == datetime(2026, 1, 31, 7, tzinfo=UTC).timestamp() * 1e6
+        assert since_us("2026-01-31", 2e9) == datetime(2026, 1, 31, 7, tzinfo=UTC).timestamp() * 1e6
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -373,6 +373,17 @@ def test_what_is_no_moment_is_refused(value: object) -> None:
     """A refusal shows the forms that are understood."""
     with pytest.raises(TargetError, match="invalid since"):
         since_us(value, 0.0)
+
+
+@pytest.mark.parametrize("ahead, refused", [(3600, False), (90_000, True)])
+def test_since_the_future_is_refused(ahead: float, *, refused: bool) -> None:
+    """Nothing began after tomorrow; Domo's clock may be somewhat ahead of ours."""
+    moment = datetime.fromtimestamp(1e9 + ahead, UTC)
+    if refused:
+        with pytest.raises(TargetError, match=r"since '2001-09-10 .*' is in the future"):
+            since_us(moment, 1e9)
+    else:
+        assert since_us(moment, 1e9) == (1e9 + ahead) * 1e6
 
 
 def test_long_text_is_cut_in_errors() -> None:

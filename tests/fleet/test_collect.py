@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import faults
@@ -20,7 +21,7 @@ import domo_magic as domo
 from domo_magic.errors import ConfigurationError, DomoWarning, NotFound, RunInterrupted, TargetError
 from domo_magic.executions.session import current_session
 from domo_magic.fleet import collect as coordinator
-from domo_magic.fleet import dataset
+from domo_magic.fleet import dataset, executors
 from domo_magic.model.frame import COLUMNS, KINDS
 from domo_magic.sandbox import ManualClock, Sandbox, routes
 
@@ -421,27 +422,55 @@ def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Pa
     assert sandbox.requests == []
 
 
+class Closing(ThreadPoolExecutor):
+    """Does so many tasks, forgets the next, and takes no others, as a cluster that is closed meanwhile."""
+
+    def __init__(self, does: int) -> None:
+        super().__init__()
+        self._left = does
+
+    def submit(self, work: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Take a task."""
+        self._left -= 1
+        if self._left < -1:
+            raise RuntimeError("closed")
+        return super().submit(work, *arguments, **named) if self._left >= 0 else Future()
+
+
 def test_an_executor_that_forgets_its_tasks(
     session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cluster closed under way says nothing about its tasks, and takes no others: each stream says so."""
-    given = []
-
-    class Closing(ThreadPoolExecutor):
-        """Does the first task, which tries the folder, and forgets the second."""
-
-        def submit(self, work: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
-            given.append(work)
-            if len(given) == 1:
-                return super().submit(work, *arguments, **named)
-            if len(given) == 2:
-                return Future()
-            raise RuntimeError("closed")
-
-    monkeypatch.setattr(coordinator, "_SILENT", 0.1)
-    with Closing() as executor:
+    monkeypatch.setattr(executors, "SILENT", 0.1)
+    with Closing(1) as executor:
         rows = domo.collect(folder, streams(sandbox)[:3], executor=executor, max_parallel=1)
     assert rows["error"].str.contains("takes no more tasks: RuntimeError: closed").all()
+
+
+@pytest.mark.parametrize("does", [0, -1], ids=["forgets", "refuses"])
+def test_an_executor_that_takes_nothing(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch, does: int
+) -> None:
+    """One that forgets or refuses the trial of the folder is an error, before any request."""
+    monkeypatch.setattr(executors, "SILENT", 0.1)
+    with Closing(does) as executor, pytest.raises(ConfigurationError, match="takes no tasks: RuntimeError"):
+        domo.collect(folder, streams(sandbox)[:3], executor=executor)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("does", [0, 1])
+def test_a_cluster_closed_while_comparing(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch, does: int
+) -> None:
+    """Comparing a dataset does not wait for ever for what a closed cluster has forgotten."""
+    domo.collect(folder, streams(sandbox)[:3])
+    monkeypatch.setattr(executors, "SILENT", 0.1)
+    monkeypatch.setattr("domo_magic.fleet.compare._TOGETHER", 20)
+    with Closing(does) as executor:
+        client = SimpleNamespace(get_executor=lambda: executor)
+        monkeypatch.setattr("domo_magic.fleet.compare._client", lambda: client)
+        with pytest.raises(ConfigurationError, match="takes no tasks: RuntimeError: closed"):
+            domo.compare(folder)
 
 
 def test_frames_of_others_are_refused(session: Session, folder: Path) -> None:

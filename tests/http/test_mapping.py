@@ -180,7 +180,7 @@ def test_every_error_of_urllib3_has_words(session: Session) -> None:
     errors = [kind for kind in kinds if issubclass(kind, urllib3.exceptions.HTTPError)]
     assert len(errors) > 20
     for kind in (*errors, TimeoutError, ssl.SSLError, ConnectionResetError, UnicodeError):
-        assert session.client.transport._meaning(kind.__new__(kind))  # type: ignore[call-overload]
+        assert failure.meaning(kind.__new__(kind), (10, 30), {}, sent=None)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,22 @@ def test_a_proxy_that_refuses_sent_nothing_and_sees_no_token(
     assert len(proxy.heard) == 1
 
 
+@pytest.mark.parametrize("within", [None, 0.1])
+def test_a_silent_proxy_is_named_with_the_time_it_had(
+    serve: Callable[..., Wire],
+    sender: Callable[..., Transport],
+    monkeypatch: pytest.MonkeyPatch,
+    within: float | None,
+) -> None:
+    """A tunnel that does not open in the time to connect sent nothing; the message has that time."""
+    proxy = serve(lambda connection: (connection.recv(65_536), connection.recv(1)))
+    monkeypatch.setenv("HTTPS_PROXY", to(proxy))
+    transport = sender("https://mycompany.domo.com", timeouts=Timeouts(connect=0.2))
+    with pytest.raises(ConnectionFailed, match=f"no connection within {within or 0.2:g} s") as caught:
+        transport.send("GET", START, within=within)
+    assert not caught.value.sent
+
+
 # Certificates
 
 

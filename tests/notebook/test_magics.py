@@ -223,7 +223,7 @@ def test_a_bad_line_is_one_clear_error_and_no_request(
         ("%domo_connect 127.0.0.1:25775", "write http://127.0.0.1:25775"),
         ("%domo_connect localhost:25775", "write http://localhost:25775"),
         ("%domo_compare 25775 --baseline 25776/1", "the baseline 25776/1 is of another stream than 25775"),
-        ("%domo_wait 25775/9999", "look for it: %domo_runs 25775"),
+        ("%domo_wait 25775/9999", "look for it: %domo_runs 25775; for its stream: %domo_streams"),
         ("%domo_connect s3cr3t --token s3cr3t", "a token is never written on it"),
         (f"%domo_run https://other.domo.com/datasources/{DATASET}", "https://other.domo.com"),
     ],
