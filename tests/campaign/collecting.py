@@ -4,7 +4,8 @@
 with 1 unless the folder had no run twice after any of them, and equals the server's runs in the end.
 
 A sandbox meets 1 request in 20 with a fault, and new runs start and end in between. Each collect runs in a
-process of its own, most of which are killed with SIGKILL at a random moment.
+process of its own, most of which are killed with SIGKILL: when a random one of their requests arrives, or a
+random time after the last that every collect sends.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 KEY = ["streamId", "executionId"]
 STREAMS, PAST = 120, 150
 _FAULTY, _KILLED, _GAVE_UP = 0.05, 0.8, 3
+# Seconds between two looks at a collect that is to be killed.
+_LOOK = 0.01
 _KINDS = {
     "reset": faults.reset(),
     "500": faults.status(500),
@@ -78,9 +81,11 @@ class Campaign:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["domo_magic.api", "pyarrow.parquet", "pyarrow.compute"])
         self.usual = 2.0
+        self.requests = 0
 
     def fault(self, _request: Request) -> Fault | None:
         """Return what goes wrong with a request."""
+        self.requests += 1
         if self.draw.random() >= _FAULTY:
             return None
         kind = self.draw.choice(list(_KINDS))
@@ -98,8 +103,15 @@ class Campaign:
         arguments = (self.sandbox.url, self.sandbox.token, str(self.folder), self.draw.choice([4, 16]))
         process = self.context.Process(target=collect, args=arguments)
         began = time.monotonic()
+        before = self.requests
         process.start()
-        process.join(self.draw.uniform(0, 1.2) * self.usual if killed else None)
+        if killed:
+            part = self.draw.uniform(0, 1.3)
+            while process.exitcode is None and self.requests - before < min(part, 1) * STREAMS:
+                process.join(_LOOK)
+            process.join(max(0, part - 1) * self.usual)
+        else:
+            process.join()
         if process.exitcode is None:
             process.kill()
             process.join()
