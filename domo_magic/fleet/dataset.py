@@ -47,7 +47,7 @@ class Known:
     last : int
         So far Domo's list was read; 0 where it is not oldest first.
     oldest, newest : int
-        The lowest and the highest execution id; 0 where nothing is known.
+        The lowest execution id that did not begin too early, and the highest that was read; 0: there is none.
     since_us : int
         Epoch microseconds from which on the runs are complete.
     gaps : tuple of int

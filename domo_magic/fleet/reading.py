@@ -454,10 +454,11 @@ def _whole(source: _Source, stream_id: int, found: Runs, end: int, newest: int) 
 
 def _wanted(page: Runs, known: Known, there: frozenset[int], since_us: int) -> Runs:
     """Return those of the runs that the dataset does not have, and that did not begin too early."""
+    oldest = known.oldest or known.newest + 1  # all that was read had begun too early
     return {
         key: run
         for key, run in page.items()
-        if (key > known.newest or key < known.oldest or key in known.gaps)
+        if (key > known.newest or key < oldest or key in known.gaps)
         and key not in there
         and (not since_us or _began(run) >= since_us)
     }

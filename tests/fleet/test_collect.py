@@ -272,6 +272,32 @@ def test_since_and_further_back(session: Session, sandbox: Sandbox, folder: Path
     assert collected(None) == 1700
 
 
+@pytest.mark.parametrize("then", ["new run", "nothing new"])
+@pytest.mark.parametrize("steps", [(0,), (20, 0), (20, 20, 0), (100, 0)])
+def test_further_back_where_nothing_was_late_enough(
+    session: Session,
+    sandbox: Sandbox,
+    runs_clock: ManualClock,
+    folder: Path,
+    steps: tuple[int, ...],
+    then: str,
+) -> None:
+    """A stream that had no run since then brings its past when an earlier time is given, or none."""
+    sandbox.world.add_stream(past=60, stream_id=7)
+    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    later = datetime.fromtimestamp(began[-1] + 1, UTC)
+    assert domo.collect(folder, 7, since=later)["fetched"].tolist() == [0]
+    if then == "new run":
+        sandbox.world.start(7)
+        runs_clock.advance(3600)
+        domo.collect(folder, 7, since=later)
+    for newest in steps:
+        since = datetime.fromtimestamp(began[-newest], UTC) if 0 < newest <= 60 else None
+        domo.collect(folder, 7, since=since)
+    found = domo.read_parquet(folder)
+    assert sorted(found["executionId"]) == sorted(listed(sandbox, 7))
+
+
 def test_several_instances(session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path) -> None:
     """One folder holds them all; one without a login, or with a wrong one, is a row."""
     with Sandbox(streams=3, seed=7, clock=runs_clock) as other, Sandbox(streams=3) as third:
