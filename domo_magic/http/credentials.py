@@ -92,8 +92,9 @@ def check_token(text: object, source: str) -> Token:
     """
     text = Token(text.strip()) if isinstance(text, str) else None  # no frame shows it
     if not text:
+        flaw = "is not text" if text is None else "is empty"
         raise ConfigurationError(
-            f"the token from {source} is empty", "make one in Domo: Admin > Authentication > Access Tokens"
+            f"the token from {source} {flaw}", "make one in Domo: Admin > Authentication > Access Tokens"
         )
     for pattern, flaw in _NOT_ALONE.items():
         if re.fullmatch(pattern, text):

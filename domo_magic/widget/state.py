@@ -274,7 +274,8 @@ class PanelState:
 
     def follow(self, runs: Sequence[Execution], *, aborted: bool = False) -> None:
         """Show runs, and follow those that are unfinished; what looks stuck only to its end by `aborted`."""
-        poller = self.connected().poller
+        session = self.connected()
+        poller = session.poller
         for run in runs:
             self.saw(run)
         with self._lock:
@@ -282,7 +283,7 @@ class PanelState:
                 unfinished = [run for run in runs if run.execution_id and not run.finished]
                 self._cancelling.update(run.key for run in unfinished)
             else:
-                unfinished = [run for run in self.unfollowed(runs) if self.stuck_for(run) is None]
+                unfinished = [run for run in self.unfollowed(runs) if self.stuck_for(session, run) is None]
             if unfinished and not self.closed:
                 self._followed.update(run.key for run in unfinished)
                 watch = poller.watch(unfinished, _Eyes(self), aborted=aborted)
@@ -295,9 +296,8 @@ class PanelState:
                 run for run in runs if run.execution_id and not run.finished and run.key not in self._followed
             ]
 
-    def stuck_for(self, run: Execution) -> float | None:
+    def stuck_for(self, session: Session, run: Execution) -> float | None:
         """Return the seconds that an unfinished run has lasted, where it looks stuck; else None."""
-        session = self.connected()
         now_us = round((session.clock.time() + session.client.skew) * 1e6)
         if run.finished or run.started_us is None or now_us - run.started_us < _YOUNG_US:
             return None

@@ -112,7 +112,7 @@ class View:
         if (since := self._state.silent.get(run.key)) is not None:
             at = local_time(round(since * 1e6), session.clock.time())
             return "running", f"no response from Domo since {at}"
-        if (lasted := self._state.stuck_for(run)) is not None:
+        if (lasted := self._state.stuck_for(session, run)) is not None:
             return f"stuck for {duration_text(lasted)}", ""
         if judged is not None and judged.verdict != "running":
             return judged.verdict, judged.says
