@@ -275,8 +275,9 @@ def _unfinished(
         others = [other.run for other in runs if other.key != run.key and stuck(other, runs, now_us)]
         too = f", and so do {', '.join(others)}" if others else ""
         summary = f"run {run.run} looks stuck: {state} for {age}{too}; none was started"
-        every = f"to cancel them: %domo_cancel {run.stream_id} --all"
-        return Outcome(run, AlreadyRunning(summary, every if others else cancel))
+        if others:
+            cancel = f"to cancel them: %domo_cancel {run.stream_id} --all"
+        return Outcome(run, AlreadyRunning(summary, cancel))
     session.history.saw(session.instance, [run])
     return Outcome(run, adopted=True)
 

@@ -191,7 +191,7 @@ class _Collecting:
         aside = self._dataset.aside
         task = executors.submitted(self._executor, reading.try_folder, uuid.uuid4().hex, str(aside))
         try:
-            (name,) = [each.result() for each in executors.finished(self._executor, [task])]
+            name = next(executors.finished(self._executor, [task])).result()
         except OSError as error:
             raise unwritable(aside, error) from error
         self._see(aside / name)

@@ -164,7 +164,7 @@ class Transport:
     def _read(self, raw: requests.Response, deadlines: tuple[float, float]) -> tuple[bytes, str]:
         # A stand-in's response, such as vcrpy's, reads in one way only.
         read = raw.raw.read1 if isinstance(raw.raw, urllib3.HTTPResponse) else raw.raw.read
-        total = deadlines[1]
+        _, total = deadlines
         deadline = self._clock.monotonic() + total
         pieces: list[bytes] = []
         size = 0

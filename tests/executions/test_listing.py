@@ -136,12 +136,20 @@ def test_a_misspelt_state_or_label_names_those_that_there_are(streams: Any, stil
         DomoWarning, match=r"no run with the state 'EROR'; the newest \d+ runs have the states? .*ACTIVE"
     ):
         assert domo_magic.runs(streams, state="EROR").empty
-    with pytest.warns(
-        DomoWarning,
-        match=r"no run with the label 'night'; the (newest \d+ runs have|only run has) the label nightly",
-    ):
+    labels = r"no run with the label 'night'; the newest \d+ runs have the label nightly"
+    with pytest.warns(DomoWarning, match=labels):
         assert domo_magic.runs(streams, label="night").empty
     assert len(domo_magic.runs(streams, label="nightly"))
+
+
+def test_a_misspelt_label_beside_one_run_names_that_runs(still_session: Session) -> None:
+    """The only run is called so, and one without a label is said to have none."""
+    stream = domo_magic.run(25775)["streamId"].iloc[0]
+    with pytest.warns(DomoWarning, match="no run with the label 'night'; the only run has no label"):
+        assert domo_magic.runs(label="night").empty
+    domo_magic.run(stream, label="nightly")
+    with pytest.warns(DomoWarning, match="the newest 2 runs have the label nightly"):
+        assert domo_magic.runs(label="night").empty
 
 
 @pytest.mark.parametrize("limit, more", [(3, True), (100, False)])

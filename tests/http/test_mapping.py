@@ -174,7 +174,7 @@ def test_the_reason_of_a_failed_connection_counts(session: Session, reason: Exce
     assert caught.value.sent is sent
 
 
-def test_every_error_of_urllib3_has_words(session: Session) -> None:
+def test_every_error_of_urllib3_has_words() -> None:
     """Whatever of urllib3 gets past requests has a meaning too."""
     kinds = [kind for kind in vars(urllib3.exceptions).values() if inspect.isclass(kind)]
     errors = [kind for kind in kinds if issubclass(kind, urllib3.exceptions.HTTPError)]

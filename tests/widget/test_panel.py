@@ -314,6 +314,21 @@ def test_enter_shows_an_id_and_searches_a_name(session: Session, sandbox: Sandbo
     assert posts(sandbox) == []
 
 
+@pytest.mark.parametrize("streams, more", [(50, False), (51, True)])
+def test_a_search_says_that_it_found_more(
+    session: Session, sandbox: Sandbox, make: Make, streams: int, *, more: bool
+) -> None:
+    """Of a part of a name that many have, 50 are shown, and that there are others is said."""
+    for shop in range(streams):
+        sandbox.world.add_stream(name=f"Orders of shop {shop}")
+    panel = make()
+    panel.field.value = "orders of shop"
+    submit(panel)
+    assert panel.join(PATIENCE)
+    until(lambda: part(panel, "Found") is not None and len(part(panel, "Found").options) == 50)
+    assert ("the first 50; a longer part of the name finds fewer" in repr(panel)) is more
+
+
 def test_several_are_started_when_that_is_confirmed(session: Session, sandbox: Sandbox, make: Make) -> None:
     """Run says how many it means and sends nothing; the second button starts them, once."""
     panel = loaded(make(25775, 25776))
