@@ -273,7 +273,7 @@ def _unfinished(
     if stuck(run, runs, now_us):
         age = duration_text((now_us - (run.started_us or now_us)) / 1e6)
         others = [other.run for other in runs if other.key != run.key and stuck(other, runs, now_us)]
-        too = f", and so do {', '.join(others)}" if others else ""
+        too = f", as well as {', '.join(others)}" if others else ""
         summary = f"run {run.run} looks stuck: {state} for {age}{too}; none was started"
         if others:
             cancel = f"to cancel them: %domo_cancel {run.stream_id} --all"

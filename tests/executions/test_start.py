@@ -752,7 +752,7 @@ def test_every_run_that_looks_stuck_is_named(
         still_sandbox.world.start(stream)
         clock.now += 30 * HOUR
     outcome = start(still_session, stream, if_running="adopt")
-    assert f"run {stream}/2 looks stuck: ACTIVE for 1 d 6 h, and so do {stream}/1" in str(outcome.error)
+    assert f"run {stream}/2 looks stuck: ACTIVE for 1 d 6 h, as well as {stream}/1" in str(outcome.error)
     assert f"to cancel them: %domo_cancel {stream} --all" in str(outcome.error)
 
 
