@@ -15,7 +15,15 @@ from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError, W
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
-from domo_magic.executions.outcome import OnFailure, Waiting, follow, interruptible, result
+from domo_magic.executions.outcome import (
+    OnFailure,
+    Waiting,
+    follow,
+    interruptible,
+    left_aborting,
+    left_running,
+    result,
+)
 from domo_magic.executions.resolve import (
     runs_in_time,
     runs_started_here,
@@ -33,7 +41,7 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, state_of
-from domo_magic.model.formatting import is_text
+from domo_magic.model.formatting import count_text, is_text
 from domo_magic.model.frame import typed
 from domo_magic.model.shown import shown
 from domo_magic.model.timeouts import SystemClock
@@ -54,8 +62,12 @@ _MOST_ROWS = 10**9
 # Runs of each stream where the rows of an overview are drawn.
 _PLOTTED = 50
 
-# Words that are taken for states, and are verdicts.
-_VERDICTS = frozenset(("failed", "stuck", "slow", "usual", "unusual", "overdue", "recovered"))
+# Words that are taken for states, and are verdicts; and which state comes nearest.
+_VERDICTS = {
+    **dict.fromkeys(("stuck", "slow", "usual", "unusual", "overdue", "recovered"), ""),
+    "failed": "the state is ERROR; ",
+    "running": "the state is ACTIVE; ",
+}
 _RECORDED = (
     "listing what was recorded here; to list what Domo has, name streams: %domo_runs 25775 --state ERROR, "
     "or all of them: o = %domo_overview, then %domo_runs o --state ERROR"
@@ -87,7 +99,7 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
     >>> connect(sandbox=True)
     """
     token = Token(token) if isinstance(token, str) else token  # no frame of ours shows it
-    if sandbox:
+    if _flag("sandbox", sandbox):
         if instance is not None or token is not None:
             raise TargetError("the sandbox brings its own address and token", "leave them out")
         use(_sandbox(), sandbox=True)
@@ -251,7 +263,7 @@ def run_unless(
     streams, wait, timeout, label, on_failure, on_unusual, max_parallel, instance
         As for `run`.
     """
-    waiting = _waiting(_timeout(timeout, wait=wait), on_failure, on_unusual)
+    waiting = _waiting(_timeout(timeout, wait=_flag("wait", wait)), on_failure, on_unusual)
     if on_unusual == "raise" and not wait:
         raise TargetError("on_unusual has no effect without --wait (wait=True)", "wait for the run")
     label = _text("label", label)
@@ -261,9 +273,10 @@ def run_unless(
     board = Board(session, background_screen() if background else screen(), moving=wait or background)
     known: list[Execution] = []
     _refuse_usual(streams)
-    with interruptible(lambda: known, board.let_go):
+    with interruptible(lambda: known, board.let_go, left_running):
         if targets.holds_runs(streams) and len(streams) > len(wanted):
-            board.say("running", f"{len(streams):,} runs of {len(wanted):,} streams: each is started once")
+            names = f"{len(streams):,} runs of {count_text(len(wanted), 'streams')}"
+            board.say("running", f"{names}: each is started once")
         ids = stream_ids(session, wanted)
         _refuse_uploads(session, ids)
         started, errors = _start(session, ids, unless, label, parallel, board, known)
@@ -302,7 +315,7 @@ def _start(
             for stream_id in ids
         ]
 
-    with interruptible(so_far, board.let_go):
+    with interruptible(so_far, board.let_go, left_running):
         start_streams(
             session,
             ids,
@@ -397,7 +410,7 @@ def wait(
     board = Board(session, screen(), moving=True)
     known: list[Execution] = []
     began = session.clock.monotonic()
-    with interruptible(lambda: known, board.let_go):
+    with interruptible(lambda: known, board.let_go, left_running):
         found, errors = (
             runs_started_here(session, board, waiting.timeout)
             if wanted is None
@@ -448,21 +461,23 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     >>> cancel("25775/2")["currentState"].item()  # it had ended before
     'SUCCESS'
     """
-    wanted = targets.understood(runs, "runs")
+    wanted, every = targets.understood(runs, "runs"), _flag("all", all)
     session = current_session(instance)
     board = Board(session, screen(), moving=True, aborting=True)
-    with interruptible(list):
+    told: list[Execution] = []
+    with interruptible(lambda: told, board.let_go, left_aborting):
         meant: dict[tuple[int, int | None], Execution] = {}
         for stream_id, execution_id in targets_of(session, wanted):
             of_target = (
-                unfinished(session, stream_id, every=all)
-                if execution_id is None or all
+                unfinished(session, stream_id, every=every)
+                if execution_id is None or every
                 else [session.joined(Execution(stream_id, execution_id))]
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
             if not of_target:
                 board.say("good", f"stream {stream_id} has never run; nothing was cancelled")
-        seen, errors = abort(session, list(meant.values()))
+        told += meant.values()
+        seen, errors = abort(session, told)
     going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
     for run, error in zip(seen, errors, strict=True):
         if error is None and run.finished:
@@ -533,17 +548,19 @@ def runs(
     session = current_session(instance)
     began = targets.since_us(since, session.clock.time())
     wanted = listing.Wanted(_limit(limit), began, _text("state", state), _text("label", label))
+    asking = _flag("refresh", refresh)
     warnings = Warn()
     if streams is None and wanted.state is not None:
         screen().say(("running", _RECORDED))
-    with interruptible(list):
+    with interruptible():
         ids: list[int] | None = None
         if wanted_streams is not None:
             ids = list(dict.fromkeys(stream_ids(session, wanted_streams, repeats=True)))
-        found = listing.frame_of(session, ids, wanted, refresh=refresh, warn=warnings)
-    if found.empty and (wanted.state or "").lower() in _VERDICTS:
+        found = listing.frame_of(session, ids, wanted, refresh=asking, warn=warnings)
+    if found.empty and wanted.state is not None and wanted.state.lower() in _VERDICTS:
         warnings(
-            f"{wanted.state} is a verdict, not a state; to find such runs: %domo_overview, %domo_compare"
+            f"{wanted.state} is a verdict, not a state; {_VERDICTS[wanted.state.lower()]}"
+            "to find such runs: %domo_overview, %domo_compare"
         )
     warnings.now()
     return found
@@ -584,7 +601,7 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     part = _part_of_name(text)
     most = _limit(limit)
     session = current_session(instance)
-    with interruptible(list):
+    with interruptible():
         columns, more = listing.streams(session, part, most)
     if more:
         warn(f"{most:,} streams are shown, and there are more; to see them: --limit N")
@@ -626,7 +643,7 @@ def compare(
         are compared, stream by stream, and those that are not ``usual`` returned; nothing is fetched, and
         the active Dask client does it where there is one.
     limit : int
-        Runs of each stream; without effect where there is a `since`.
+        Runs of each stream; without effect where there is a `since`, or runs or a folder are given.
     since : float, str or datetime, optional
         The runs that began after that, however many: ``"7d"``, ``"12h"``, a date, or a number of
         seconds ago.
@@ -655,7 +672,10 @@ def compare(
     """
     if isinstance(runs, os.PathLike):
         began = targets.since_us(since, SystemClock().time())
-        return shown(compare_dataset(runs, baseline=baseline, since_us=began), "comparison")
+        compared = compare_dataset(runs, baseline=baseline, since_us=began)
+        counts = [f"{count:,} {verdict}" for verdict, count in compared["verdict"].value_counts().items()]
+        screen().say(("running", " · ".join(["runs that are not usual", *counts])))
+        return shown(compared, "comparison")
     compared = compare_runs(runs, limit=_limit(limit), since=since, baseline=baseline, instance=instance)
     if runs is None and compared.empty:
         screen().say(("running", "no run was recorded here; to compare those that Domo has, name a stream"))
@@ -721,7 +741,7 @@ def overview(
     most = _limit(limit)
     session = current_session(instance)
     began = targets.since_us(since, session.clock.time())
-    with interruptible(list):
+    with interruptible():
         collecting = Collecting(screen(), session.clock)
         rows, headline = glance.overview(session, part, began, most, collecting.progress)
         collecting.over(_not_found(part) if part and rows.empty else headline, good=glance.calm(rows))
@@ -807,7 +827,7 @@ def collect(
     names = [instance] if instance is None or isinstance(instance, str) else list(dict.fromkeys(instance))
     sessions = [_session_of(name, alone=len(names) == 1) for name in names]
     began = targets.since_us(since, _time(sessions))
-    with interruptible(list), _kept(dataset):
+    with interruptible(), _kept(dataset):
         for each_of in sessions:
             if wanted is not None and each_of.session is not None:
                 here = [target for target in wanted if len(sessions) == 1 or _is_of(target, each_of.session)]
@@ -938,6 +958,16 @@ def _timeout(timeout: object, *, wait: bool) -> float | None:
     if not wait:
         raise TargetError("timeout has no effect without --wait (wait=True)", "add --wait, or leave it out")
     return targets.seconds(timeout)
+
+
+def _flag(name: str, value: object) -> bool:
+    """Refuse what is neither True nor False: a text such as "no" would count as true."""
+    if type(value).__name__ not in {"bool", "bool_"}:  # numpy's, too
+        raise TargetError(
+            f"{name} must be True or False, got {targets.shown(str(value))}",
+            f"write {name}=True, or leave it out",
+        )
+    return bool(value)
 
 
 def _text(name: str, value: object) -> str | None:

@@ -169,8 +169,14 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     ConfigurationError
         openpyxl is not installed: ``pip install 'domo-magic[excel]'``.
+    TargetError
+        The name does not end so.
     """
     need_extra("openpyxl", "excel", "Excel")
+    if not os.fspath(path).endswith(".xlsx"):
+        raise TargetError(
+            f"{os.fspath(path)} is not the name of an Excel file", "write one that ends in .xlsx"
+        )
     _without_formulas(plain(frame), _UNPRINTABLE).to_excel(path, index=False, engine="openpyxl")
 
 

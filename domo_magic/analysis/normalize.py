@@ -155,10 +155,13 @@ def refuse_others(runs: Any) -> None:
         why = f"{', '.join(missing)} missing"
     else:
         return
-    raise TargetError(
-        f"not a frame of runs: {why}",
-        "give a frame from domo_magic.runs, run or wait",
-    )
+    hint = "give a frame from domo_magic.runs, run or wait"
+    if isinstance(runs, pd.DataFrame) and "verdict" in runs.columns:
+        hint = (
+            "of a comparison or an overview, these fetch what it lacks: domo_magic.compare(frame), "
+            "domo_magic.plot(frame); %domo_compare frame"
+        )
+    raise TargetError(f"not a frame of runs: {why}", hint)
 
 
 def _column(runs: pd.DataFrame, name: str) -> Any:

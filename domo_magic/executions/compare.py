@@ -107,7 +107,7 @@ def compare_runs(
         wanted = targets.understood(runs, "runs", repeats=True) if given is None else _named_in(given)
     session = current_session(instance)
     since_us = targets.since_us(since, session.clock.time())
-    with interruptible(list):
+    with interruptible():
         keys = (
             [(stream_id, None) for stream_id in session.history.streams_with_runs(session.instance)]
             if wanted is None

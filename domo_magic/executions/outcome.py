@@ -172,7 +172,7 @@ def follow(
     def now_known() -> list[Execution]:
         return [relay.latest[run.key] for run in runs]
 
-    with interruptible(now_known, progress.let_go):
+    with interruptible(now_known, progress.let_go, left_aborting if aborted else left_running):
         left = None if waiting.timeout is None else max(0.0, waiting.timeout - waiting.spent)
         watch = session.poller.watch(wanted, relay, timeout=left, aborted=aborted, stale=stale)
         try:
@@ -324,9 +324,21 @@ def _reworded(error: _Error, summary: str | None = None, hint: str | None = None
 
 @contextmanager
 def interruptible(
-    known: Callable[[], Sequence[Execution]], let_go: Callable[[], None] = lambda: None
+    known: Callable[[], Sequence[Execution]] = list,
+    let_go: Callable[[], None] = lambda: None,
+    error: Callable[[Sequence[Execution]], RunInterrupted] | None = None,
 ) -> Iterator[None]:
-    """Turn an interrupt into `RunInterrupted`, also where a kernel would cancel a task instead."""
+    """Turn an interrupt into `RunInterrupted`, also where a kernel would cancel a task instead.
+
+    Parameters
+    ----------
+    known : callable, optional
+        Returns the runs that have to do with it, as they are known now.
+    let_go : callable, optional
+        Called first.
+    error : callable, optional
+        Makes the error for these runs: `left_running`, `left_aborting`; by default nothing was changed.
+    """
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
     try:
@@ -336,7 +348,7 @@ def interruptible(
     except KeyboardInterrupt:
         let_go()
         runs = known()
-        raise _interrupted(runs).about(runs) from None
+        raise (error or _nothing_changed)(runs).about(runs) from None
     finally:
         if before is not None:  # None also where a handler was not made in Python
             try:
@@ -346,16 +358,36 @@ def interruptible(
                 raise
 
 
-def _interrupted(runs: Sequence[Execution]) -> RunInterrupted:
+def _nothing_changed(_runs: Sequence[Execution]) -> RunInterrupted:
+    return RunInterrupted("interrupted; nothing was started or aborted", "to begin again: the same line")
+
+
+def left_aborting(runs: Sequence[Execution]) -> RunInterrupted:
+    """Return the error for an interrupt while runs are being aborted."""
+    going = [run for run in runs if not run.finished]
+    if not going:
+        return _nothing_changed(runs)
+    streams = " ".join(dict.fromkeys(str(run.stream_id) for run in going[:_NAMED]))
+    return RunInterrupted(
+        "interrupted; aborts that have reached Domo go on",
+        f"to follow it: %domo_wait {_named(going)}{_more(going)}; to see the runs: %domo_runs {streams}",
+    )
+
+
+def left_running(runs: Sequence[Execution]) -> RunInterrupted:
+    """Return the error for an interrupt while runs are being started or waited for."""
     summary = "interrupted; runs already started continue in Domo"
     going = [run for run in runs if not run.finished]
     if not going:
         return RunInterrupted(summary, "what was started here: %domo_runs; to wait for it: %domo_wait")
-    named = _named(going)
-    more = f" (and {len(going) - _NAMED:,} more: .rows has all)" if len(going) > _NAMED else ""
+    named, more = _named(going), _more(going)
     return RunInterrupted(
         summary, f"to wait again: %domo_wait {named}; to cancel: %domo_cancel {named}{more}"
     )
+
+
+def _more(runs: Sequence[Execution]) -> str:
+    return f" (and {len(runs) - _NAMED:,} more: .rows has all)" if len(runs) > _NAMED else ""
 
 
 def _named(runs: Sequence[Execution]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import KeysView, ValuesView
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ def checked(targets: Iterable[Target], meant: Meant, *, repeats: bool = False) -
         found = tuple({_key(target): target for target in found}.values())
     if not found:
         raise TargetError("no target: what was given is empty", _HOW[meant])
-    refuse_twice(found)
+    refuse_twice(found, "nothing was started" if meant == "streams" else "nothing was done")
     return found
 
 
@@ -124,8 +125,8 @@ def _key(target: Target) -> tuple[object, ...]:
     return target.stream_id, target.execution_id, (target.dataset_id or "").lower()
 
 
-def refuse_twice(targets: Iterable[Target]) -> None:
-    """Refuse targets of which two are the same.
+def refuse_twice(targets: Iterable[Target], so: str = "nothing was started") -> None:
+    """Refuse targets of which two are the same, and say what that means.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def refuse_twice(targets: Iterable[Target]) -> None:
         key = _key(target)
         if key in seen:
             kind = "stream" if target.execution_id is None and target.stream_id else "target"
-            raise TargetError(f"{kind} {target.text} is listed twice; nothing was started", "name it once")
+            raise TargetError(f"{kind} {target.text} is listed twice; {so}", "name it once")
         seen.add(key)
 
 
@@ -261,17 +262,32 @@ def _of_frame(table: Any, meant: Meant) -> Iterator[Target]:
 
 def _run_of(target: Target, execution: object) -> Target:
     """Return the run of a row: its stream with its execution id."""
-    if str(execution) in {"None", "nan", "<NA>"}:  # comparing NA raises
+    if _missing(execution):
         raise TargetError(
             f"a row of stream {target.text} has no executionId",
+            "leave such rows out: .dropna(subset=['executionId']); the stream may never have run: "
             f"%domo_runs {target.text} shows its runs",
         )
-    return word(f"{target.stream_id}/{_item(execution, 'runs').stream_id}", "runs")
+    try:
+        return word(f"{target.stream_id}/{_item(execution, 'runs').stream_id}", "runs")
+    except TargetError:
+        raise TargetError(
+            f"{shown(str(execution))} is not an execution id (a row of stream {target.text})",
+            "give a frame of runs as domo_magic makes it, or write the run as 25775/2",
+        ) from None
+
+
+def _missing(value: object) -> bool:
+    """Whether it is None, or what pandas has for a value that is not there: comparing NA itself raises."""
+    kind = type(value).__name__
+    return value is None or kind in {"NAType", "NaTType"} or (isinstance(value, float) and math.isnan(value))
 
 
 def _item(value: object, meant: Meant) -> Target:
     if isinstance(value, str):
         return word(value.strip(), meant)
+    if _missing(value):
+        raise TargetError("a missing value is not an id", "leave such rows out: .dropna(subset=['streamId'])")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     try:

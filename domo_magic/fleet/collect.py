@@ -364,7 +364,7 @@ class _Collecting:
             raise unwritable(self._dataset.path, error) from error
 
     def rows(self) -> pd.DataFrame:
-        """Return one row per stream."""
+        """Return one row per stream, those with an error first."""
         rows: list[tuple[Any, ...]] = []
         for instance in self._instances:
             if instance.streams is None:
@@ -373,6 +373,7 @@ class _Collecting:
                 key = instance.name, stream_id
                 newest = self._newest.get(key) or self._dataset.known.get(key, Known()).newest or None
                 rows.append((*key, name, self._fetched[key], newest, self._errors.get(key)))
+        rows.sort(key=lambda row: row[-1] is None)
         columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
         return typed(dict(zip(COLUMNS, columns, strict=True)), COLUMNS)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,18 @@ _DRAW_S, _JUDGE_S = 0.25, 5.0
 _DOUBLE_CLICK_S = 1.0
 # What is saved before a front end draws it (nbconvert, papermill, a terminal) has the table, not "loading".
 _FIRST_TABLE_S = 2.0
+_TABLE = {"load", "learn"}  # whichever comes first compares the runs
+# The most that the end of the interpreter waits for what panels compute.
+_END_S = 2.0
+_PANELS: weakref.WeakSet[Panel] = weakref.WeakSet()
+
+
+@atexit.register
+def _end() -> None:
+    """Let threads come out of pandas and pyarrow: one that the interpreter's end meets there aborts it."""
+    ends = time.monotonic() + _END_S
+    for each in list(_PANELS):
+        each.end(ends - time.monotonic())
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
@@ -78,7 +92,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if state.session is not None:
             state.begin("load", partial(actions.load, state), clicked=False)
         work = partial(guarded, self._work)
-        threading.Thread(target=work, name="domo_magic panel view", daemon=True).start()
+        self._thread = threading.Thread(target=work, name="domo_magic panel view", daemon=True)
+        self._thread.start()
+        _PANELS.add(self)
 
     def _work(self) -> None:
         """Draw what changes, and look for what was started elsewhere, until the panel is closed."""
@@ -288,22 +304,32 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return {"application/vnd.jupyter.widget-view+json": view, "text/plain": "", "text/html": ""}
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
-        self._state.wait_for("load", _FIRST_TABLE_S)
+        self._state.wait_for(_TABLE, _FIRST_TABLE_S)
         return {**self._living(), **self._drawing.snapshot()}
 
     def _ipython_display_(self) -> None:
         if not in_kernel():
             raise NotImplementedError  # a terminal shows the text
-        self._state.wait_for("load", _FIRST_TABLE_S)
+        self._state.wait_for(_TABLE, _FIRST_TABLE_S)
         display(self._living(), raw=True)  # type: ignore[no-untyped-call]
         self._saved = display(self._drawing.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def end(self, timeout: float) -> None:
+        """End its threads, waiting for what they do for so many seconds; what is shown stays."""
+        self._let_go()
+        ends = time.monotonic() + max(0.0, timeout)
+        self._state.wait_for(None, max(0.0, timeout))
+        self._thread.join(max(0.0, ends - time.monotonic()))
+
+    def _let_go(self) -> None:
+        self._state.close()
+        self._changes.set()
 
     def close(self) -> None:
         """Take the panel away; no thread of it stays, and the runs go on."""
         if self._state.closed:
             return  # also where it is collected, on any thread, whatever locks that holds
-        self._state.close()
-        self._changes.set()
+        self._let_go()
         for part in everything_in(self):
             part.close()
         super().close()

@@ -216,10 +216,12 @@ class PanelState:
         with self._idle:
             return self._idle.wait_for(done, timeout)
 
-    def wait_for(self, what: str, timeout: float) -> None:
-        """Wait until a job of that name is over."""
+    def wait_for(self, jobs: Collection[str] | None, timeout: float) -> None:
+        """Wait until no job of these names is under way; None: no job at all."""
         with self._idle:
-            self._idle.wait_for(lambda: what not in self._doing, timeout)
+            self._idle.wait_for(
+                lambda: self._doing.isdisjoint(self._doing if jobs is None else jobs), timeout
+            )
 
     def met(self, trouble: DomoError | None) -> None:
         """Keep why the last look failed, if it did; an earlier one's error is over."""

@@ -752,3 +752,11 @@ def test_numbers_in_words() -> None:
         "under 0.1 % of",
         "instead of",
     ]
+
+
+@pytest.mark.parametrize("use", [lambda rows: rows.domo.compare(), lambda rows: rows.domo.plot()])
+def test_rows_that_lack_what_is_compared_lead_to_what_fetches_it(use: Any) -> None:
+    """Rows of a comparison have no ends: the functions that fetch what they lack are named."""
+    rows = compare(runs_of(history(6)))
+    with pytest.raises(TargetError, match=r"of a comparison or an overview, these fetch what it lacks"):
+        use(rows)

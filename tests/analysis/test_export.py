@@ -179,3 +179,13 @@ def test_nesting_of_400_is_written(tmp_path: Path) -> None:
     table.domo.to_csv(tmp_path / "deep.csv")
     table.domo.to_parquet(tmp_path / "deep.parquet")
     assert table.domo.plain()["errors"][0] == "[" * 400 + "]" * 400
+
+
+def test_an_excel_file_is_named_so(tmp_path: Path) -> None:
+    """Any other name would be refused by pandas in words about engines."""
+    pytest.importorskip("openpyxl")
+    with pytest.raises(
+        TargetError, match=r"r.txt is not the name of an Excel file\nwrite one that ends in .xlsx"
+    ):
+        frame([]).domo.to_excel(tmp_path / "r.txt")
+    assert not (tmp_path / "r.txt").exists()

@@ -190,6 +190,28 @@ def test_a_filter_that_is_no_text_is_refused(words: dict[str, Any], still_sessio
         domo_magic.runs(**words)
 
 
+@pytest.mark.parametrize("verdict, state", [("failed", "ERROR"), ("Running", "ACTIVE")])
+def test_the_state_of_a_verdict_is_named(still_session: Session, verdict: str, state: str) -> None:
+    """Of two verdicts there is a state."""
+    with pytest.warns(
+        DomoWarning, match=f"{verdict} is a verdict, not a state; the state is {state}; to find"
+    ):
+        assert domo_magic.runs(state=verdict).empty
+
+
+@pytest.mark.parametrize("value", ["no", "yes", 1, None])
+def test_what_is_neither_true_nor_false_is_refused(still_session: Session, value: Any) -> None:
+    """A text such as "no" would count as true."""
+    for call, name in (
+        (lambda: domo_magic.run(25775, wait=value), "wait"),
+        (lambda: domo_magic.cancel(25775, all=value), "all"),
+        (lambda: domo_magic.runs(25775, refresh=value), "refresh"),
+        (lambda: domo_magic.connect(sandbox=value), "sandbox"),
+    ):
+        with pytest.raises(domo_magic.TargetError, match=f"{name} must be True or False, got '{value}'"):
+            call()
+
+
 def test_a_verdict_is_not_a_state(still_session: Session) -> None:
     """Whoever lists by a verdict is told where such runs are found."""
     with pytest.warns(

@@ -164,10 +164,13 @@ def test_an_interrupt_names_both_commands_and_puts_the_handler_back() -> None:
 
     before = signal.signal(signal.SIGINT, own)
     try:
-        with pytest.raises(RunInterrupted) as caught, interruptible(lambda: runs, lambda: let_go.append(1)):
+        with (
+            pytest.raises(RunInterrupted) as caught,
+            interruptible(lambda: runs, lambda: let_go.append(1), outcome.left_running),
+        ):
             _interrupt_while_waiting()
         assert signal.getsignal(signal.SIGINT) is own
-        with pytest.raises(ZeroDivisionError), interruptible(list):
+        with pytest.raises(ZeroDivisionError), interruptible():
             raise ZeroDivisionError
         assert signal.getsignal(signal.SIGINT) is own
     finally:
@@ -179,16 +182,32 @@ def test_an_interrupt_names_both_commands_and_puts_the_handler_back() -> None:
     assert let_go == [1]
 
 
+def test_an_interrupt_says_what_it_left() -> None:
+    """What only reads leaves nothing; aborts that have reached Domo go on."""
+    with (
+        pytest.raises(RunInterrupted, match="interrupted; nothing was started or aborted") as caught,
+        interruptible(),
+    ):
+        raise KeyboardInterrupt
+    assert "%domo_wait" not in str(caught.value)
+    left = outcome.left_aborting([Execution(1, 2), Execution(3, 4, {"currentState": "SUCCESS"})])
+    assert str(left) == (
+        "interrupted; aborts that have reached Domo go on\n"
+        "to follow it: %domo_wait 1/2; to see the runs: %domo_runs 1"
+    )
+    assert str(outcome.left_aborting([])).startswith("interrupted; nothing was started or aborted")
+
+
 def test_an_interrupt_of_very_many_is_short() -> None:
     """Of a thousand runs twenty are named; ``.rows`` has all."""
-    error = outcome._interrupted([Execution(stream, 1) for stream in range(1, 1001)])
+    error = outcome.left_running([Execution(stream, 1) for stream in range(1, 1001)])
     assert "(and 980 more: .rows has all)" in str(error)
     assert len(str(error)) < 1000
 
 
 def test_an_interrupt_before_anything_is_known_says_where_to_look() -> None:
     """Where no run is known yet, no command without a target is named."""
-    assert "what was started here: %domo_runs" in str(outcome._interrupted([]))
+    assert "what was started here: %domo_runs" in str(outcome.left_running([]))
 
 
 def test_other_threads_leave_signals_alone(still_sandbox: Sandbox, still_session: Session) -> None:

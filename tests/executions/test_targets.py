@@ -110,6 +110,19 @@ def test_a_row_without_an_execution_is_no_run(missing: object) -> None:
         parse(frame, "runs")
 
 
+def test_runs_that_are_listed_twice_start_nothing_anyway() -> None:
+    """Where runs are meant the refusal does not speak of starting."""
+    with pytest.raises(TargetError, match="target 25775/2 is listed twice; nothing was done"):
+        parse(["25775/2", "25775/2"], "runs")
+
+
+def test_a_row_whose_run_is_no_number_is_named() -> None:
+    """What is not an execution id is told as one, with its stream."""
+    frame = pd.DataFrame({"streamId": [25775], "executionId": ["second"]})
+    with pytest.raises(TargetError, match=r"'second' is not an execution id \(a row of stream 25775\)"):
+        parse(frame, "runs")
+
+
 def test_a_dataset_is_named_by_its_id_in_any_case() -> None:
     """A UUID names a DataSet."""
     assert parse(DATASET.upper())[0] == Target(DATASET.upper(), dataset_id=DATASET)
@@ -223,6 +236,10 @@ def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     "value, said",
     [
         ("25,775", "'25,775' may be one number or several\nwrite 25775 or 25 775"),
+        (pd.Series([7, pd.NA], dtype="Int64"), "a missing value is not an id\nleave such rows out: .dropna"),
+        ([7.0, float("nan")], "a missing value is not an id\n"),
+        ([None], "a missing value is not an id\n"),
+        ([pd.NaT], "a missing value is not an id\n"),
         ([len], "this builtin_function_or_method is not an id\n"),
         (["a\nb"], "is not the id of a stream"),
         ("0 1\n1 2", "give the list, Series or frame itself"),

@@ -338,7 +338,9 @@ def test_one_stream_that_is_refused(session: Session, sandbox: Sandbox, folder: 
     """A 403 or 404 of a single stream, or an outage that lasts, is its row; the others are collected."""
     sandbox.order(faults.status(403), method="GET", path="25776/executions")
     sandbox.order(faults.html(), method="GET", path="25777/executions", times=100)
-    rows = domo.collect(folder, [25775, 25776, 25777, 999_999]).set_index("streamId")
+    found = domo.collect(folder, [25775, 25776, 25777, 999_999])
+    assert found["streamId"].tolist() == [25776, 25777, 999_999, 25775]  # errors first
+    rows = found.set_index("streamId")
     assert rows["fetched"].to_dict() == {25775: 200, 25776: 0, 25777: 0, 999_999: 0}
     assert "403" in rows["error"][25776]
     assert "HTML" in rows["error"][25777]

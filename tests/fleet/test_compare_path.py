@@ -116,3 +116,13 @@ def test_what_is_no_dataset(tmp_path: Path, text: type) -> None:
     with pytest.raises(TargetError, match="its own stream" if text is Path else None):
         domo.compare(text(tmp_path), baseline="25775/1")
     assert "dask" not in sys.modules or text
+
+
+@pytest.mark.filterwarnings("ignore:.*have no baseline in this frame")
+def test_how_many_of_what_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The line before the rows counts them by verdict, the most frequent first."""
+    with caplog.at_level("INFO", logger="domo_magic"):
+        found = domo.compare(folder)
+    counts = found["verdict"].value_counts()
+    said = " · ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
+    assert f"runs that are not usual · {said}" in caplog.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -255,7 +257,7 @@ def test_a_change_during_a_job_is_dealt_with_after_it(session: Session) -> None:
             raise DomoError("down", "")
 
     assert state.begin("learn", job, clicked=False, again=lambda: len(done) < 9)
-    state.wait_for("learn", PATIENCE)
+    state.wait_for({"learn"}, PATIENCE)
     assert done == [0, 1, 2]
     assert state.error is not None
 
@@ -1035,3 +1037,44 @@ def test_a_terminal_has_the_newest_ten(session: Session, make: Make, monkeypatch
     assert all("✓ SUCCESS" in row and "✓ usual" in row for row in rows)
     assert "90 more" in lines
     assert max(map(width, lines)) <= 60
+
+
+def test_the_end_of_a_script_waits_for_what_a_panel_computes() -> None:
+    """A thread that the interpreter's end met inside pandas or pyarrow would abort the process."""
+    script = """
+import threading, time
+import domo_magic as domo
+from domo_magic.widget import actions
+computing, real = threading.Event(), actions.judgements
+def slow(session, runs):
+    computing.set()
+    time.sleep(0.3)
+    print("computed", flush=True)
+    return real(session, runs)
+actions.judgements = slow
+domo.connect(sandbox=True)
+panel = domo.panel(25775)
+assert computing.wait(20)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "computed\n"), done.stderr
+
+
+def test_what_is_saved_waits_for_verdicts_that_another_job_computes(
+    session: Session, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that were followed meanwhile are compared by whichever job comes first; the table has them."""
+    real, learning, go = actions.judgements, threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        learning.set()
+        assert go.wait(PATIENCE)
+        return real(*arguments)
+
+    panel = loaded(make(25775))
+    monkeypatch.setattr(actions, "judgements", slow)
+    panel._state.judgements.clear()
+    panel._learn()
+    assert learning.wait(PATIENCE)
+    threading.Timer(0.05, go.set).start()
+    assert "usual" in panel._repr_mimebundle_()["text/plain"]
