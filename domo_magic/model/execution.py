@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
 from domo_magic.errors import InvalidResponse
 from domo_magic.model.formatting import cut
@@ -89,11 +91,22 @@ def parse_json(body: bytes | str) -> object:
     >>> parse_json(b'{"streamId": 25775}')
     {'streamId': 25775}
     """
-    try:
+    decoder, failures = _fast()
+    with suppress(*failures):
+        return decoder.decode(body)
+    try:  # NaN, halves of characters and UTF-16 are for the standard library, which also has the last word
         parsed: object = json.loads(body, parse_float=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise InvalidResponse("Domo's response is not JSON") from error
     return parsed
+
+
+@cache
+def _fast() -> tuple[Any, tuple[type[Exception], ...]]:
+    """Return msgspec's decoder, which takes half the time, and what it raises where it does not parse."""
+    import msgspec
+
+    return msgspec.json.Decoder(float_hook=_number), (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 def item_texts(array: str) -> list[str]:
