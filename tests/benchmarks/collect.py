@@ -103,7 +103,7 @@ def serve(pipe: Pipe, streams: int, past: int) -> None:
         pipe.send(listening.sockets[0].getsockname()[1])
         while True:
             await asyncio.to_thread(pipe.recv)
-            pipe.send(server.paths["executions"])
+            pipe.send((server.paths["executions"], server.paths.total()))
             server.paths.clear()
 
     asyncio.run(main())
@@ -194,7 +194,7 @@ class Bench:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         self.pipe.send("count")
-        found["requests"] = requests = self.pipe.recv()
+        found["requests"], requests = self.pipe.recv()  # pages of runs, and all
         found["floor"] = found["took"] / (requests * LATENCY / parallel)
         print(
             f"{name:>23}: {found['took']:6.2f} s, {found['floor']:.2f} of the floor, {requests:,} requests,"
