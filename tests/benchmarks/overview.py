@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LATENCY, PARALLEL, ROUNDS, PAST = 0.05, 16, 5, 100
 TARGET, FEW_TARGET, REQUESTS_TARGET = 1.2, 1.0, 1.1
-NOW = time.time()
+NOW = round(time.time())  # whole seconds, as in the captured history
 
 
 def history(stream: int) -> bytes:
