@@ -223,6 +223,7 @@ class _Collecting:
             self._since,
             session.timeouts,
         )
+        self._dataset.go_back(((instance.name, stream_id) for stream_id in instance.streams), self._since)
         started_here = set(session.history.streams_with_runs(instance.name))
         works = deque(
             reading.Work(

@@ -46,8 +46,8 @@ class Known:
     ----------
     last : int
         So far Domo's list was read; 0 where it is not oldest first.
-    oldest, newest : int
-        The lowest execution id that did not begin too early, and the highest that was read; 0: there is none.
+    newest : int
+        The highest execution id that was read; 0: there is none.
     since_us : int
         Epoch microseconds from which on the runs are complete.
     gaps : tuple of int
@@ -59,12 +59,14 @@ class Known:
     """
 
     last: int = 0
-    oldest: int = 0
     newest: int = 0
     since_us: int = 0
     gaps: tuple[int, ...] = ()
     open: tuple[int, ...] = ()
     beyond: tuple[int, ...] = ()
+
+
+_NOTHING = astuple(Known())
 
 
 class Dataset:
@@ -162,14 +164,21 @@ class Dataset:
         for number in range(self._base + 1, self._number + 1):
             for instance, streams in footers[number]["streams"].items():
                 for stream_id, values in streams.items():
-                    known: list[Any] = [tuple(each) if isinstance(each, list) else each for each in values]
-                    self.known[instance, int(stream_id)] = Known(*known)
+                    self._know((instance, int(stream_id)), values)
         if self._base:
             self._look()
         for instance, stream_id, execution_id in self.unfinished:
             found = self.known.get((instance, stream_id), Known())
             opened = tuple(sorted({*found.open, execution_id}))
             self.known[instance, stream_id] = replace(found, open=opened)
+
+    def _know(self, stream: Stream, values: Sequence[Any]) -> None:
+        """Take what a footer says of a stream; nothing is known by one of an earlier version."""
+        if len(values) == len(_NOTHING):
+            self.known[stream] = Known(*(tuple(each) if isinstance(each, list) else each for each in values))
+        else:
+            self.known.pop(stream, None)
+            self._base = self._number
 
     def _footer(self, file: Path) -> dict[str, Any] | None:
         """Return what a part's footer says; a part that cannot be read is put aside."""
@@ -185,6 +194,14 @@ class Dataset:
         footer: dict[str, Any] = json.loads(metadata[COLLECTED])
         return footer
 
+    def go_back(self, streams: Iterable[Stream], since_us: int) -> None:
+        """Forget what is known of streams that are complete only from later on: their lists are read anew."""
+        earlier = [each for each in streams if since_us < self.known.get(each, Known()).since_us]
+        for each in earlier:
+            self.known[each] = Known(open=self.known[each].open)
+        if earlier:
+            self._look()
+
     def _look(self) -> None:
         """See which runs there are, of streams of which nothing is known."""
         _, parquet = arrow()
@@ -193,7 +210,8 @@ class Dataset:
                 table = parquet.read_table(file, columns=["instance", "streamId", "executionId"])
                 ids = table.group_by(["instance", "streamId"]).aggregate([("executionId", "list")])
                 for row in ids.to_pylist():
-                    if (stream := (row["instance"], row["streamId"])) not in self.known:
+                    stream = row["instance"], row["streamId"]
+                    if not self.known.get(stream, Known()).newest:
                         self._there.setdefault(stream, set()).update(row["executionId_list"])
 
     def there(self, stream: Stream) -> frozenset[int]:

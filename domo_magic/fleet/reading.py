@@ -381,17 +381,15 @@ def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Kno
     if seen:
         yield seen, known, True
     there = work.there | seen.keys() | set(known.beyond)
-    further = since_us < known.since_us
     since_us = min(since_us, known.since_us) if known.newest else since_us
-    start = max(0, known.last - _OVERLAP)
-    if further or not known.newest:
-        start = _start(source, stream_id, since_us)
+    start = max(0, known.last - _OVERLAP) if known.newest else _start(source, stream_id, since_us)
     page, length = source.page(stream_id, start)
-    moved = start > 0 and not further and known.newest > 0 and known.newest not in page
+    moved = start > 0 and known.newest > 0 and known.newest not in page
     if moved:
         start, (page, length) = 0, source.page(stream_id, 0)
-    if moved or further or not _rising(page):
-        page, end = _whole(source, stream_id, page, start + length, 0 if further else known.newest)
+    # What is there is not known in part: a stream of which runs are there is read in one go.
+    if moved or work.there or not _rising(page):
+        page, end = _whole(source, stream_id, page, start + length, known.newest)
         yield _wanted(page, known, there, since_us), _later(known, page, end, since_us), False
         return
     read: set[int] = set()
@@ -454,11 +452,10 @@ def _whole(source: _Source, stream_id: int, found: Runs, end: int, newest: int) 
 
 def _wanted(page: Runs, known: Known, there: frozenset[int], since_us: int) -> Runs:
     """Return those of the runs that the dataset does not have, and that did not begin too early."""
-    oldest = known.oldest or known.newest + 1  # all that was read had begun too early
     return {
         key: run
         for key, run in page.items()
-        if (key > known.newest or key < oldest or key in known.gaps)
+        if (key > known.newest or key in known.gaps)
         and key not in there
         and (not since_us or _began(run) >= since_us)
     }
@@ -466,12 +463,10 @@ def _wanted(page: Runs, known: Known, there: frozenset[int], since_us: int) -> R
 
 def _later(known: Known, page: Runs, end: int, since_us: int) -> Known:
     """Return what is known of a stream with another page of its list, which ends at a place."""
-    kept = [key for key, run in page.items() if not since_us or _began(run) >= since_us]
     newest = max([known.newest, *page])
     lately = range(max(newest - _OVERLAP, min(page)), newest) if newest in page else range(0)
     gaps = {key for key in known.gaps if key > newest - 2 * _OVERLAP}.union(lately) - page.keys()
-    oldest = min([key for key in (known.oldest, *kept) if key], default=0)
-    return replace(known, last=end, oldest=oldest, newest=newest, since_us=since_us, gaps=tuple(sorted(gaps)))
+    return replace(known, last=end, newest=newest, since_us=since_us, gaps=tuple(sorted(gaps)))
 
 
 def _rising(page: Runs) -> bool:

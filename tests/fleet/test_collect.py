@@ -301,6 +301,49 @@ def test_further_back_where_nothing_was_late_enough(
     assert sorted(found.loc[found["streamId"] == 7, "executionId"]) == sorted(listed(sandbox, 7))
 
 
+@pytest.mark.parametrize("change", ["no start", "not rising"])
+def test_further_back_where_ids_tell_little(
+    session: Session, sandbox: Sandbox, folder: Path, change: str
+) -> None:
+    """An old run without a start, or ids that do not rise with it, leave no hole when one goes back."""
+    sandbox.world.add_stream(past=60, stream_id=7)
+    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+
+    def other(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for run in runs:
+            if change == "no start" and run["executionId"] == 5:
+                run["startedAt"] = None
+            elif change == "not rising":
+                run["startedAt"] = began[(run["executionId"] * 7) % 60]
+        return runs
+
+    changed(other, sandbox)
+    for since in (began[-20], began[-40], None):
+        domo.collect(folder, 7, since=None if since is None else datetime.fromtimestamp(since, UTC))
+    found = domo.read_parquet(folder)
+    assert sorted(found["executionId"]) == sorted(listed(sandbox, 7))
+
+
+@pytest.mark.parametrize("lost", [0, 50])
+def test_a_folder_of_an_earlier_version(session: Session, sandbox: Sandbox, folder: Path, lost: int) -> None:
+    """What its footers say counts for nothing: what is not there is fetched, runs that it had lost, too."""
+    domo.collect(folder, [25775, 25776])
+    (part,) = folder.glob("part-*.parquet")
+    table = parquet.read_table(part)
+    about = json.loads(table.schema.metadata[b"domo_magic.collect"])
+    about["streams"] = {
+        instance: {stream: [last, 1, *rest] for stream, (last, *rest) in streams.items()}
+        for instance, streams in about["streams"].items()
+    }
+    metadata = {b"domo_magic.collect": json.dumps(about).encode()}
+    parquet.write_table(table.slice(lost).replace_schema_metadata(metadata), part)
+    for expected in (lost, 0):
+        assert domo.collect(folder, [25775, 25776])["fetched"].sum() == expected
+    found = domo.read_parquet(folder)
+    assert len(found) == 400
+    assert not found.duplicated(KEY).any()
+
+
 def test_several_instances(session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path) -> None:
     """One folder holds them all; one without a login, or with a wrong one, is a row."""
     with Sandbox(streams=3, seed=7, clock=runs_clock) as other, Sandbox(streams=3) as third:
