@@ -175,7 +175,8 @@ class Dataset:
     def _know(self, stream: Stream, values: Sequence[Any]) -> None:
         """Take what a footer says of a stream; nothing is known by one of an earlier version."""
         if len(values) == len(_NOTHING):
-            self.known[stream] = Known(*(tuple(each) if isinstance(each, list) else each for each in values))
+            known: list[Any] = [tuple(each) if isinstance(each, list) else each for each in values]
+            self.known[stream] = Known(*known)
         else:
             self.known.pop(stream, None)
             self._base = self._number

@@ -5,7 +5,8 @@
 that the requests made can take with 16 at a time. Each side runs in a process of its own, whose start is not
 counted, and prints its processor time and peak memory. Then again with nothing new, and with one run a
 stream, 16 requests at a time beside 4. Lists of 200 runs are one page: again takes as many requests as the
-first time, which a fifth of the time is too little for; what it takes of its floor is printed beside it.
+first time, which a fifth of the time is too little for; what it takes of its floor is printed beside it, and
+both once more with a server that gives at most 50 runs at once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from overview import LATENCY, PARALLEL, Server, datasets
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
 
-PAST, STREAM = 200, 1_000_000_000
+PAST, FEWER, STREAM = 200, 50, 1_000_000_000
 FLOOR, CLUSTER, AGAIN, FOUR, MEMORY, CPU = 1.6, 0.8, 0.2, 2.5, 400, 3.0
 
 
@@ -72,11 +73,11 @@ def run(number: int) -> dict[str, Any]:
 
 
 class Fleet(Server):
-    """Lists of runs, which differ in their stream alone."""
+    """Lists of runs, which differ in their stream alone; at most so many at once."""
 
-    def __init__(self, streams: int, past: int) -> None:
+    def __init__(self, streams: int, past: int, most: int) -> None:
         super().__init__(0)
-        self.past = past
+        self.past, self.most = past, most
         self.datasets = datasets(streams)
         self.pages: dict[int, bytes] = {}
 
@@ -89,16 +90,17 @@ class Fleet(Server):
         self.paths["executions"] += 1
         offset = int(parse_qs(query)["offset"][0])
         if offset not in self.pages:
-            text = json.dumps([run(number) for number in range(offset + 1, self.past + 1)])
+            end = min(self.past, offset + self.most)
+            text = json.dumps([run(number) for number in range(offset + 1, end + 1)])
             self.pages[offset] = text.replace('"@', "").replace('@"', "").encode()
         return self.pages[offset].replace(str(STREAM).encode(), parts[1].encode())
 
 
-def serve(pipe: Pipe, streams: int, past: int) -> None:
+def serve(pipe: Pipe, streams: int, past: int, most: int) -> None:
     """Serve until told otherwise."""
 
     async def main() -> None:
-        server = Fleet(streams, past)
+        server = Fleet(streams, past, most)
         listening = await asyncio.start_server(server.connection, "127.0.0.1", 0, backlog=64)
         pipe.send(listening.sockets[0].getsockname()[1])
         while True:
@@ -176,10 +178,10 @@ def peak() -> float:
 class Bench:
     """A server, and sides that collect from it."""
 
-    def __init__(self, streams: int, past: int) -> None:
+    def __init__(self, streams: int, past: int, most: int = PAST) -> None:
         self.pipe, theirs = multiprocessing.Pipe()
         self.server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(theirs, streams, past), daemon=True
+            target=serve, args=(theirs, streams, past, most), daemon=True
         )
         self.server.start()
         self.url = f"http://127.0.0.1:{self.pipe.recv()}"
@@ -234,6 +236,10 @@ def main() -> int:
         many = bench.collect("one run, 16 at a time", Path(home, "16"))
         few = bench.collect("one run, 4 at a time", Path(home, "4"), parallel=4)
         bench.server.terminate()
+        bench = Bench(streams, PAST, FEWER)
+        short = bench.collect("pages of 50", Path(home, "50"))
+        short_again = bench.collect("again, nothing new", Path(home, "50"))
+        bench.server.terminate()
     figures = [
         ("both sides equal", equal, equal),
         ("threads, of the floor", threads["floor"], threads["floor"] <= FLOOR),
@@ -245,6 +251,9 @@ def main() -> int:
         ("again, of the floor", again["floor"], again["floor"] <= FLOOR),
         ("again by first", by := again["took"] / threads["took"], by <= AGAIN),
         ("that in processor time", again["cpu"] / threads["cpu"], True),
+        ("pages of 50, of the floor", short["floor"], short["floor"] <= FLOOR),
+        ("ms of processor time a page", ms := 1000 * short["cpu"] / short["requests"], ms <= CPU),
+        ("again by first", by := short_again["took"] / short["took"], by <= AGAIN),
         ("4 at a time by 16", by := few["took"] / many["took"], by >= FOUR),
         ("peak MiB", most := max(threads["peak"], cluster["peak"]), most <= MEMORY),
     ]
