@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, get_args
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
 from domo_magic.display.progress import Board, Collecting
-from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError, Warn, warn
+from domo_magic.errors import (
+    ConfigurationError,
+    RunInterrupted,
+    TargetError,
+    TriggerOutcomeUnknown,
+    Warn,
+    warn,
+)
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
@@ -22,6 +29,7 @@ from domo_magic.executions.outcome import (
     interruptible,
     left_aborting,
     left_running,
+    nothing_changed,
     result,
 )
 from domo_magic.executions.resolve import (
@@ -273,7 +281,9 @@ def run_unless(
     board = Board(session, background_screen() if background else screen(), moving=wait or background)
     known: list[Execution] = []
     _refuse_usual(streams)
-    with interruptible(lambda: known, board.let_go, left_running):
+    with interruptible(
+        lambda: known, board.let_go, lambda runs: left_running(runs) if runs else nothing_changed()
+    ):
         if targets.holds_runs(streams) and len(streams) > len(wanted):
             names = f"{len(streams):,} runs of {count_text(len(wanted), 'streams')}"
             board.say("running", f"{names}: each is started once")
@@ -299,6 +309,7 @@ def _start(
 ) -> tuple[list[Execution], list[DomoError | None]]:
     """Start the streams and show each; each run is put into `known` as it comes, before it is shown."""
     outcomes: dict[int, Outcome] = {}
+    began_ms = int(session.clock.time() * 1000)
     earlier = {run.stream_id: run for run in reversed(unfinished_here(session))}
 
     def arrived(outcome: Outcome) -> None:
@@ -310,12 +321,25 @@ def _start(
             board.started(outcome.execution, earlier.get(outcome.execution.stream_id))
 
     def so_far() -> list[Execution]:
-        return [
-            outcomes[stream_id].execution if stream_id in outcomes else session.known(Execution(stream_id))
-            for stream_id in ids
-        ]
+        sent = {
+            run.stream_id: run
+            for run in session.history.runs(session.instance, ids, finished=False)
+            if (run.requested_at or 0) >= began_ms
+        }
+        sent |= {stream_id: outcome.execution for stream_id, outcome in outcomes.items()}
+        return [sent.get(stream_id, session.known(Execution(stream_id))) for stream_id in ids]
 
-    with interruptible(so_far, board.let_go, left_running):
+    def left(runs: Sequence[Execution]) -> RunInterrupted:
+        refused = {
+            stream_id
+            for stream_id, outcome in outcomes.items()
+            if not isinstance(outcome.error, TriggerOutcomeUnknown | None)
+        }
+        nameless = [run for run in runs if run.execution_id is None]
+        idle = [run for run in nameless if run.requested_at is None or run.stream_id in refused]
+        return left_running(runs, [run.stream_id for run in idle])
+
+    with interruptible(so_far, board.let_go, left):
         start_streams(
             session,
             ids,
@@ -478,15 +502,18 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
                 board.say("good", f"stream {stream_id} has never run; nothing was cancelled")
         told += meant.values()
         seen, errors = abort(session, told)
-    going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
-    for run, error in zip(seen, errors, strict=True):
-        if error is None and run.finished:
-            board.say("good", f"nothing to cancel: {run.run} had already ended ({state_of(run, 'unknown')})")
-    for run in going:
-        board.waited_for(run)
-    if not going:
-        return result(seen, errors)
-    return follow(session, seen, errors, board, Waiting(session.timeouts.abort, "return"), aborted=True)
+        told[:] = seen
+        going = [run for run, error in zip(seen, errors, strict=True) if error is None and not run.finished]
+        for run, error in zip(seen, errors, strict=True):
+            if error is None and run.finished:
+                board.say(
+                    "good", f"nothing to cancel: {run.run} had already ended ({state_of(run, 'unknown')})"
+                )
+        for run in going:
+            board.waited_for(run)
+        if not going:
+            return result(seen, errors)
+        return follow(session, seen, errors, board, Waiting(session.timeouts.abort, "return"), aborted=True)
 
 
 def runs(
@@ -670,13 +697,15 @@ def compare(
     >>> compare(25775, since="12h")["verdict"].unique().tolist()
     ['usual']
     """
+    most = _limit(limit)
     if isinstance(runs, os.PathLike):
         began = targets.since_us(since, SystemClock().time())
-        compared = compare_dataset(runs, baseline=baseline, since_us=began)
+        with interruptible():
+            compared = compare_dataset(runs, baseline=baseline, since_us=began)
         counts = [f"{count:,} {verdict}" for verdict, count in compared["verdict"].value_counts().items()]
         screen().say(("running", " · ".join(["runs that are not usual", *counts])))
         return shown(compared, "comparison")
-    compared = compare_runs(runs, limit=_limit(limit), since=since, baseline=baseline, instance=instance)
+    compared = compare_runs(runs, limit=most, since=since, baseline=baseline, instance=instance)
     if runs is None and compared.empty:
         screen().say(("running", "no run was recorded here; to compare those that Domo has, name a stream"))
     return shown(compared, "comparison")
@@ -814,6 +843,10 @@ def collect(
     >>> collect("runs", 25775)["fetched"].tolist()
     [0]
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TargetError(
+            f"the path of a folder comes first, got {targets.shown(str(path))}", 'write collect("runs")'
+        )
     dataset = Dataset(path)
     parallel = _parallel(max_parallel)
     if executor is not None and not callable(getattr(executor, "submit", None)):

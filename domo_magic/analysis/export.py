@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import re
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis.arrow import COLLECTED, arrow, json_text, to_frame
@@ -15,6 +18,8 @@ from domo_magic.model.execution import parse_json
 from domo_magic.model.formatting import cut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
 _OURS = b"domo_magic"
@@ -49,7 +54,8 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     texts = frame.assign(**objects).astype(dict.fromkeys(objects, "string"))
     table = pa.Table.from_pandas(texts)
     metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(list(objects)).encode()}
-    parquet.write_table(table.replace_schema_metadata(metadata), path)
+    with _whole(path) as beside:
+        parquet.write_table(table.replace_schema_metadata(metadata), beside)
 
 
 def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -152,7 +158,8 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path : str or path
         Where to. A text that begins like a formula gets an apostrophe before it, a column's name too.
     """
-    _without_formulas(plain(frame)).to_csv(path, index=False)
+    with _whole(path) as beside:
+        _without_formulas(plain(frame)).to_csv(beside, index=False)
 
 
 def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -177,7 +184,23 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         raise TargetError(
             f"{os.fspath(path)} is not the name of an Excel file", "write one that ends in .xlsx"
         )
-    _without_formulas(plain(frame), _UNPRINTABLE).to_excel(path, index=False, engine="openpyxl")
+    with _whole(path) as beside:
+        _without_formulas(plain(frame), _UNPRINTABLE).to_excel(beside, index=False, engine="openpyxl")
+
+
+@contextmanager
+def _whole(path: Any) -> Iterator[Any]:
+    """Give a file beside `path` that takes its place once it is whole; what is no file is given as it is."""
+    if not isinstance(path, str | os.PathLike) or "://" in os.fspath(path):
+        yield path
+        return
+    file = Path(path).expanduser()
+    beside = file.with_name(f".{uuid.uuid4().hex}-{file.name}")  # its ending tells how to compress
+    try:
+        yield beside
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _without_formulas(frame: pd.DataFrame, without: re.Pattern[str] | None = None) -> pd.DataFrame:

@@ -117,18 +117,18 @@ def compare_runs(
         # The pages of one stream come side by side; of several streams, the streams do.
         fetch = attempted(partial(_fetch, session))
         responses = [fetch(plans[0])] if len(plans) == 1 else each(fetch, plans, parallel=THREADS)
-    found = [run for response in responses if not isinstance(response, DomoError) for run in response]
-    shown = [
-        run
-        for plan, response in zip(plans, responses, strict=True)
-        if not isinstance(response, DomoError)
-        for run in plan.chosen(response)
-    ]
-    _raise_first(session, plans, responses, shown)
-    chosen = {run.key for run in shown}
-    if isinstance(against, tuple) and len(set(keys)) == 1 and keys[0][1] is not None:
-        chosen.add(against)  # a run and its baseline: these two
-    return _compared(session, found, chosen, given, against, since_us)
+        found = [run for response in responses if not isinstance(response, DomoError) for run in response]
+        shown = [
+            run
+            for plan, response in zip(plans, responses, strict=True)
+            if not isinstance(response, DomoError)
+            for run in plan.chosen(response)
+        ]
+        _raise_first(session, plans, responses, shown)
+        chosen = {run.key for run in shown}
+        if isinstance(against, tuple) and len(set(keys)) == 1 and keys[0][1] is not None:
+            chosen.add(against)  # a run and its baseline: these two
+        return _compared(session, found, chosen, given, against, since_us)
 
 
 def _named_in(given: pd.DataFrame) -> list[targets.Target]:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from domo_magic.analysis.baseline import compare
 from domo_magic.analysis.sentences import reason
-from domo_magic.errors import DomoError, RunFailed, RunInterrupted, RunTimeout, RunUnusual, warn
+from domo_magic.errors import (
+    DomoError,
+    RunFailed,
+    RunInterrupted,
+    RunTimeout,
+    RunUnusual,
+    TriggerOutcomeUnknown,
+    warn,
+)
 from domo_magic.executions.poller import Listener
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import Execution, causes_of, errors_of, state_of
@@ -21,7 +29,7 @@ from domo_magic.model.formatting import cut, duration_text
 from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import pandas as pd
 
@@ -172,14 +180,20 @@ def follow(
     def now_known() -> list[Execution]:
         return [relay.latest[run.key] for run in runs]
 
-    with interruptible(now_known, progress.let_go, left_aborting if aborted else left_running):
-        left = None if waiting.timeout is None else max(0.0, waiting.timeout - waiting.spent)
-        watch = session.poller.watch(wanted, relay, timeout=left, aborted=aborted, stale=stale)
+    idle = [
+        run.stream_id
+        for run, error in zip(runs, errors, strict=True)
+        if run.execution_id is None and not isinstance(error, TriggerOutcomeUnknown | None)
+    ]
+    left = left_aborting if aborted else partial(left_running, idle=idle)
+    with interruptible(now_known, progress.let_go, left):
+        seconds = None if waiting.timeout is None else max(0.0, waiting.timeout - waiting.spent)
+        watch = session.poller.watch(wanted, relay, timeout=seconds, aborted=aborted, stale=stale)
         try:
             relay.deliver()
         finally:
             session.poller.leave(watch)
-        hurry = None if left is None else session.timeouts.last_look / 2
+        hurry = None if seconds is None else session.timeouts.last_look / 2
         progress.over(hurry)
     found = [
         error or relay.problems.get(run.key) or _shortcoming(run, waiting)
@@ -339,6 +353,11 @@ def interruptible(
     error : callable, optional
         Makes the error for these runs: `left_running`, `left_aborting`; by default nothing was changed.
     """
+
+    def told() -> RunInterrupted:
+        runs = known()
+        return (error or nothing_changed)(runs).about(runs)
+
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
     try:
@@ -347,46 +366,60 @@ def interruptible(
         raise  # said by an inner one, which knows more
     except KeyboardInterrupt:
         let_go()
-        runs = known()
-        raise (error or _nothing_changed)(runs).about(runs) from None
+        raise told() from None
     finally:
         if before is not None:  # None also where a handler was not made in Python
             try:
                 signal.signal(signal.SIGINT, before)
             except KeyboardInterrupt:  # one that came at the last moment is raised before anything is set
                 signal.signal(signal.SIGINT, before)
-                raise
+                raise told() from None
 
 
-def _nothing_changed(_runs: Sequence[Execution]) -> RunInterrupted:
+def nothing_changed(_runs: Sequence[Execution] = ()) -> RunInterrupted:
+    """Return the error for an interrupt that leaves nothing."""
     return RunInterrupted("interrupted; nothing was started or aborted", "to begin again: the same line")
 
 
 def left_aborting(runs: Sequence[Execution]) -> RunInterrupted:
     """Return the error for an interrupt while runs are being aborted."""
+    if not runs:
+        return nothing_changed()
     going = [run for run in runs if not run.finished]
-    if not going:
-        return _nothing_changed(runs)
-    streams = " ".join(dict.fromkeys(str(run.stream_id) for run in going[:_NAMED]))
-    return RunInterrupted(
-        "interrupted; aborts that have reached Domo go on",
-        f"to follow it: %domo_wait {_named(going)}{_more(going)}; to see the runs: %domo_runs {streams}",
-    )
+    wait = f"to follow: %domo_wait {_named(going)}{_more(going)}; " if going else ""
+    streams = " ".join(dict.fromkeys(str(run.stream_id) for run in runs[:_NAMED]))
+    summary = "interrupted; aborts that have reached Domo go on"
+    return RunInterrupted(summary, f"{wait}to see the runs: %domo_runs {streams}")
 
 
-def left_running(runs: Sequence[Execution]) -> RunInterrupted:
-    """Return the error for an interrupt while runs are being started or waited for."""
-    summary = "interrupted; runs already started continue in Domo"
-    going = [run for run in runs if not run.finished]
-    if not going:
-        return RunInterrupted(summary, "what was started here: %domo_runs; to wait for it: %domo_wait")
-    named, more = _named(going), _more(going)
-    return RunInterrupted(
-        summary, f"to wait again: %domo_wait {named}; to cancel: %domo_cancel {named}{more}"
-    )
+def left_running(runs: Sequence[Execution], idle: Collection[int] = ()) -> RunInterrupted:
+    """Return the error for an interrupt while runs are being started or waited for.
+
+    Parameters
+    ----------
+    runs : sequence of Execution
+        The runs; one without an id was requested, and may have started.
+    idle : collection of int
+        Streams that were not started.
+    """
+    going = [run for run in runs if run.execution_id is not None and not run.finished]
+    unknown = [run for run in runs if run.execution_id is None and run.stream_id not in idle]
+    if idle and not going and not unknown:
+        return nothing_changed()
+    hints = []
+    if going:
+        named = _named(going)
+        hints.append(f"to wait again: %domo_wait {named}; to cancel: %domo_cancel {named}{_more(going)}")
+    if unknown:
+        hints.append(f"may have started, to look: %domo_runs {_named(unknown)}{_more(unknown)}")
+    if idle:
+        hints.append(f"not started: {' '.join(map(str, list(idle)[:_NAMED]))}{_more(idle)}")
+    if not going and not unknown:
+        hints.append("what was started here: %domo_runs; to wait for it: %domo_wait")
+    return RunInterrupted("interrupted; runs already started continue in Domo", "; ".join(hints))
 
 
-def _more(runs: Sequence[Execution]) -> str:
+def _more(runs: Collection[object]) -> str:
     return f" (and {len(runs) - _NAMED:,} more: .rows has all)" if len(runs) > _NAMED else ""
 
 

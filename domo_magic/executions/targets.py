@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import KeysView, ValuesView
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
@@ -287,7 +287,8 @@ def _item(value: object, meant: Meant) -> Target:
     if isinstance(value, str):
         return word(value.strip(), meant)
     if _missing(value):
-        raise TargetError("a missing value is not an id", "leave such rows out: .dropna(subset=['streamId'])")
+        how = _HOW[meant] if value is None else "leave missing values out, as .dropna() does"
+        raise TargetError("a missing value is not an id", how)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     try:
@@ -351,7 +352,7 @@ def shown(text: str) -> str:
 
 
 def seconds(value: object, option: str = "timeout") -> float:
-    """Understand a length of time: ``90``, ``90s``, ``10m``, ``2h``, ``7d``, or a number of seconds.
+    """Understand a length of time: ``90``, ``90s``, ``10m``, ``2h``, ``7d``, seconds, or a `timedelta`.
 
     Raises
     ------
@@ -363,6 +364,8 @@ def seconds(value: object, option: str = "timeout") -> float:
     >>> seconds("10m")
     600.0
     """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     text = str(value).strip()
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
     if isinstance(value, bool) or match is None:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter, deque
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ _TASKS, _STREAMS, _FEWEST, _TRIES, _ALONE = 2, 256, 16, 3, 2
 _THREADS = 8
 # What tasks wrote becomes a part from so many bytes on (some 64 MB of Parquet), or after so many seconds.
 _PART, _PAUSE = 512 * 1024 * 1024, 60.0
+# Seconds in which tasks under way can hand over what they have read, when all ends early.
+_LAST = 1.0
 # Seconds between two looks at the clock while tasks are under way.
 _LOOK = 0.2
 _LONGEST_PAUSE = 60.0
@@ -183,8 +186,18 @@ class _Collecting:
             task.cancel()
         for each in self._queues:
             reading.withdraw(each.place.home)
-        if self._pending:
-            self._commit()
+        try:
+            self._await_last()
+        finally:  # also where the user interrupts once more
+            if self._pending:
+                self._commit()
+
+    def _await_last(self) -> None:
+        """Take what tasks of this process write when they are told to end: the user interrupted, mostly."""
+        ends = time.monotonic() + _LAST
+        with suppress(DomoError, queue.Empty):
+            while self._tasks:
+                self._take(self._ended.get(timeout=max(0.0, ends - time.monotonic())))
 
     def _try_worker(self) -> None:
         """See whether a worker writes where this process reads."""

@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,19 +134,15 @@ class Dataset:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes out; the operating system frees the lock of one that has ended."""
-        lock = sqlite3.connect(self.aside / _LOCK, timeout=0, isolation_level=None)
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            lock.close()
-            raise TargetError(
-                f"another collect is writing to {self.path} ({error})",
-                "wait until it has ended, or name another folder",
-            ) from None
-        try:
+        with closing(sqlite3.connect(self.aside / _LOCK, timeout=0, isolation_level=None)) as lock:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.Error as error:
+                raise TargetError(
+                    f"another collect is writing to {self.path} ({error})",
+                    "wait until it has ended, or name another folder",
+                ) from None
             yield
-        finally:
-            lock.close()
 
     def _load(self) -> None:
         """Take what the footers say, the later one's word."""
@@ -241,10 +237,12 @@ class Dataset:
         OSError
             Nothing was changed.
         """
-        part = self._part(files, states) if files else None
+        unfinished = {key: row for key, row in {**self.unfinished, **touched}.items() if row}
+        # A part is there even without rows, so that the folder can be read.
+        part = self._part(files, states) if files or not (unfinished or parts(self.path)) else None
         # A run that has ended leaves the unfinished ones first: were this process to end here, it would be
         # requested again, for the footers so far have it as unfinished.
-        self._put_unfinished({key: row for key, row in {**self.unfinished, **touched}.items() if row})
+        self._put_unfinished(unfinished)
         if part is not None:
             part.replace(self.path / f"part-{self._number + 1:06d}.parquet")
             self._number += 1
@@ -335,6 +333,8 @@ def _rows(file: Path) -> list[Row]:
 def _in_order(files: Sequence[Path]) -> Iterator[Any]:
     """Yield the rows of sorted Arrow files in one order, as tables of a row group; no more are in memory."""
     pa, _ = arrow()
+    if not files:
+        return
     begun = [0] * len(files)
     for counts in _shares(files):
         rows = [_rows_of(*each) for each in zip(files, begun, counts, strict=True) if each[2]]

@@ -378,19 +378,20 @@ def _new(source: _Source, work: Work, since_us: int) -> Iterator[tuple[Runs, Kno
     """
     known, stream_id = work.known, work.stream_id
     seen = dict(_unfinished(source, stream_id, known.open))
-    if seen:
+    if seen and not work.there:
         yield seen, known, True
     there = work.there | seen.keys() | set(known.beyond)
     since_us = min(since_us, known.since_us) if known.newest else since_us
     start = max(0, known.last - _OVERLAP) if known.newest else _start(source, stream_id, since_us)
     page, length = source.page(stream_id, start)
-    moved = start > 0 and known.newest > 0 and known.newest not in page
+    moved = start > 0 and (not _rising(page) or (known.newest > 0 and known.newest not in page))
     if moved:
         start, (page, length) = 0, source.page(stream_id, 0)
     # What is there is not known in part: a stream of which runs are there is read in one go.
     if moved or work.there or not _rising(page):
         page, end = _whole(source, stream_id, page, start + length, known.newest)
-        yield _wanted(page, known, there, since_us), _later(known, page, end, since_us), False
+        new = _wanted(page, known, there, since_us) | (seen if work.there else {})
+        yield new, _later(known, page, end, since_us), False
         return
     read: set[int] = set()
     while True:

@@ -278,16 +278,22 @@ def _version(db: sqlite3.Connection) -> int:
 
 @contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        _roll_back(db)
         raise
-    db.execute("COMMIT")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 def _commit(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T], *, durable: bool) -> _T:
+    _roll_back(db)  # an interrupt in the wrong moment has left one open
     # Only an intent must outlive a power cut: with it on the disk, a later look finds all the rest.
     db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     with _transaction(db):

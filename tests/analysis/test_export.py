@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 
 import domo_magic
 from domo_magic.analysis import accessor
+from domo_magic.analysis.arrow import arrow
 from domo_magic.errors import ConfigurationError, TargetError
 from domo_magic.model.execution import Execution, parse_json
 from domo_magic.model.frame import frame
@@ -189,3 +190,27 @@ def test_an_excel_file_is_named_so(tmp_path: Path) -> None:
     ):
         frame([]).domo.to_excel(tmp_path / "r.txt")
     assert not (tmp_path / "r.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet", "runs.xlsx"])
+def test_what_is_interrupted_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A file takes the place of another one only when it is whole; nothing is left beside it."""
+    if name.endswith("xlsx"):
+        pytest.importorskip("openpyxl")
+    runs = frame([Execution(7, number) for number in range(1, 4)])
+    kind = {"csv": "csv", "parquet": "parquet", "xlsx": "excel"}[name.split(".")[1]]
+    write = getattr(runs.domo, f"to_{kind}")
+    write(tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    owner = arrow()[1] if kind == "parquet" else pd.DataFrame
+    monkeypatch.setattr(owner, "write_table" if kind == "parquet" else f"to_{kind}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / name)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == before

@@ -30,6 +30,7 @@ from domo_magic.model.execution import Execution
 from domo_magic.sandbox.simulation import Habit
 
 if TYPE_CHECKING:
+    from faults import Request
     from support import JumpClock
 
     from domo_magic.executions.session import Session
@@ -190,12 +191,46 @@ def test_an_interrupt_says_what_it_left() -> None:
     ):
         raise KeyboardInterrupt
     assert "%domo_wait" not in str(caught.value)
-    left = outcome.left_aborting([Execution(1, 2), Execution(3, 4, {"currentState": "SUCCESS"})])
+    ended = Execution(3, 4, {"currentState": "ABORTED"})
+    left = outcome.left_aborting([Execution(1, 2), ended])
     assert str(left) == (
         "interrupted; aborts that have reached Domo go on\n"
-        "to follow it: %domo_wait 1/2; to see the runs: %domo_runs 1"
+        "to follow: %domo_wait 1/2; to see the runs: %domo_runs 1 3"
     )
+    assert outcome.left_aborting([ended]).hint == "to see the runs: %domo_runs 3"
     assert str(outcome.left_aborting([])).startswith("interrupted; nothing was started or aborted")
+
+
+def test_an_interrupt_names_what_was_started_what_may_have_and_what_was_not() -> None:
+    """A stream alone is never named for waiting or cancelling: its newest run may be another's."""
+    left = outcome.left_running([Execution(1, 2), Execution(3), Execution(4), Execution(5)], idle=[4, 5])
+    assert str(left) == (
+        "interrupted; runs already started continue in Domo\n"
+        "to wait again: %domo_wait 1/2; to cancel: %domo_cancel 1/2; "
+        "may have started, to look: %domo_runs 3; not started: 4 5"
+    )
+    assert str(outcome.left_running([Execution(4)], idle=[4])).startswith("interrupted; nothing was started")
+
+
+def test_an_interrupted_start_tells_what_was_requested(sandbox: Sandbox, session: Session) -> None:
+    """Of the runs of others, and of streams that were not requested yet, nothing is named as started here."""
+    streams = [sandbox.world.add_stream(500) for _ in range(4)]
+    sandbox.world.start(streams[3])  # by somebody else
+
+    def decide(request: Request) -> None:
+        if request.method == "POST" and f"/{streams[1]}/" in request.path:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(0.3)
+
+    sandbox.decide = decide
+    with pytest.raises(RunInterrupted) as caught:
+        domo_api.run(streams, max_parallel=1)
+    assert caught.value.hint == (
+        f"to wait again: %domo_wait {streams[0]}/1; to cancel: %domo_cancel {streams[0]}/1; "
+        f"may have started, to look: %domo_runs {streams[1]}; not started: {streams[2]} {streams[3]}"
+    )
+    assert caught.value.rows["streamId"].tolist() == streams
+    assert caught.value.rows["requestedAt"].isna().tolist() == [False, False, True, True]
 
 
 def test_an_interrupt_of_very_many_is_short() -> None:

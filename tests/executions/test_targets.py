@@ -110,6 +110,13 @@ def test_a_row_without_an_execution_is_no_run(missing: object) -> None:
         parse(frame, "runs")
 
 
+def test_a_length_of_time_of_the_standard_library() -> None:
+    """A `timedelta`, pandas' too, is a length of time."""
+    assert seconds(timedelta(hours=2)) == seconds(pd.Timedelta("2h")) == 7200.0
+    with pytest.raises(TargetError, match="invalid timeout"):
+        seconds(timedelta(seconds=-1))
+
+
 def test_runs_that_are_listed_twice_start_nothing_anyway() -> None:
     """Where runs are meant the refusal does not speak of starting."""
     with pytest.raises(TargetError, match="target 25775/2 is listed twice; nothing was done"):
@@ -236,9 +243,9 @@ def test_what_is_no_stream_is_refused_in_two_lines(value: object) -> None:
     "value, said",
     [
         ("25,775", "'25,775' may be one number or several\nwrite 25775 or 25 775"),
-        (pd.Series([7, pd.NA], dtype="Int64"), "a missing value is not an id\nleave such rows out: .dropna"),
+        (pd.Series([7, pd.NA], dtype="Int64"), "a missing value is not an id\nleave missing values out"),
         ([7.0, float("nan")], "a missing value is not an id\n"),
-        ([None], "a missing value is not an id\n"),
+        ([None], "a missing value is not an id\nwrite a stream's id"),
         ([pd.NaT], "a missing value is not an id\n"),
         ([len], "this builtin_function_or_method is not an id\n"),
         (["a\nb"], "is not the id of a stream"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import pickle
+import random
 import re
+import signal
+import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -322,6 +327,57 @@ def test_further_back_where_ids_tell_little(
         domo.collect(folder, 7, since=None if since is None else datetime.fromtimestamp(since, UTC))
     found = domo.read_parquet(folder)
     assert sorted(found["executionId"]) == sorted(listed(sandbox, 7))
+
+
+def test_further_back_where_the_list_fails_first(
+    session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
+) -> None:
+    """A run that has ended meanwhile does not make the stream known in part: nothing is there twice."""
+    sandbox.world.add_stream(past=60, stream_id=7)
+    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    sandbox.world.start(7)
+    domo.collect(folder, 7, since=datetime.fromtimestamp(began[-20], UTC))
+    runs_clock.advance(3600)
+    sandbox.order(faults.status(403), method="GET", path=r"7/executions\?")
+    assert domo.collect(folder, 7)["error"].notna().all()
+    assert domo.collect(folder, 7)["fetched"].tolist() == [41]
+    assert sorted(domo.read_parquet(folder)["executionId"]) == sorted(listed(sandbox, 7))
+
+
+@pytest.mark.parametrize("order", ["newest first", "as it comes"])
+def test_since_in_long_lists_of_any_order(
+    session: Session, sandbox: Sandbox, folder: Path, order: str
+) -> None:
+    """A list that is not oldest first is read from its beginning, however late `since` is."""
+    sandbox.world.add_stream(past=1100, stream_id=7)
+    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    mixed = random.Random(7)
+
+    def other(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        mixed.seed(7)
+        return list(reversed(runs)) if order == "newest first" else mixed.sample(runs, len(runs))
+
+    changed(other, sandbox)
+    for newest in (100, 700):
+        domo.collect(folder, 7, since=datetime.fromtimestamp(began[-newest], UTC))
+        assert sorted(domo.read_parquet(folder)["executionId"]) == list(range(1101 - newest, 1101))
+
+
+def test_an_interrupt_leaves_the_folder_free(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes as soon as the lock is held frees it, while its error is still kept."""
+    real = dataset.Dataset._load
+
+    def interrupted(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset.Dataset, "_load", interrupted)
+    with pytest.raises(RunInterrupted) as caught:
+        domo.collect(folder, 25775)
+    monkeypatch.setattr(dataset.Dataset, "_load", real)
+    assert domo.collect(folder, 25775)["fetched"].tolist() == [200]
+    assert caught.value.summary
 
 
 @pytest.mark.parametrize("lost", [0, 50])
@@ -778,7 +834,7 @@ def test_only_one_instance_that_does_not_list(folder: Path, sandbox: Sandbox) ->
 
 
 def test_dtypes_of_an_empty_result(session: Session, sandbox: Sandbox, folder: Path) -> None:
-    """Of streams that never ran there is a row each, and no part."""
+    """Of streams that never ran there is a row each, and a part without rows."""
     stream_id = sandbox.world.add_stream(past=0)
     rows = domo.collect(folder, stream_id)
     assert rows["fetched"].tolist() == [0]
@@ -787,7 +843,8 @@ def test_dtypes_of_an_empty_result(session: Session, sandbox: Sandbox, folder: P
         **dict.fromkeys(("instance", "name", "error"), "string"),
         **dict.fromkeys(("streamId", "fetched", "newest"), "Int64"),
     }
-    assert list(folder.iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == ["part-000001.parquet"]
+    assert domo.read_parquet(folder).empty
     assert set(KINDS) == set(COLUMNS)
     assert current_session().instance == rows["instance"][0]
     with pytest.raises(NotFound):
@@ -830,3 +887,40 @@ def test_an_unfinished_run_that_ends_between_two_tries(
     found = domo.read_parquet(folder)
     assert found["executionId"].tolist() == list(range(1, 202))
     assert found["endedAt"].notna().all()
+
+
+def test_a_folder_without_runs_can_be_read(session: Session, sandbox: Sandbox, folder: Path) -> None:
+    """Where nothing has ended yet, the folder is an empty frame with all columns, and compares as one."""
+    assert domo.collect(folder, 25775, since="1s")["fetched"].tolist() == [0]
+    found = domo.read_parquet(folder)
+    assert list(found.columns) == [*COLUMNS, "undocumented"]
+    assert found.empty
+    assert domo.compare(folder).empty
+    assert domo.collect(folder, 25775)["fetched"].tolist() == [200]
+    assert len(domo.read_parquet(folder)) == 200
+
+
+def test_a_path_comes_first() -> None:
+    """A stream in the place of the folder is told as that."""
+    with pytest.raises(TargetError, match=r"the path of a folder comes first, got '25775'"):
+        domo.collect(25775)  # type: ignore[arg-type]
+
+
+def test_an_interrupt_keeps_what_tasks_had_read(
+    session: Session, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks under way end with the page they are at, and what they have is written."""
+    seen = itertools.count(1)
+
+    def decide(request: Request) -> None:
+        if LIST.match(request.path) and next(seen) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(0.2)
+
+    sandbox.decide = decide
+    with pytest.raises(RunInterrupted, match="what had been read is in "):
+        domo.collect(folder, max_parallel=2)
+    sandbox.decide = None
+    assert domo.read_parquet(folder)["streamId"].nunique() >= 3
+    domo.collect(folder)
+    check(folder, sandbox)

@@ -684,3 +684,36 @@ def test_two_kernels_one_starts_and_one_settles(still_sandbox: Sandbox, clock: J
     for session in (one, other):
         session.client.close()
         session.history.close()
+
+
+@pytest.mark.parametrize("after", ["BEGIN IMMEDIATE", "UPDATE", "COMMIT", "ROLLBACK"])
+def test_an_interrupt_anywhere_leaves_no_transaction_open(history: History, file: Path, after: str) -> None:
+    """What is written next is written, by this kernel and by others; the file is whole."""
+    (intent,) = history.intend(HERE, [7], None)
+    armed = True
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> Any:
+            nonlocal armed
+            if armed and after == "UPDATE" and sql == "COMMIT":
+                armed = False
+                raise KeyboardInterrupt
+            if armed and after == "ROLLBACK" and sql in {"COMMIT", "ROLLBACK"}:
+                armed = sql == "COMMIT"
+                raise KeyboardInterrupt
+            done = super().execute(sql, *arguments)
+            if armed and sql == after:
+                armed = False
+                raise KeyboardInterrupt
+            return done
+
+    history.database.opened().close()
+    history.database._db = sqlite3.connect(file, factory=Interrupted, isolation_level=None)
+    with pytest.raises(KeyboardInterrupt):
+        history.refused(intent)
+    started(history, 2)
+    with contextlib.closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    assert rows(file, "SELECT execution_id FROM run WHERE outcome = 'started'") == [(2,)]
+    assert intact(file)
