@@ -164,8 +164,8 @@ class PanelState:
             self._clicked |= clicked
             if clicked:
                 self.error, self.note = None, ""
-        self.changed()
         threading.Thread(target=self._do, args=(what, job, clicked, again), name=NAME, daemon=True).start()
+        self.changed()
         return True
 
     def _do(
@@ -182,10 +182,12 @@ class PanelState:
                 more = well and not self.closed and bool(again())
                 if not more:
                     self._doing.discard(what)
-        self.changed()
-        with self._idle:
-            self._asked -= clicked
-            self._idle.notify_all()
+        try:
+            self.changed()
+        finally:  # whatever drawing raises, nobody waits for ever
+            with self._idle:
+                self._asked -= clicked
+                self._idle.notify_all()
 
     def _done(self, job: Callable[[], None]) -> bool:
         """Do a job; return whether it went well."""

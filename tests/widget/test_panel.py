@@ -1078,3 +1078,22 @@ def test_what_is_saved_waits_for_verdicts_that_another_job_computes(
     assert learning.wait(PATIENCE)
     threading.Timer(0.05, go.set).start()
     assert "usual" in panel._repr_mimebundle_()["text/plain"]
+
+
+def test_what_drawing_raises_keeps_nobody_waiting() -> None:
+    """A job is done, and the next of its name can begin, also where showing it failed."""
+    state, done = PanelState(), list[int]()
+
+    def broken() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("a drawing broke")
+
+    state.changed = broken
+    shown, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        for number in (1, 2):
+            assert state.begin("run", lambda: done.append(len(done)))
+            assert state.join(PATIENCE)
+            assert len(done) == number
+    finally:
+        threading.excepthook = shown
