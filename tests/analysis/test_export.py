@@ -197,8 +197,7 @@ def test_what_is_interrupted_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A file takes the place of another one only when it is whole; nothing is left beside it."""
-    if name.endswith("xlsx"):
-        pytest.importorskip("openpyxl")
+    pytest.importorskip({"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}[name.split(".")[1]])
     runs = frame([Execution(7, number) for number in range(1, 4)])
     kind = {"csv": "csv", "parquet": "parquet", "xlsx": "excel"}[name.split(".")[1]]
     write = getattr(runs.domo, f"to_{kind}")
