@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, get_args
 from domo_magic.analysis import accessor
 from domo_magic.display.output import background_screen, screen
 from domo_magic.display.progress import Board, Collecting
-from domo_magic.errors import (
-    ConfigurationError,
-    RunInterrupted,
-    TargetError,
-    TriggerOutcomeUnknown,
-    Warn,
-    warn,
-)
+from domo_magic.errors import ConfigurationError, RunInterrupted, TargetError, Warn, warn
 from domo_magic.executions import listing, targets
 from domo_magic.executions.cancel import abort, unfinished
 from domo_magic.executions.compare import compare_runs
@@ -30,6 +23,7 @@ from domo_magic.executions.outcome import (
     left_aborting,
     left_running,
     nothing_changed,
+    refused,
     result,
 )
 from domo_magic.executions.resolve import (
@@ -107,7 +101,8 @@ def connect(instance: str | None = None, token: str | None = None, *, sandbox: b
     >>> connect(sandbox=True)
     """
     token = Token(token) if isinstance(token, str) else token  # no frame of ours shows it
-    if _flag("sandbox", sandbox):
+    _flag("sandbox", sandbox)
+    if sandbox:
         if instance is not None or token is not None:
             raise TargetError("the sandbox brings its own address and token", "leave them out")
         use(_sandbox(), sandbox=True)
@@ -271,7 +266,8 @@ def run_unless(
     streams, wait, timeout, label, on_failure, on_unusual, max_parallel, instance
         As for `run`.
     """
-    waiting = _waiting(_timeout(timeout, wait=_flag("wait", wait)), on_failure, on_unusual)
+    _flag("wait", wait)
+    waiting = _waiting(_timeout(timeout, wait=wait), on_failure, on_unusual)
     if on_unusual == "raise" and not wait:
         raise TargetError("on_unusual has no effect without --wait (wait=True)", "wait for the run")
     label = _text("label", label)
@@ -330,14 +326,9 @@ def _start(
         return [sent.get(stream_id, session.known(Execution(stream_id))) for stream_id in ids]
 
     def left(runs: Sequence[Execution]) -> RunInterrupted:
-        refused = {
-            stream_id
-            for stream_id, outcome in outcomes.items()
-            if not isinstance(outcome.error, TriggerOutcomeUnknown | None)
-        }
-        nameless = [run for run in runs if run.execution_id is None]
-        idle = [run for run in nameless if run.requested_at is None or run.stream_id in refused]
-        return left_running(runs, [run.stream_id for run in idle])
+        errors = [outcomes[stream_id].error if stream_id in outcomes else None for stream_id in ids]
+        not_sent = [run for run in runs if run.execution_id is None and run.requested_at is None]
+        return left_running(runs, [*refused(runs, errors), *not_sent])
 
     with interruptible(so_far, board.let_go, left):
         start_streams(
@@ -485,7 +476,8 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
     >>> cancel("25775/2")["currentState"].item()  # it had ended before
     'SUCCESS'
     """
-    wanted, every = targets.understood(runs, "runs"), _flag("all", all)
+    _flag("all", all)
+    wanted = targets.understood(runs, "runs")
     session = current_session(instance)
     board = Board(session, screen(), moving=True, aborting=True)
     told: list[Execution] = []
@@ -493,8 +485,8 @@ def cancel(runs: Any, *, all: bool = False, instance: str | None = None) -> pd.D
         meant: dict[tuple[int, int | None], Execution] = {}
         for stream_id, execution_id in targets_of(session, wanted):
             of_target = (
-                unfinished(session, stream_id, every=every)
-                if execution_id is None or every
+                unfinished(session, stream_id, every=all)
+                if execution_id is None or all
                 else [session.joined(Execution(stream_id, execution_id))]
             )
             meant |= {(run.stream_id, run.execution_id): run for run in of_target}
@@ -575,7 +567,7 @@ def runs(
     session = current_session(instance)
     began = targets.since_us(since, session.clock.time())
     wanted = listing.Wanted(_limit(limit), began, _text("state", state), _text("label", label))
-    asking = _flag("refresh", refresh)
+    _flag("refresh", refresh)
     warnings = Warn()
     if streams is None and wanted.state is not None:
         screen().say(("running", _RECORDED))
@@ -583,7 +575,7 @@ def runs(
         ids: list[int] | None = None
         if wanted_streams is not None:
             ids = list(dict.fromkeys(stream_ids(session, wanted_streams, repeats=True)))
-        found = listing.frame_of(session, ids, wanted, refresh=asking, warn=warnings)
+        found = listing.frame_of(session, ids, wanted, refresh=refresh, warn=warnings)
     if found.empty and wanted.state is not None and wanted.state.lower() in _VERDICTS:
         warnings(
             f"{wanted.state} is a verdict, not a state; {_VERDICTS[wanted.state.lower()]}"
@@ -993,14 +985,13 @@ def _timeout(timeout: object, *, wait: bool) -> float | None:
     return targets.seconds(timeout)
 
 
-def _flag(name: str, value: object) -> bool:
+def _flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False: a text such as "no" would count as true."""
     if type(value).__name__ not in {"bool", "bool_"}:  # numpy's, too
         raise TargetError(
             f"{name} must be True or False, got {targets.shown(str(value))}",
             f"write {name}=True, or leave it out",
         )
-    return bool(value)
 
 
 def _text(name: str, value: object) -> str | None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,14 +191,19 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _whole(path: Any) -> Iterator[Any]:
-    """Give a file beside `path` that takes its place once it is whole; what is no file is given as it is."""
+    """Give a file beside `path` that takes its place once it is whole; what cannot be replaced, as it is."""
     if not isinstance(path, str | os.PathLike) or "://" in os.fspath(path):
         yield path
         return
-    file = Path(path).expanduser()
+    file = Path(path).expanduser().resolve()  # a link stays one
+    if (file.exists() and not file.is_file()) or not os.access(file.parent, os.W_OK):  # a device, a pipe
+        yield path
+        return
     beside = file.with_name(f".{uuid.uuid4().hex}-{file.name}")  # its ending tells how to compress
     try:
         yield beside
+        if file.exists():
+            shutil.copymode(file, beside)
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)

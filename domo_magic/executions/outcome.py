@@ -29,7 +29,7 @@ from domo_magic.model.formatting import cut, duration_text
 from domo_magic.model.frame import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -180,12 +180,7 @@ def follow(
     def now_known() -> list[Execution]:
         return [relay.latest[run.key] for run in runs]
 
-    idle = [
-        run.stream_id
-        for run, error in zip(runs, errors, strict=True)
-        if run.execution_id is None and not isinstance(error, TriggerOutcomeUnknown | None)
-    ]
-    left = left_aborting if aborted else partial(left_running, idle=idle)
+    left = left_aborting if aborted else partial(left_running, idle=refused(runs, errors))
     with interruptible(now_known, progress.let_go, left):
         seconds = None if waiting.timeout is None else max(0.0, waiting.timeout - waiting.spent)
         watch = session.poller.watch(wanted, relay, timeout=seconds, aborted=aborted, stale=stale)
@@ -392,18 +387,30 @@ def left_aborting(runs: Sequence[Execution]) -> RunInterrupted:
     return RunInterrupted(summary, f"{wait}to see the runs: %domo_runs {streams}")
 
 
-def left_running(runs: Sequence[Execution], idle: Collection[int] = ()) -> RunInterrupted:
+def refused(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> list[Execution]:
+    """Return those of the runs whose start was requested, and is known to have started nothing."""
+    return [
+        run
+        for run, error in zip(runs, errors, strict=True)
+        if run.execution_id is None
+        and run.requested_at is not None
+        and not isinstance(error, TriggerOutcomeUnknown | None)
+    ]
+
+
+def left_running(runs: Sequence[Execution], idle: Sequence[Execution] = ()) -> RunInterrupted:
     """Return the error for an interrupt while runs are being started or waited for.
 
     Parameters
     ----------
     runs : sequence of Execution
-        The runs; one without an id was requested, and may have started.
-    idle : collection of int
-        Streams that were not started.
+        The runs; one without an id whose start was requested may have started.
+    idle : sequence of Execution
+        Those of them that were not started.
     """
     going = [run for run in runs if run.execution_id is not None and not run.finished]
-    unknown = [run for run in runs if run.execution_id is None and run.stream_id not in idle]
+    nameless = [run for run in runs if run.execution_id is None and run.requested_at is not None]
+    unknown = [run for run in nameless if run not in idle]
     if idle and not going and not unknown:
         return nothing_changed()
     hints = []
@@ -413,13 +420,13 @@ def left_running(runs: Sequence[Execution], idle: Collection[int] = ()) -> RunIn
     if unknown:
         hints.append(f"may have started, to look: %domo_runs {_named(unknown)}{_more(unknown)}")
     if idle:
-        hints.append(f"not started: {' '.join(map(str, list(idle)[:_NAMED]))}{_more(idle)}")
+        hints.append(f"not started: {_named(idle)}{_more(idle)}")
     if not going and not unknown:
         hints.append("what was started here: %domo_runs; to wait for it: %domo_wait")
     return RunInterrupted("interrupted; runs already started continue in Domo", "; ".join(hints))
 
 
-def _more(runs: Collection[object]) -> str:
+def _more(runs: Sequence[Execution]) -> str:
     return f" (and {len(runs) - _NAMED:,} more: .rows has all)" if len(runs) > _NAMED else ""
 
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     from domo_magic.executions.poller import Listener
     from domo_magic.executions.session import Session
-    from domo_magic.executions.targets import Target
+    from domo_magic.executions.targets import Meant, Target
     from domo_magic.model.execution import Key
 
 _DAY = 86_400.0
 
 
-def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = False) -> list[int]:
+def stream_ids(
+    session: Session, targets: Sequence[Target], *, repeats: bool = False, meant: Meant = "streams"
+) -> list[int]:
     """Return the stream of every target; those of DataSets are requested.
 
     Raises
@@ -51,10 +53,8 @@ def stream_ids(session: Session, targets: Sequence[Target], *, repeats: bool = F
             raise response
         found.append(response)
     if not repeats:
-        refuse_twice(
-            replace(target, stream_id=stream, dataset_id=None)
-            for target, stream in zip(targets, found, strict=True)
-        )
+        alike = zip(targets, found, strict=True)
+        refuse_twice((replace(target, stream_id=stream, dataset_id=None) for target, stream in alike), meant)
     return found
 
 
@@ -114,7 +114,7 @@ def targets_of(
     """
     _refuse_elsewhere(session, wanted)
     streams = [target for target in wanted if target.execution_id is None]
-    ids = dict(zip(streams, stream_ids(session, streams, repeats=repeats), strict=True))
+    ids = dict(zip(streams, stream_ids(session, streams, repeats=repeats, meant="runs"), strict=True))
     return [
         (ids[target], None) if target.execution_id is None else (target.stream_id or 0, target.execution_id)
         for target in wanted

@@ -105,7 +105,7 @@ def checked(targets: Iterable[Target], meant: Meant, *, repeats: bool = False) -
         found = tuple({_key(target): target for target in found}.values())
     if not found:
         raise TargetError("no target: what was given is empty", _HOW[meant])
-    refuse_twice(found, "nothing was started" if meant == "streams" else "nothing was done")
+    refuse_twice(found, meant)
     return found
 
 
@@ -125,8 +125,8 @@ def _key(target: Target) -> tuple[object, ...]:
     return target.stream_id, target.execution_id, (target.dataset_id or "").lower()
 
 
-def refuse_twice(targets: Iterable[Target], so: str = "nothing was started") -> None:
-    """Refuse targets of which two are the same, and say what that means.
+def refuse_twice(targets: Iterable[Target], meant: Meant = "streams") -> None:
+    """Refuse targets of which two are the same.
 
     Raises
     ------
@@ -138,6 +138,7 @@ def refuse_twice(targets: Iterable[Target], so: str = "nothing was started") -> 
         key = _key(target)
         if key in seen:
             kind = "stream" if target.execution_id is None and target.stream_id else "target"
+            so = "nothing was started" if meant == "streams" else "nothing was done"
             raise TargetError(f"{kind} {target.text} is listed twice; {so}", "name it once")
         seen.add(key)
 

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import uuid
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +64,6 @@ class Known:
     gaps: tuple[int, ...] = ()
     open: tuple[int, ...] = ()
     beyond: tuple[int, ...] = ()
-
-
-_NOTHING = astuple(Known())
 
 
 class Dataset:
@@ -170,7 +167,7 @@ class Dataset:
 
     def _know(self, stream: Stream, values: Sequence[Any]) -> None:
         """Take what a footer says of a stream; nothing is known by one of an earlier version."""
-        if len(values) == len(_NOTHING):
+        if len(values) == len(fields(Known)):
             known: list[Any] = [tuple(each) if isinstance(each, list) else each for each in values]
             self.known[stream] = Known(*known)
         else:

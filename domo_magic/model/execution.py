@@ -91,7 +91,7 @@ def parse_json(body: bytes | str) -> object:
     >>> parse_json(b'{"streamId": 25775}')
     {'streamId': 25775}
     """
-    decoder, failures = _fast()
+    decoder, failures = _fast_parser()
     with suppress(*failures):
         return decoder.decode(body)
     try:  # NaN, halves of characters and UTF-16 are for the standard library, which also has the last word
@@ -102,7 +102,7 @@ def parse_json(body: bytes | str) -> object:
 
 
 @cache
-def _fast() -> tuple[Any, tuple[type[Exception], ...]]:
+def _fast_parser() -> tuple[Any, tuple[type[Exception], ...]]:
     """Return msgspec's decoder, which takes half the time, and what it raises where it does not parse."""
     import msgspec
 

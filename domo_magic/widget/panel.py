@@ -47,7 +47,7 @@ def _end() -> None:
     """Let threads come out of pandas and pyarrow: one that the interpreter's end meets there aborts it."""
     ends = time.monotonic() + _END_S
     for each in list(_PANELS):
-        each.end(ends - time.monotonic())
+        each.end(ends)
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
@@ -314,12 +314,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         display(self._living(), raw=True)  # type: ignore[no-untyped-call]
         self._saved = display(self._drawing.snapshot(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
-    def end(self, timeout: float) -> None:
-        """End its threads, waiting for what they do for so many seconds; what is shown stays."""
+    def end(self, deadline: float) -> None:
+        """End its threads, waiting for what they do until then by `time.monotonic`; what is shown stays."""
         self._let_go()
-        ends = time.monotonic() + max(0.0, timeout)
-        self._state.wait_for(None, max(0.0, timeout))
-        self._thread.join(max(0.0, ends - time.monotonic()))
+        self._state.wait_for(None, deadline - time.monotonic())
+        self._thread.join(deadline - time.monotonic())
 
     def _let_go(self) -> None:
         self._state.close()

@@ -222,7 +222,7 @@ class PanelState:
         """Wait until no job of these names is under way; None: no job at all."""
         with self._idle:
             self._idle.wait_for(
-                lambda: self._doing.isdisjoint(self._doing if jobs is None else jobs), timeout
+                lambda: not (self._doing if jobs is None else self._doing.intersection(jobs)), timeout
             )
 
     def met(self, trouble: DomoError | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import stat
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -213,3 +215,18 @@ def test_what_is_interrupted_leaves_the_file_as_it_was(
         write(tmp_path / name)
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_what_is_replaced_stays_what_it_is(tmp_path: Path) -> None:
+    """A link leads to the new file, which has the mode of the old one; a device is written to."""
+    runs = frame([Execution(7, 1)])
+    (tmp_path / "runs.csv").touch(0o640)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "runs.csv")
+    (tmp_path / "null.csv").symlink_to(os.devnull)
+    runs.domo.to_csv(tmp_path / "link.csv")
+    runs.domo.to_csv(tmp_path / "null.csv")
+    assert [(tmp_path / name).is_symlink() for name in ("link.csv", "null.csv")] == [True, True]
+    assert len(pd.read_csv(tmp_path / "runs.csv")) == 1
+    assert stat.S_IMODE((tmp_path / "runs.csv").stat().st_mode) == 0o640
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)  # noqa: PTH116
+    assert len(list(tmp_path.iterdir())) == 3

@@ -203,13 +203,41 @@ def test_an_interrupt_says_what_it_left() -> None:
 
 def test_an_interrupt_names_what_was_started_what_may_have_and_what_was_not() -> None:
     """A stream alone is never named for waiting or cancelling: its newest run may be another's."""
-    left = outcome.left_running([Execution(1, 2), Execution(3), Execution(4), Execution(5)], idle=[4, 5])
+    idle = [Execution(4), Execution(5, requested_at=1)]
+    left = outcome.left_running([Execution(1, 2), Execution(3, requested_at=1), *idle], idle)
     assert str(left) == (
         "interrupted; runs already started continue in Domo\n"
         "to wait again: %domo_wait 1/2; to cancel: %domo_cancel 1/2; "
         "may have started, to look: %domo_runs 3; not started: 4 5"
     )
-    assert str(outcome.left_running([Execution(4)], idle=[4])).startswith("interrupted; nothing was started")
+    assert str(outcome.left_running([Execution(4)], [Execution(4)])).startswith(
+        "interrupted; nothing was started"
+    )
+
+
+def test_an_interrupted_wait_speaks_of_no_start(sandbox: Sandbox, session: Session) -> None:
+    """Of a stream whose newest run could not be had, nothing was started, nor was that wanted."""
+    stream = sandbox.world.add_stream(500)
+    sandbox.world.start(stream)
+
+    def decide(request: Request) -> None:
+        if request.path.endswith(f"{stream}/executions/1"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    sandbox.decide = decide
+    with pytest.raises(RunInterrupted) as caught:
+        domo_api.wait([f"{stream}/1", 999_999])
+    assert caught.value.hint == f"to wait again: %domo_wait {stream}/1; to cancel: %domo_cancel {stream}/1"
+
+
+def test_a_stream_named_twice_through_its_dataset_starts_nothing(session: Session) -> None:
+    """Where runs are meant, nothing is said of starting, however the stream was named."""
+    found = domo_api.streams("Sales Orders")
+    twice = [found["dataSetId"][0], int(found["streamId"][0])]
+    with pytest.raises(TargetError, match="is listed twice; nothing was done"):
+        domo_api.wait(twice)
+    with pytest.raises(TargetError, match="is listed twice; nothing was started"):
+        domo_api.run(twice)
 
 
 def test_an_interrupted_start_tells_what_was_requested(sandbox: Sandbox, session: Session) -> None:

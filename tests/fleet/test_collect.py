@@ -172,6 +172,17 @@ def test_every_reader_reads_the_folder(session: Session, folder: Path) -> None:
     assert plain["duration"].sum() == pytest.approx(total)
 
 
+def starts(sandbox: Sandbox, past: int) -> list[float]:
+    """Add stream 7 with so many runs, and return when they began, the earliest first."""
+    sandbox.world.add_stream(past=past, stream_id=7)
+    return sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+
+
+def at(seconds: float | None) -> datetime | None:
+    """Return epoch seconds as a time, None as it is."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
 def changed(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], sandbox: Sandbox) -> None:
     """Let the sandbox give lists of runs that were changed."""
 
@@ -258,11 +269,10 @@ def test_a_run_that_appears_late_is_not_missed(session: Session, sandbox: Sandbo
 
 def test_since_and_further_back(session: Session, sandbox: Sandbox, folder: Path) -> None:
     """Only what began since then, in a few requests; an earlier time later on brings the rest."""
-    sandbox.world.add_stream(past=1700, stream_id=7)
-    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    began = starts(sandbox, 1700)
 
     def collected(since: float | None) -> int:
-        domo.collect(folder, 7, since=None if since is None else datetime.fromtimestamp(since, UTC))
+        domo.collect(folder, 7, since=at(since))
         found = domo.read_parquet(folder)
         assert not found.duplicated(KEY).any()
         return len(found)
@@ -288,9 +298,8 @@ def test_further_back_where_nothing_was_late_enough(
     then: str,
 ) -> None:
     """A stream that had no run since then brings its past when an earlier time is given, or none."""
-    sandbox.world.add_stream(past=60, stream_id=7)
-    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
-    later = datetime.fromtimestamp(began[-1] + 1, UTC)
+    began = starts(sandbox, 60)
+    later = at(began[-1] + 1)
     sandbox.world.add_stream(stream_id=8)
     sandbox.world.start(8)
     runs_clock.advance(3600)  # it ends: a part is written, and what is known of both with it
@@ -300,8 +309,7 @@ def test_further_back_where_nothing_was_late_enough(
         runs_clock.advance(3600)
         domo.collect(folder, 7, since=later)
     for newest in steps:
-        since = None if newest is None else datetime.fromtimestamp(began[-newest], UTC)
-        domo.collect(folder, 7, since=since)
+        domo.collect(folder, 7, since=None if newest is None else at(began[-newest]))
     found = domo.read_parquet(folder)
     assert sorted(found.loc[found["streamId"] == 7, "executionId"]) == sorted(listed(sandbox, 7))
 
@@ -311,8 +319,7 @@ def test_further_back_where_ids_tell_little(
     session: Session, sandbox: Sandbox, folder: Path, change: str
 ) -> None:
     """An old run without a start, or ids that do not rise with it, leave no hole when one goes back."""
-    sandbox.world.add_stream(past=60, stream_id=7)
-    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    began = starts(sandbox, 60)
 
     def other(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for run in runs:
@@ -324,7 +331,7 @@ def test_further_back_where_ids_tell_little(
 
     changed(other, sandbox)
     for since in (began[-20], began[-40], None):
-        domo.collect(folder, 7, since=None if since is None else datetime.fromtimestamp(since, UTC))
+        domo.collect(folder, 7, since=at(since))
     found = domo.read_parquet(folder)
     assert sorted(found["executionId"]) == sorted(listed(sandbox, 7))
 
@@ -333,10 +340,9 @@ def test_further_back_where_the_list_fails_first(
     session: Session, sandbox: Sandbox, runs_clock: ManualClock, folder: Path
 ) -> None:
     """A run that has ended meanwhile does not make the stream known in part: nothing is there twice."""
-    sandbox.world.add_stream(past=60, stream_id=7)
-    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    began = starts(sandbox, 60)
     sandbox.world.start(7)
-    domo.collect(folder, 7, since=datetime.fromtimestamp(began[-20], UTC))
+    domo.collect(folder, 7, since=at(began[-20]))
     runs_clock.advance(3600)
     sandbox.order(faults.status(403), method="GET", path=r"7/executions\?")
     assert domo.collect(folder, 7)["error"].notna().all()
@@ -349,8 +355,7 @@ def test_since_in_long_lists_of_any_order(
     session: Session, sandbox: Sandbox, folder: Path, order: str
 ) -> None:
     """A list that is not oldest first is read from its beginning, however late `since` is."""
-    sandbox.world.add_stream(past=1100, stream_id=7)
-    began = sorted(run["startedAt"] for run in listed(sandbox, 7).values())
+    began = starts(sandbox, 1100)
     mixed = random.Random(7)
 
     def other(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -359,7 +364,7 @@ def test_since_in_long_lists_of_any_order(
 
     changed(other, sandbox)
     for newest in (100, 700):
-        domo.collect(folder, 7, since=datetime.fromtimestamp(began[-newest], UTC))
+        domo.collect(folder, 7, since=at(began[-newest]))
         assert sorted(domo.read_parquet(folder)["executionId"]) == list(range(1101 - newest, 1101))
 
 
