@@ -695,7 +695,7 @@ def compare(
         with interruptible():
             compared = compare_dataset(runs, baseline=baseline, since_us=began)
         counts = [f"{count:,} {verdict}" for verdict, count in compared["verdict"].value_counts().items()]
-        screen().say(("running", " · ".join(["runs that are not usual", *counts])))
+        screen().say(("running", " · ".join(["runs that are not usual", *(counts or ["none"])])))
         return shown(compared, "comparison")
     compared = compare_runs(runs, limit=most, since=since, baseline=baseline, instance=instance)
     if runs is None and compared.empty:

@@ -17,6 +17,7 @@ from domo_magic.errors import ConfigurationError, DomoError, RateLimited
 from domo_magic.fleet import executors, reading
 from domo_magic.fleet.dataset import Dataset, Key, Known, Row, Stream, unwritable
 from domo_magic.fleet.overview import connectors_named
+from domo_magic.model.formatting import count_text
 from domo_magic.model.frame import typed
 
 if TYPE_CHECKING:
@@ -395,7 +396,8 @@ class _Collecting:
         """Return what was done in words."""
         streams = sum(len(each.streams or {}) for each in self._instances)
         failed = len(self._errors) + sum(each.streams is None for each in self._instances)
-        words = f"{streams:,} streams · {self._fetched.total():,} runs fetched"
+        fetched = count_text(self._fetched.total(), "runs")
+        words = f"{count_text(streams, 'streams')} · {fetched} fetched"
         return f"{words} · {failed:,} with an error" if failed else words
 
 

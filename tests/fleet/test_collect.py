@@ -894,14 +894,19 @@ def test_an_unfinished_run_that_ends_between_two_tries(
     assert found["endedAt"].notna().all()
 
 
-def test_a_folder_without_runs_can_be_read(session: Session, sandbox: Sandbox, folder: Path) -> None:
+def test_a_folder_without_runs_can_be_read(
+    session: Session, sandbox: Sandbox, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where nothing has ended yet, the folder is an empty frame with all columns, and compares as one."""
     assert domo.collect(folder, 25775, since="1s")["fetched"].tolist() == [0]
     found = domo.read_parquet(folder)
     assert list(found.columns) == [*COLUMNS, "undocumented"]
     assert found.empty
-    assert domo.compare(folder).empty
-    assert domo.collect(folder, 25775)["fetched"].tolist() == [200]
+    with caplog.at_level("INFO", logger="domo_magic"):
+        assert domo.compare(folder).empty
+        assert domo.collect(folder, 25775)["fetched"].tolist() == [200]
+    assert "runs that are not usual · none" in caplog.text
+    assert "1 stream · 200 runs fetched" in caplog.text
     assert len(domo.read_parquet(folder)) == 200
 
 
