@@ -247,9 +247,7 @@ def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool
         if wanted.everything:
             return len(found) >= wanted.limit
         runs = [Execution(0, whole(record.get("executionId")), record) for record in found]
-        fitting = sum(
-            wanted.fits(replace(run, label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs
-        )
+        fitting = sum(wanted.fits(run.but(label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs)
         oldest = min((began(run) for run in runs if run.started_us is not None), default=0)
         return fitting >= wanted.limit or oldest < wanted.since_us
 

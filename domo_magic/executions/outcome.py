@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -281,13 +281,13 @@ def compared_with_past(session: Session, runs: Sequence[Execution], baseline: Ba
         here = session.history.cancelled_here(session.instance, stream_id)
         for run in (*session.past.get(stream_id, ()), *own):
             ended_here = run.finished and run.execution_id in here
-            known[run.key] = replace(aborted(run) if ended_here else run, instance=session.instance)
+            known[run.key] = (aborted(run) if ended_here else run).but(instance=session.instance)
     return compare(frame(known.values()), baseline=baseline)
 
 
 def aborted(run: Execution) -> Execution:
     """Return a run that was aborted from here, whether Domo names who did it or not."""
-    return replace(run, fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
+    return run.but(fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -373,7 +373,7 @@ class Poller:
             return
         transport = self._session.transport(stream_id)
         for number, run in list(stream.runs.items()):
-            stream.runs[number] = named = replace(run, name=self._session.name(stream_id))
+            stream.runs[number] = named = run.but(name=self._session.name(stream_id))
             for watch in self._watching((stream_id, run.execution_id)):
                 if named != run:
                     guarded(partial(watch.listener.seen, named))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,8 +81,7 @@ class Session:
         self, execution: Execution, label: str | None = None, requested_at: int | None = None
     ) -> Execution:
         """Return the run with what is known about it here."""
-        return replace(
-            execution,
+        return execution.but(
             instance=self.instance,
             name=self.name(execution.stream_id),
             label=label or execution.label,

@@ -153,7 +153,7 @@ def _texts_to_us(values: Column) -> Any:
     if not all((letters[:, at] == ord(mark)).all() for at, mark in _ISO_MARKS):
         return None
     try:
-        return np.array([str(value)[:-1] for value in values], "M8[us]")
+        return np.array([value[:-1] for value in values], "M8[us]")  # type: ignore[index]
     except ValueError:
         return None
 

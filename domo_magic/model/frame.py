@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from domo_magic.model.arrays import Column
     from domo_magic.model.execution import Execution, Key
 
-    Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
 #: Kind of each column, in the order of the columns.
 KINDS: dict[str, str] = {
@@ -47,7 +46,11 @@ KINDS: dict[str, str] = {
 }
 #: The 35 columns that every frame of runs has, in their order.
 COLUMNS = tuple(KINDS)
-_OURS_OF = attrgetter("stream_id", "execution_id", "name", "instance", "label", "requested_at")
+_OURS = {
+    "streamId": attrgetter("stream_id"),
+    "executionId": attrgetter("execution_id"),
+    **{name: attrgetter(name) for name in ("name", "instance", "label")},
+}
 # Transposing this many rows at a time stays in the processor's cache.
 _CHUNK = 50
 # Up to so many rows the columns of one kind are made together.
@@ -81,9 +84,8 @@ def frame(executions: Iterable[Execution]) -> pd.DataFrame:
     """
     runs = list(executions)
     columns = transpose([run.fields for run in runs])
-    *ours, requested_at = list(zip(*map(_OURS_OF, runs), strict=True)) or [()] * 6
-    columns |= dict(zip(("streamId", "executionId", "name", "instance", "label"), ours, strict=True))
-    columns["requestedAt"] = [None if ms is None else ms / 1000 for ms in requested_at]
+    columns |= {name: list(map(attribute, runs)) for name, attribute in _OURS.items()}
+    columns["requestedAt"] = [None if run.requested_at is None else run.requested_at / 1000 for run in runs]
     return build(columns, len(runs))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
@@ -61,7 +60,7 @@ def history(count: int = 20, **fields: Any) -> list[Fields]:
 
 def runs_of(fields: list[Fields], **known: Any) -> pd.DataFrame:
     """Return the frame of runs in Domo's own shape."""
-    return frame(replace(Execution.from_json(one), instance="mycompany", **known) for one in fields)
+    return frame(Execution.from_json(one).but(instance="mycompany", **known) for one in fields)
 
 
 def verdicts(fields: list[Fields], **options: Any) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -59,9 +58,7 @@ def runs_of(stream: int = 25775, count: int = 30, **last: Any) -> pd.DataFrame:
             }
         )
     fields[-1].update(last)
-    return frame(
-        replace(Execution.from_json(one), instance="mycompany", name=f"Sales {stream}") for one in fields
-    )
+    return frame(Execution.from_json(one).but(instance="mycompany", name=f"Sales {stream}") for one in fields)
 
 
 def lines(ax: Axes) -> dict[str, Any]:

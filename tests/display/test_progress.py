@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,7 @@ class Domo:
 
     def known(self, run: Execution) -> Execution:
         """Give the run with its instance."""
-        return replace(run, instance="mycompany")
+        return run.but(instance="mycompany")
 
 
 @pytest.fixture

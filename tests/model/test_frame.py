@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -178,7 +177,7 @@ def test_what_is_sent_as_duration_is_not_believed() -> None:
 
 def test_what_is_known_here_is_in_the_row() -> None:
     """Name, instance, label and the moment of the request come with the run."""
-    known = replace(run(), instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_250)
+    known = run().but(instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_250)
     row = frame([known]).iloc[0]
     assert (row["name"], row["instance"], row["label"]) == ("Sales", "mycompany", "night")
     assert row["requestedAt"] == MOMENT + pd.Timedelta(milliseconds=250)

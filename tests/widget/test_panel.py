@@ -1019,7 +1019,7 @@ def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, 
     panel.run_button.click()
     assert panel.join(PATIENCE)
     run = state.runs()[0]
-    state.saw(replace(run, fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
+    state.saw(run.but(fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
     state.error = DomoError("what \ud800", "hint \ud800")
     state.say("note \ud800")
     until(lambda: "note" in html_of(panel, "domo-line"))
