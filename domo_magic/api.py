@@ -623,7 +623,8 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     with interruptible():
         columns, more = listing.streams(session, part, most)
     if more:
-        warn(f"{most:,} streams are shown, and there are more; to see them: --limit N")
+        shown_now = f"{most:,} streams are" if most > 1 else "1 stream is"
+        warn(f"{shown_now} shown, and there are more; to see them: --limit N")
     if part and not columns["streamId"]:
         screen().say(("good", _not_found(part)))
     return typed(columns, listing.STREAM_KINDS)

@@ -329,34 +329,29 @@ def _rows(file: Path) -> list[Row]:
 
 def _in_order(files: Sequence[Path]) -> Iterator[Any]:
     """Yield the rows of sorted Arrow files in one order, as tables of a row group; no more are in memory."""
-    pa, _ = arrow()
-    if not files:
-        return
-    begun = [0] * len(files)
-    for counts in _shares(files):
-        rows = [_rows_of(*each) for each in zip(files, begun, counts, strict=True) if each[2]]
-        yield pa.concat_tables(rows).sort_by(ORDER)
-        begun = [start + count for start, count in zip(begun, counts, strict=True)]
-
-
-def _shares(files: Sequence[Path]) -> Iterator[list[int]]:
-    """Yield for each row group how many of its rows come from each of the files."""
-    import numpy as np
-
-    file_of = _file_of_rows(files)
-    for start in range(0, len(file_of), _GROUP):
-        yield np.bincount(file_of[start : start + _GROUP], minlength=len(files)).tolist()
-
-
-def _file_of_rows(files: Sequence[Path]) -> Any:
-    """Return in which of the files each row of the part is."""
     import numpy as np
     from pyarrow import compute
 
     pa, _ = arrow()
-    keys = [_batches(file).select([name for name, _ in ORDER]).combine_chunks() for file in files]
-    order = compute.sort_indices(pa.concat_tables(keys), ORDER).to_numpy()
-    return np.repeat(np.arange(len(files), dtype="int32"), list(map(len, keys)))[order]
+    if not files:
+        return
+    keys = [_batches(file).select([name for name, _ in ORDER]) for file in files]
+    order = compute.sort_indices(pa.concat_tables(keys).combine_chunks(), ORDER).to_numpy()
+    file_of = np.repeat(np.arange(len(files), dtype="int32"), list(map(len, keys)))[order]
+    begun = [0] * len(files)
+    for first in range(0, len(order), _GROUP):
+        counts = np.bincount(file_of[first : first + _GROUP], minlength=len(files)).tolist()
+        rows = [_rows_of(*each) for each in zip(files, begun, counts, strict=True) if each[2]]
+        yield _arranged(pa.concat_tables(rows), order[first : first + _GROUP])
+        begun = [start + count for start, count in zip(begun, counts, strict=True)]
+
+
+def _arranged(table: Any, places: Any) -> Any:
+    """Return rows, which stand by rising places, as the places do; to move them takes its time."""
+    import numpy as np
+
+    rising = np.sort(places)
+    return table if (rising == places).all() else table.take(np.searchsorted(rising, places))
 
 
 def _rows_of(file: Path, start: int, count: int) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from domo_magic.model.arrays import Column
     from domo_magic.model.execution import Execution, Key
 
+    Known = tuple[int, int | None, str | None, str | None, str | None, int | None]
 
 #: Kind of each column, in the order of the columns.
 KINDS: dict[str, str] = {
