@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.errors import need_extra
@@ -43,6 +44,7 @@ _MARK = "\x00"
 _BETWEEN = f", {_PLAIN_TEXT(_MARK)}, "
 
 
+@cache
 def arrow() -> tuple[Any, Any]:
     """Return pyarrow and its module for Parquet.
 

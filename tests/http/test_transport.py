@@ -219,13 +219,13 @@ def test_loopback_is_reached_without_a_proxy(
     """A proxy in the environment never sees a token that travels without https."""
     proxy = serve(OK)
     monkeypatch.setenv(name, to(proxy))
-    assert post(sender(sandbox.url, sandbox.token)).status == 201
+    assert post(sender(sandbox.url, sandbox.token, Timeouts())).status == 201
     assert proxy.connections == 0
 
 
 def test_connections_are_kept(sandbox: Sandbox, sender: Callable[..., Transport]) -> None:
     """Requests that follow each other share a connection."""
-    transport = sender(sandbox.url, sandbox.token)
+    transport = sender(sandbox.url, sandbox.token, Timeouts())
     for _ in range(5):
         post(transport)
     assert sandbox._server is not None
@@ -307,7 +307,7 @@ def test_a_lost_answer_is_asked_for_once(
 def test_no_status_is_repeated_below(sandbox: Sandbox, sender: Callable[..., Transport], status: int) -> None:
     """Neither a 503 nor a Retry-After makes the layers below send again."""
     sandbox.order(faults.status(status, retry_after=0), times=9)
-    assert post(sender(sandbox.url, sandbox.token)).status == status
+    assert post(sender(sandbox.url, sandbox.token, Timeouts())).status == status
     assert len(sandbox.requests) == 1
 
 
@@ -602,7 +602,7 @@ def test_a_compressed_answer_is_unpacked(sandbox: Sandbox, sender: Callable[...,
     """gzip, which is asked for, comes out as what it was."""
     body = b'{"executionId": 7}'
     sandbox.order(faults.response(gzip.compress(body), headers={"Content-Encoding": "gzip"}))
-    response = post(sender(sandbox.url, sandbox.token))
+    response = post(sender(sandbox.url, sandbox.token, Timeouts()))
     assert (response.body, response.flaw) == (body, "")
 
 
@@ -749,7 +749,7 @@ def test_the_token_is_in_no_frame_of_a_request_that_broke(
 
     monkeypatch.setattr("http.client.HTTPConnection.send", send)
     with pytest.raises(ConnectionFailed) as caught:
-        post(sender(sandbox.url))
+        post(sender(sandbox.url, timeouts=Timeouts()))
     assert caught.value.sent
     in_no_spelling(shown(caught.value))
 
@@ -924,5 +924,5 @@ def test_the_usual_switch_to_debug_requests_prints_no_token(
 ) -> None:
     """`http.client` prints the headers it sends, when told to; ours it does not."""
     monkeypatch.setattr("http.client.HTTPConnection.debuglevel", 1)
-    assert post(sender(sandbox.url, sandbox.token)).status == 201
+    assert post(sender(sandbox.url, sandbox.token, Timeouts())).status == 201
     assert sandbox.token not in capsys.readouterr().out
