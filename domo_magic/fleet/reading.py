@@ -308,21 +308,18 @@ class _Task:
         """Take runs of a stream, and what is known with them; of a stream one thread at a time reads."""
         work, instance = self._works[stream_id], self._place.instance
         before = frozenset(work.known.open)
-        unfinished = set(before)
-        ended: list[tuple[Record, Facts]] = []
-        for execution_id, record in runs.items():
-            ours = work.ours.get(execution_id, _NOT_OURS)
-            run = record, (stream_id, execution_id, work.name, instance, *ours)
-            if not _ended(record, before=execution_id in before):
-                self._unfinished[instance, stream_id, execution_id] = run
-                unfinished.add(execution_id)
-                continue
-            ended.append(run)
-            if execution_id in before:
-                key = instance, stream_id, execution_id
-                unfinished.remove(execution_id)
-                self._unfinished.pop(key, None)
-                self.done.touched[key] = None
+        facts: dict[int, Facts] = {
+            key: (stream_id, key, work.name, instance, *work.ours.get(key, _NOT_OURS)) for key in runs
+        }
+        running = {key for key, record in runs.items() if not _ended(record, before=key in before)}
+        for key in running:
+            self._unfinished[instance, stream_id, key] = runs[key], facts[key]
+        over = before & (runs.keys() - running)
+        for key in over:
+            self._unfinished.pop((instance, stream_id, key), None)
+            self.done.touched[instance, stream_id, key] = None
+        unfinished = (before - over) | running
+        ended = [(record, facts[key]) for key, record in runs.items() if key not in running]
         self.done.fetched[stream_id] += len(runs.keys() - (before & unfinished))
         beyond = {*known.beyond, *runs} - unfinished
         known = replace(
