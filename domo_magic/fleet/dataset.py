@@ -335,7 +335,9 @@ def _in_order(files: Sequence[Path]) -> Iterator[Any]:
     pa, _ = arrow()
     if not files:
         return
-    keys = [_batches(file).select([name for name, _ in ORDER]) for file in files]
+    read = (_batches(file).select([name for name, _ in ORDER]) for file in files)
+    # Copied: a part of what was read keeps all of it in memory.
+    keys = [table.take(np.arange(len(table))) for table in read]
     order = compute.sort_indices(pa.concat_tables(keys).combine_chunks(), ORDER).to_numpy()
     file_of = np.repeat(np.arange(len(files), dtype="int32"), list(map(len, keys)))[order]
     begun = [0] * len(files)

@@ -23,6 +23,7 @@ import pytest
 from support import NOW, most_at_once
 
 import domo_magic as domo
+from domo_magic.analysis.arrow import schema, to_arrow
 from domo_magic.errors import ConfigurationError, DomoWarning, NotFound, RunInterrupted, TargetError
 from domo_magic.executions.session import current_session
 from domo_magic.fleet import collect as coordinator
@@ -934,3 +935,28 @@ def test_an_interrupt_keeps_what_tasks_had_read(
     assert domo.read_parquet(folder)["streamId"].nunique() >= 3
     domo.collect(folder)
     check(folder, sandbox)
+
+
+def test_a_part_is_made_with_a_row_group_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tasks wrote comes in one order; their keys and one row group of it are in memory, no more."""
+    pa = pytest.importorskip("pyarrow")
+    monkeypatch.setattr(dataset, "_GROUP", 1_000)
+    monkeypatch.setattr(dataset, "BATCH", 500)
+    files, size = [tmp_path / f"{at}.arrow" for at in range(3)], 0
+    for at, path in enumerate(files):
+        ids = range(at + 1, 15_001, 3)
+        made = to_arrow(
+            [{"toe": f"{each:0400d}"} for each in ids],
+            [(1, each, "Sales", "here", None, None) for each in ids],
+        )
+        with pa.ipc.new_file(path, schema()) as writer:
+            writer.write_table(made, max_chunksize=500)
+        size += made.nbytes
+        del made
+    before, held, found = pa.total_allocated_bytes(), [], []
+    for group in dataset._in_order(files):
+        held.append(pa.total_allocated_bytes() - before)
+        found += group["executionId"].to_pylist()
+        assert [int(toe) for toe in group["toe"].to_pylist()] == group["executionId"].to_pylist()
+    assert found == list(range(1, 15_001))
+    assert max(held) < size / 2
