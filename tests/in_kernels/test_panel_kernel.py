@@ -73,6 +73,9 @@ class FrontEnd:
         self.printed = ""
         sent = self.begin(code)
         self.until(lambda: sent in self.idle)
+        # As front ends do: ipykernel 7 may miss what arrives while it replies (its issue 1554).
+        while self._client.get_shell_msg(timeout=LONG)["parent_header"].get("msg_id") != sent:
+            pass
         return self.printed.strip()
 
     def use_subshell(self) -> None:
