@@ -595,8 +595,11 @@ def test_an_end_that_changes_once_more_is_drawn(session: Session) -> None:
     drawn = state.drawn
     state.saw(run)
     assert state.drawn == drawn + 1
+    state.stale = False
     state.saw(run)
+    state.saw(run.but(text="{}"))  # a list has no text of each run, a poll has
     assert state.drawn == drawn + 1
+    assert not state.stale
 
 
 def test_a_closed_panel_that_is_collected_asks_for_no_lock(session: Session, make: Make) -> None:
