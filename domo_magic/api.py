@@ -43,7 +43,7 @@ from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, state_of
-from domo_magic.model.formatting import count_text, is_text
+from domo_magic.model.formatting import are_shown, count_text, is_text
 from domo_magic.model.frame import typed
 from domo_magic.model.shown import shown
 from domo_magic.model.timeouts import SystemClock
@@ -623,8 +623,8 @@ def streams(text: str | None = None, *, limit: int = 50, instance: str | None = 
     with interruptible():
         columns, more = listing.streams(session, part, most)
     if more:
-        shown_now = f"{most:,} streams are" if most > 1 else "1 stream is"
-        warn(f"{shown_now} shown, and there are more; to see them: --limit N")
+        found = f"{count_text(most, 'streams')} {are_shown(most)}"
+        warn(f"{found}, and there are more; to see them: --limit N")
     if part and not columns["streamId"]:
         screen().say(("good", _not_found(part)))
     return typed(columns, listing.STREAM_KINDS)

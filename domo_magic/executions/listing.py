@@ -14,7 +14,7 @@ from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import SUCCESS, Execution, whole
-from domo_magic.model.formatting import cut
+from domo_magic.model.formatting import are_shown, count_text, cut
 from domo_magic.model.frame import frame
 from domo_magic.model.frame import newest_first as newest_rows
 
@@ -247,7 +247,9 @@ def _enough(wanted: Wanted, ours: Requests) -> Callable[[Sequence[Record]], bool
         if wanted.everything:
             return len(found) >= wanted.limit
         runs = [Execution(0, whole(record.get("executionId")), record) for record in found]
-        fitting = sum(wanted.fits(run.but(label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs)
+        fitting = sum(
+            wanted.fits(run.replace(label=ours.get(run.execution_id, _NOT_OURS)[0])) for run in runs
+        )
         oldest = min((began(run) for run in runs if run.started_us is not None), default=0)
         return fitting >= wanted.limit or oldest < wanted.since_us
 
@@ -275,7 +277,8 @@ def frame_of(
         there = replace(wanted, limit=_LOOKED_AT, state=None, label=None)
         _tell(wanted, _listed(session, ids, there, refresh=refresh, warn=warn), warn)
     if len(found) > wanted.limit:
-        warn(f"the newest {wanted.limit:,} runs are shown, and there are more; to see them: --limit N")
+        newest = f"the newest {count_text(wanted.limit, 'runs')} {are_shown(wanted.limit)}"
+        warn(f"{newest}, and there are more; to see them: --limit N")
         found = newest_rows(found, wanted.limit)
     return found
 

@@ -281,13 +281,13 @@ def compared_with_past(session: Session, runs: Sequence[Execution], baseline: Ba
         here = session.history.cancelled_here(session.instance, stream_id)
         for run in (*session.past.get(stream_id, ()), *own):
             ended_here = run.finished and run.execution_id in here
-            known[run.key] = (aborted(run) if ended_here else run).but(instance=session.instance)
+            known[run.key] = (aborted(run) if ended_here else run).replace(instance=session.instance)
     return compare(frame(known.values()), baseline=baseline)
 
 
 def aborted(run: Execution) -> Execution:
     """Return a run that was aborted from here, whether Domo names who did it or not."""
-    return run.but(fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
+    return run.replace(fields={**run.fields, "cancelledBy": run.fields.get("cancelledBy") or "here"})
 
 
 def result(runs: Sequence[Execution], errors: Sequence[DomoError | None]) -> pd.DataFrame:

@@ -373,7 +373,7 @@ class Poller:
             return
         transport = self._session.transport(stream_id)
         for number, run in list(stream.runs.items()):
-            stream.runs[number] = named = run.but(name=self._session.name(stream_id))
+            stream.runs[number] = named = run.replace(name=self._session.name(stream_id))
             for watch in self._watching((stream_id, run.execution_id)):
                 if named != run:
                     guarded(partial(watch.listener.seen, named))

@@ -81,7 +81,7 @@ class Session:
         self, execution: Execution, label: str | None = None, requested_at: int | None = None
     ) -> Execution:
         """Return the run with what is known about it here."""
-        return execution.but(
+        return execution.replace(
             instance=self.instance,
             name=self.name(execution.stream_id),
             label=label or execution.label,

@@ -19,7 +19,7 @@ from domo_magic.http import pagination
 from domo_magic.model.bulk import no_collecting
 from domo_magic.model.concurrency import THREADS, each
 from domo_magic.model.execution import CONNECTOR, Execution, whole
-from domo_magic.model.formatting import METRICS, duration_text, local_time
+from domo_magic.model.formatting import METRICS, are_shown, duration_text, local_time
 from domo_magic.model.frame import KINDS, keys_of, typed
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _headline(rows: pd.DataFrame, limit: int) -> str:
     counts = Counter(rows["verdict"])
     usual = counts.pop("usual", 0)
     words = [f"{usual:,} usual", *(f"{count:,} {word}" for word, count in counts.most_common())]
-    cut = f"; the worst {limit:,} are shown" if len(rows) > limit else ""
+    cut = f"; the worst {limit:,} {are_shown(limit)}" if len(rows) > limit else ""
     named = "connector" if len(rows) == 1 else "connectors"
     return " · ".join([f"{len(rows):,} {named}", *words]) + cut
 

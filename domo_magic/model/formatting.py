@@ -148,6 +148,17 @@ def count_text(count: float, unit: str = "rows") -> str:
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
+def are_shown(count: int) -> str:
+    """Return the words for so many of something: a limit cut the rest.
+
+    Examples
+    --------
+    >>> are_shown(50), are_shown(1)
+    ('are shown', 'is shown')
+    """
+    return "is shown" if count == 1 else "are shown"
+
+
 def bytes_text(size: float) -> str:
     """Return a size in decimal units (1 kB is 1000 bytes), two digits at least.
 

@@ -50,7 +50,9 @@ COLUMNS = tuple(KINDS)
 _OURS = {
     "streamId": attrgetter("stream_id"),
     "executionId": attrgetter("execution_id"),
-    **{name: attrgetter(name) for name in ("name", "instance", "label")},
+    "name": attrgetter("name"),
+    "instance": attrgetter("instance"),
+    "label": attrgetter("label"),
 }
 # Transposing this many rows at a time stays in the processor's cache.
 _CHUNK = 50

@@ -272,9 +272,7 @@ class PanelState:
             if before is not None and before.finished and not run.finished:
                 return
             self._runs[run.key] = run
-            # A list has no text of each run, as a poll has: that alone changes nothing.
-            same = before is not None and before.but(text=run.text) == run
-            if before is None or before.finished != run.finished or (run.finished and not same):
+            if before is None or before.finished != run.finished or (run.finished and before != run):
                 self.drawn += 1
                 self.stale = True
 

@@ -60,7 +60,7 @@ def history(count: int = 20, **fields: Any) -> list[Fields]:
 
 def runs_of(fields: list[Fields], **known: Any) -> pd.DataFrame:
     """Return the frame of runs in Domo's own shape."""
-    return frame(Execution.from_json(one).but(instance="mycompany", **known) for one in fields)
+    return frame(Execution.from_json(one).replace(instance="mycompany", **known) for one in fields)
 
 
 def verdicts(fields: list[Fields], **options: Any) -> list[str]:

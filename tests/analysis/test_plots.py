@@ -58,7 +58,9 @@ def runs_of(stream: int = 25775, count: int = 30, **last: Any) -> pd.DataFrame:
             }
         )
     fields[-1].update(last)
-    return frame(Execution.from_json(one).but(instance="mycompany", name=f"Sales {stream}") for one in fields)
+    return frame(
+        Execution.from_json(one).replace(instance="mycompany", name=f"Sales {stream}") for one in fields
+    )
 
 
 def lines(ax: Axes) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Domo:
 
     def known(self, run: Execution) -> Execution:
         """Give the run with its instance."""
-        return run.but(instance="mycompany")
+        return run.replace(instance="mycompany")
 
 
 @pytest.fixture

@@ -339,16 +339,21 @@ def test_only_what_was_started_by_a_person_is_manual() -> None:
 
 def test_what_is_newer_replaces_the_fields_but_not_what_is_ours() -> None:
     """Seeing a run again keeps its name, label and request."""
-    mine = of(currentState="ACTIVE").but(
+    mine = of(currentState="ACTIVE").replace(
         instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_000
     )
     seen = mine.seen(Execution(25775, None, {"currentState": "SUCCESS"}, text="{}"))
-    assert seen == mine.but(fields={"currentState": "SUCCESS"}, text="{}")
+    assert seen == mine.replace(fields={"currentState": "SUCCESS"})
+    assert not seen != mine.replace(fields={"currentState": "SUCCESS"})  # noqa: SIM202  a Struct's own differs
+    assert seen != mine
+    assert seen.text == "{}"
+    assert "text" not in repr(seen)
 
 
 def test_an_execution_does_not_change_and_survives_pickle() -> None:
-    """Executions are frozen, and go through pickle."""
+    """Executions are frozen, can be hashed, and go through pickle."""
     run = of(errors=[{"a": 1}], indexRequestKey=ExactFloat("20220513224325.628"))
     with pytest.raises(AttributeError):
         run.stream_id = 1  # type: ignore[misc]
+    assert hash(run) == hash(of(other=1))
     assert pickle.loads(pickle.dumps(run)) == run  # noqa: S301

@@ -177,7 +177,7 @@ def test_what_is_sent_as_duration_is_not_believed() -> None:
 
 def test_what_is_known_here_is_in_the_row() -> None:
     """Name, instance, label and the moment of the request come with the run."""
-    known = run().but(instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_250)
+    known = run().replace(instance="mycompany", name="Sales", label="night", requested_at=1_734_458_216_250)
     row = frame([known]).iloc[0]
     assert (row["name"], row["instance"], row["label"]) == ("Sales", "mycompany", "night")
     assert row["requestedAt"] == MOMENT + pd.Timedelta(milliseconds=250)

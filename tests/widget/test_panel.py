@@ -597,7 +597,7 @@ def test_an_end_that_changes_once_more_is_drawn(session: Session) -> None:
     assert state.drawn == drawn + 1
     state.stale = False
     state.saw(run)
-    state.saw(run.but(text="{}"))  # a list has no text of each run, a poll has
+    state.saw(run.replace(text="{}"))  # a list has no text of each run
     assert state.drawn == drawn + 1
     assert not state.stale
 
@@ -1022,7 +1022,7 @@ def test_halves_of_characters_break_nothing(session: Session, sandbox: Sandbox, 
     panel.run_button.click()
     assert panel.join(PATIENCE)
     run = state.runs()[0]
-    state.saw(run.but(fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
+    state.saw(run.replace(fields={**run.fields, "currentState": "ACT\ud800IVE"}, label="la\ud800bel"))
     state.error = DomoError("what \ud800", "hint \ud800")
     state.say("note \ud800")
     until(lambda: "note" in html_of(panel, "domo-line"))
