@@ -242,8 +242,8 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     metrics = dict(zip(METRICS, each(of_metric, list(METRICS), parallel=2), strict=True))
     rows = metrics["rowsInserted"]
     empty = (rows.known == 0) & (rows.usual > 0)
-    if empty.any():
-        empty &= windows.sums(rows.known[order] == 0).take(back) < rhythm.EMPTY_RUNS
+    places = np.flatnonzero(empty)
+    empty[places] = ~_empty_comes_up(windows, rows.known[order], back[places])
     return _Measured(metrics, empty)
 
 
@@ -261,10 +261,11 @@ def _compared(
     limit = np.where(steady & (MAD_SCALE * deviation < STEADY * usual), STEADY_RATIO, RATIO)
     found = rhythm.usual(sections, known, usual, MAD_SCALE * deviation, STEADY_RATIO if steady else RATIO)
     usual[found.rows], deviation[found.rows], limit[found.rows] = found.baseline, 0, found.limit
-    empty = known == 0
-    if empty.any():  # where that comes up, a run with nothing is no farther off than is usual
-        empty &= windows.sums(empty) >= rhythm.EMPTY_RUNS
-        deviation[empty] = usual[empty] / DEVIATIONS
+    empty = np.flatnonzero(
+        known == 0
+    )  # where that comes up, a run with nothing is no farther off than is usual
+    empty = empty[_empty_comes_up(windows, known, empty)]
+    deviation[empty] = usual[empty] / DEVIATIONS
     unusual = _unusual(values, usual, deviation, limit)
     rows = np.setdiff1d(np.flatnonzero(unusual * (values > 0)), found.rows, assume_unique=True)
     again, medians = rhythm.recurring(windows, values, rows, usual[rows])
@@ -274,6 +275,14 @@ def _compared(
     rows, before = rows[again], rows[before[again]]
     usual[rows], deviation[rows], unusual[rows] = values[before], 0, 0
     return usual, deviation, limit, unusual
+
+
+def _empty_comes_up(windows: Windows, known: Floats, rows: Ints) -> Bools:
+    """Return of some runs whether runs with nothing are among those that they are compared with."""
+    import numpy as np
+
+    found: Bools = np.count_nonzero(windows.values(known, rows) == 0, axis=1) >= rhythm.EMPTY_RUNS
+    return found
 
 
 def _ratios(values: Floats, usual: Floats) -> Floats:
@@ -361,9 +370,11 @@ def _lasted(table: pd.DataFrame, durations: Floats, now: pd.Timestamp | None) ->
 
     moment = pd.Timestamp.now(tz="UTC") if now is None else now
     moment = moment.tz_localize("UTC") if moment.tz is None else moment
-    running = ~table["finished"] & table["startedAt"].notna()
-    so_far = (moment - table["startedAt"]).dt.total_seconds().to_numpy() * 1e6
-    return np.where(running, np.maximum(so_far, 0), durations)
+    running = np.flatnonzero(~table["finished"] & table["startedAt"].notna())
+    so_far = (moment - table["startedAt"].iloc[running]).dt.total_seconds().to_numpy() * 1e6
+    lasted = durations.copy()
+    lasted[running] = np.maximum(so_far, 0)
+    return lasted
 
 
 def _verdicts(table: pd.DataFrame, measured: _Measured) -> Any:

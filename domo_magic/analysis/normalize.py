@@ -298,6 +298,7 @@ def _once(table: pd.DataFrame) -> pd.DataFrame:
 
 def _newest_first(table: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
+    import pandas as pd
 
     start = ~microseconds_of(table["startedAt"])  # the other way round, and no start goes last
     order = np.argsort(start, kind="stable")
@@ -310,7 +311,8 @@ def _newest_first(table: pd.DataFrame) -> pd.DataFrame:
     order[tied] = rows[np.lexsort((stream, -execution, start[rows]))]
     if (order[1:] > order[:-1]).all():
         return table.reset_index(drop=True)
-    return table.take(order).reset_index(drop=True)
+    columns = {name: column.array.take(order) for name, column in table.items()}
+    return pd.DataFrame(columns, copy=False)
 
 
 def stream_by_stream(table: pd.DataFrame) -> npt.NDArray[np.int64]:

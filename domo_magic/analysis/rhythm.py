@@ -94,7 +94,10 @@ class Runs(NamedTuple):
 
         group = np.cumsum(np.diff(group, prepend=group[:1]) != 0)
         hours = start // _HOUR
-        return cls(group, start, end, counts, (hours // 24 + _MONDAY) % 7, hours % 24)
+        days = hours // 24
+        # numpy divides by one number fast, and takes the remainder slowly
+        weekday = days + _MONDAY - (days + _MONDAY) // 7 * 7
+        return cls(group, start, end, counts, weekday, hours - days * 24)
 
     def part(self, rows: Ints | slice) -> Runs:
         """Return some of the runs."""
@@ -103,36 +106,48 @@ class Runs(NamedTuple):
 
 
 class _Slots(NamedTuple):
-    """Weekdays or hours.
+    """Weekdays or hours, of the streams whose runs are as far apart as it takes to see this rhythm.
 
     Attributes
     ----------
+    sections, stream : numpy.ndarray of int64
+        The sections of these streams, and of each the first of its stream, as a place among them.
     key : numpy.ndarray of int64
-        Of each run its section and slot as one number.
+        Of each run its section and slot as one number, of shape ``(sections, 20)``.
     counts, used : numpy.ndarray
-        How many runs lie before each section in each slot, and in how many of the slots there are any.
+        How many runs there are until the end of each section in each slot, and in how many of the slots any.
     fit : numpy.ndarray of bool
-        Whether the runs before a section are as far apart as it takes to see this rhythm.
+        Whether the runs until the end of each section are so far apart.
     """
 
+    sections: Ints
+    stream: Ints
     key: Ints
     counts: Floats
     used: Ints
     fit: Bools
 
+    def until(self, of_each: Floats) -> Floats:
+        """Return the sums until the end of each section in its stream, of shape ``(sections, slots)``."""
+        return _until(_by_slot(self.key, of_each[self.sections], self.counts.shape), self.stream)
+
 
 class Sections:
-    """The runs of each stream in sections, and sums over the sections before each: nothing looks ahead.
+    """The runs of each stream in sections of 20, but for the last up to 20, and sums over these.
+
+    Whether a stream shows a rhythm is seen at the end of each section, for the up to 20 runs after it.
 
     Parameters
     ----------
     runs : Runs
-        At least one.
+        All runs.
 
     Attributes
     ----------
-    of : numpy.ndarray of int64
-        The section of each run.
+    rows : numpy.ndarray of int64
+        The runs of each section, of shape ``(sections, 20)``.
+    first : numpy.ndarray of bool
+        Whether a section is the first of its stream.
     slots : list of _Slots
         Weekdays and hours, as far as any runs fit.
     """
@@ -141,45 +156,73 @@ class Sections:
         import numpy as np
 
         self.runs = runs
-        first = np.flatnonzero(np.diff(runs.group, prepend=-1))
-        place = np.arange(len(runs.group)) - np.repeat(first, np.diff(first, append=len(runs.group)))
-        self._begin = np.flatnonzero(place % _SECTION == 0)
-        number = np.arange(len(self._begin))
-        self.of = np.repeat(number, np.diff(self._begin, append=len(runs.group)))
-        self._stream = np.maximum.accumulate(np.where(place[self._begin] == 0, number, 0))
+        begin = np.flatnonzero(np.diff(runs.group, prepend=-1))
+        length = np.diff(begin, append=len(runs.group))
+        sections = (length - 1) // _SECTION
+        number = np.arange(sections.sum())
+        self._stream = np.repeat(np.cumsum(sections) - sections, sections)
+        self.first = number == self._stream
+        self.rows = np.repeat(begin, sections) + (number - self._stream) * _SECTION
+        self.rows = self.rows[:, None] + np.arange(_SECTION)
+        # All but the first 20 runs of a stream are behind a section; behind its last one are 1 to 20.
+        self._behind = np.arange(len(runs.group)) - np.repeat(begin, length) >= _SECTION
+        self._followers = np.full(len(number), _SECTION)
+        some = sections > 0
+        self._followers[np.cumsum(sections)[some] - 1] = (length - sections * _SECTION)[some]
+        counts = runs.counts[self.rows]
         with np.errstate(invalid="ignore", divide="ignore"):
-            passed = runs.start[self._begin] - runs.start[self._begin[self._stream]]
-            gap = passed / self.before(runs.counts)
+            passed = runs.start[self.rows[:, -1] + 1] - runs.start[self.rows[self._stream, 0]]
+            gap = passed / self.until(counts)
         fits = (runs.weekday, 7, gap >= _LEAST_GAP), (runs.hour, 24, gap <= _MOST_GAP)
-        self.slots = [self._slots(slot, slots, fit) for slot, slots, fit in fits if fit.any()]
+        self.slots = [self._slots(slot, slots, fit, counts) for slot, slots, fit in fits if fit.any()]
 
-    def _slots(self, slot: Ints, slots: int, fit: Bools) -> _Slots:
-        key = self.of * slots + slot
-        counts = self._by_slot(key, self.runs.counts, (len(self._begin), slots))
-        return _Slots(key, counts, (counts > 0).sum(axis=1), fit)
-
-    def before(self, of_each: npt.NDArray[Any]) -> Floats:
-        """Return the sums of what the runs have, over the sections before each in its stream."""
+    def _slots(self, slot: Ints, slots: int, fit: Bools, counts: npt.NDArray[Any]) -> _Slots:
         import numpy as np
 
-        return self._summed(np.add.reduceat(of_each, self._begin, dtype="float64"))
+        mine = np.zeros(len(fit), dtype=bool)
+        mine[self._stream[fit]] = True
+        mine = mine[self._stream]
+        sections, stream = np.flatnonzero(mine), (np.cumsum(mine) - 1)[self._stream[mine]]
+        key = np.arange(len(sections))[:, None] * slots + slot[self.rows[sections]]
+        counts = _until(_by_slot(key, counts[sections], (len(sections), slots)), stream)
+        return _Slots(sections, stream, key, counts, (counts > 0).sum(axis=1), fit[sections])
 
-    def before_by_slot(self, slots: _Slots, of_each: Floats) -> Floats:
-        """Return the same for each slot, of shape ``(sections, slots)``."""
-        return self._by_slot(slots.key, of_each, slots.counts.shape)
-
-    def _by_slot(self, key: Ints, of_each: npt.NDArray[Any], shape: tuple[int, ...]) -> Floats:
+    def until(self, of_each: npt.NDArray[Any]) -> Floats:
+        """Return the sums of what the runs have, until the end of each section in its stream."""
         import numpy as np
 
-        sums: Floats = np.bincount(key, of_each, minlength=shape[0] * shape[1]).astype("float64", copy=False)
-        return self._summed(sums.reshape(shape))
+        return _until(np.einsum("ij->i", of_each, dtype="float64"), self._stream)
 
-    def _summed(self, sums: Floats) -> Floats:
+    def before(self, until: Floats) -> Floats:
+        """Return the same sums before each section."""
         import numpy as np
 
-        until = np.cumsum(sums, axis=0) - sums
-        summed: Floats = np.round(until - until[self._stream], _DIGITS)
-        return summed
+        return np.where(self.first, 0, np.roll(until, 1))
+
+    def behind(self, found: Bools) -> Bools:
+        """Return for each run what was found at the end of the section before it."""
+        import numpy as np
+
+        of_each = np.zeros(len(self._behind), dtype=bool)
+        of_each[self._behind] = np.repeat(found, self._followers)
+        return of_each
+
+
+def _by_slot(key: Ints, of_each: npt.NDArray[Any], shape: tuple[int, ...]) -> Floats:
+    """Return the sums of what the runs have, by section and slot."""
+    import numpy as np
+
+    sums: Floats = np.bincount(key.ravel(), of_each.ravel(), minlength=shape[0] * shape[1]).astype("float64")
+    return sums.reshape(shape)
+
+
+def _until(sums: Floats, stream: Ints) -> Floats:
+    """Return the sums until the end of each section in its stream, of the sums of each."""
+    import numpy as np
+
+    until = np.cumsum(sums, axis=0)
+    summed: Floats = np.round(until - (until - sums)[stream], _DIGITS)
+    return summed
 
 
 class Usual(NamedTuple):
@@ -230,31 +273,38 @@ def _shows_rhythm(sections: Sections, values: Floats, plain: Floats, spread: Flo
     """Return for each run whether the runs before it may have a rhythm: then they are worth a closer look."""
     import numpy as np
 
-    there = sections.runs.counts & (values > 0)
-    logs = np.log(values, out=np.zeros(len(values)), where=there)
-    number, empty = sections.before(there), sections.before(sections.runs.counts & (values == 0))
+    rows, until = sections.rows, sections.until
+    # half as exact is exact enough for a first look, and takes half the time
+    values, plain, spread = (each[rows].astype("float32") for each in (values, plain, spread))
+    counts = sections.runs.counts[rows]
+    there = counts & (values > 0)
+    logs = np.log(np.where(there, values, 1))
+    number, empty = until(there), until(counts & (values == 0))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         unsure = 1 / np.sqrt(number)
         far = np.minimum(_OUTLIER * spread / plain, _FAR)
         off = np.clip(logs - np.log(plain), -far, far)
-        np.nan_to_num(off, copy=False)
-        off *= there
-        variance = sections.before(off * off)
+        off[~(there & np.isfinite(off))] = 0
+        variance = until(off * off)
         shows = empty >= np.maximum(_EMPTY * (number + empty), EMPTY_RUNS)
         for slots in sections.slots:
-            between = np.nan_to_num(sections.before_by_slot(slots, off) ** 2 / slots.counts).sum(axis=1)
-            share = 1 - (1 - between / variance) * (number - 1) / np.maximum(number - slots.used, 1)
-            shows |= slots.fit & (share >= _SLOTS_EXPLAIN + 2 * unsure) & (number >= 2 * slots.used)
-        mean = np.nan_to_num(sections.before(logs) / number)
-        off = np.clip(logs - mean[sections.of], -_FAR, _FAR)
-        off *= there & (number > 0)[sections.of]
-        above, all_ = sections.before(np.maximum(off, 0)), sections.before(off)
-        high = sections.before(off > 0)
-        low = number - sections.before(there & (number == 0)[sections.of]) - high
-        halves = (above**2 / high + (all_ - above) ** 2 / low) / sections.before(off * off)
-        shows |= (halves >= _HALVES_EXPLAIN + unsure) & (np.minimum(high, low) >= _HALF * (high + low))
-    found: Bools = (shows & (number + empty >= SHOWS))[sections.of]
-    return found
+            mine, used = slots.sections, slots.used
+            between = np.nan_to_num(slots.until(off) ** 2 / slots.counts).sum(axis=1)
+            runs = number[mine]
+            share = 1 - (1 - between / variance[mine]) * (runs - 1) / np.maximum(runs - used, 1)
+            explained = share >= _SLOTS_EXPLAIN + 2 * unsure[mine]
+            shows[mine] |= slots.fit & explained & (runs >= 2 * used)
+        known = sections.before(number)
+        mean = np.nan_to_num(sections.before(until(logs)) / known)
+        there &= (known > 0)[:, None]
+        off = np.clip(logs - mean[:, None].astype("float32"), -_FAR, _FAR)
+        off *= there
+        above, all_ = until(np.maximum(off, 0)), until(off)
+        high, both = until(off > 0), until(there)
+        low = both - high
+        halves = (above**2 / high + (all_ - above) ** 2 / low) / until(off * off)
+        shows |= (halves >= _HALVES_EXPLAIN + unsure) & (np.minimum(high, low) >= _HALF * both)
+    return sections.behind(shows & (number + empty >= SHOWS))
 
 
 def _blocks(group: Ints) -> Iterator[slice]:
@@ -370,6 +420,8 @@ def _slots(runs: Runs, values: Floats, last: Windows) -> Iterator[tuple[Floats, 
     # As long ago as the last 20 runs: of what grows the newer are always nearer, which is not a rhythm.
     turns = [(place % cycle, -(-SIZES_OF // cycle), always) for cycle in CYCLES]
     for slot, most, fits in (*clock, *turns):
+        if not fits.any():
+            continue
         key: Ints = runs.group * 168 + slot
         order = np.argsort(key, kind="stable")
         windows = last_before(key[order], runs.start[order], runs.end[order], runs.counts[order], most, 1)

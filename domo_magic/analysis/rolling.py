@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass, replace
-from itertools import chain
+from heapq import heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 #: Windows sorted at a time: small enough for the processor's caches.
-_CHUNK = 4096
+_CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class Windows:
         import numpy as np
 
         places, count = np.arange(self.size), self.counts[rows, None]
-        members = np.append(self.members, 0)[np.maximum(self.ends[rows, None] + places - self.size, 0)]
+        if not len(self.members):
+            return np.full((len(rows), self.size), np.nan)
+        members = self.members[np.maximum(self.ends[rows, None] + places - self.size, 0)]
         return np.where(places < self.size - count, np.nan, values[members])
 
     def medians(self, values: Floats) -> tuple[Floats, Floats]:
@@ -100,13 +103,17 @@ class Windows:
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.size)
         places = np.arange(self.size)
         found = np.full((2, len(values)), np.nan)
-        for number in range(self.least, self.size + 1):
-            rows = np.flatnonzero(known == number)
-            for start in range(0, len(rows), _CHUNK):
-                part = rows[start : start + _CHUNK]
-                window, count = windows[self.ends[part]], self.counts[part]
-                short = np.flatnonzero(count < self.size)
-                window[short] = np.where(places < self.size - count[short, None], np.nan, window[short])
+        # Whole windows and short ones, each by how many values are known.
+        kinds = np.where(self.counts < self.size, known, known + self.size + 1).astype(np.uint8)
+        order = np.argsort(kinds, kind="stable")
+        ends = np.cumsum(np.bincount(kinds, minlength=2 * (self.size + 1)))
+        for kind, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
+            whole, number = divmod(kind, self.size + 1)
+            for start in range(begin, end if number >= self.least else begin, _CHUNK):
+                part = order[start : min(start + _CHUNK, end)]
+                window = windows[self.ends[part]]
+                if not whole:
+                    window[places < self.size - self.counts[part, None]] = np.nan
                 window.sort(axis=1)  # NaN goes last
                 found[0, part], found[1, part] = _of_sorted(window[:, :number])
         medians, deviations = found
@@ -128,10 +135,11 @@ def _of_sorted(window: Floats) -> tuple[Floats, Floats]:
     medians = (column[(number - 1) // 2] + column[half]) / 2
     if not half:
         return medians, np.zeros_like(medians)
-    below, above = medians - column[:half], column[number - half :] - medians
+    below, above = medians - column[:half], column[number - half :]
+    above -= medians
     middle = np.minimum(below, above).max(axis=0)
     if number % 2 == 0:
-        middle = (middle + np.maximum(below, above).min(axis=0)) / 2
+        middle = (middle + np.maximum(below, above, out=above).min(axis=0)) / 2
     return medians, middle
 
 
@@ -157,36 +165,35 @@ def last_before(group: Ints, start: Ints, end: Ints, counts: Bools, size: int, l
     # Where the last to start before a run had ended before it, so had all others: the usual case.
     late = np.flatnonzero(before > first)
     late = late[end[members[before[late] - 1]] >= start[late]]
-    return _overlapping(windows, np.unique(group[late]), group, start, end)
+    return _overlapping(windows, late.tolist(), group, start, end, counts)
 
 
-def _overlapping(windows: Windows, mixed: Ints, group: Ints, start: Ints, end: Ints) -> Windows:
-    """Mend the windows of groups with several runs at a time, where last started need not be last ended."""
+def _overlapping(
+    windows: Windows, late: list[int], group: Ints, start: Ints, end: Ints, counts: Bools
+) -> Windows:
+    """Mend the windows of runs that started while others ran: last started need not be last ended."""
     import numpy as np
 
-    members, ends, counts, size = windows.members, windows.ends, windows.counts, windows.size
-    starts_of = np.searchsorted(group, [mixed, mixed + 1])
-    places_of = np.searchsorted(group[members], [mixed, mixed + 1])
-    own: list[int] = []
-    for here, beyond, first, last in zip(*starts_of, *places_of, strict=True):
-        rows, runs = slice(here, beyond), members[first:last]
-        by_end = np.argsort(end[runs], kind="stable")
-        ended = np.searchsorted(end[runs[by_end]], start[rows], side="left")
-        counts[rows] = np.minimum(ended, size)
-        ends[rows] = first + ended
-        if (by_end[1:] < by_end[:-1]).any():
-            lasts = _lasts(runs[by_end].tolist(), size)
-            ends[rows] = len(members) + len(own) + np.cumsum(counts[rows])
-            own += chain.from_iterable([lasts[number] for number in ended.tolist()])
-    return replace(windows, members=np.append(members, np.array(own, dtype=np.int64)))
-
-
-def _lasts(ended: list[int], size: int) -> list[list[int]]:
-    """Return the up to `size` highest of each prefix of `ended`, the empty one included."""
-    kept: list[int] = []
-    lasts: list[list[int]] = [[]]
-    for row in ended:
-        insort(kept, row)
-        del kept[:-size]
-        lasts.append(kept.copy())
-    return lasts
+    members, kept_of = windows.members, list[int]()
+    starts, ends, counting = start.data, end.data, counts.data  # Python's own numbers
+    mended = 0
+    for row in late:
+        if row < mended:
+            continue
+        # When the last one started, nothing ran: its window is right.
+        last = int(members[windows.ends[row] - 1])
+        kept: list[int] = members[windows.ends[last] - windows.counts[last] : windows.ends[last]].tolist()
+        running = [(ends[last], last)]
+        for mended in range(row, int(np.searchsorted(group, group[row], side="right"))):
+            while running and running[0][0] < starts[mended]:
+                insort(kept, heappop(running)[1])
+            if not running:
+                break
+            del kept[: -windows.size]
+            kept_of += kept
+            windows.ends[mended], windows.counts[mended] = len(members) + len(kept_of), len(kept)
+            if counting[mended]:
+                heappush(running, (ends[mended], mended))
+        else:
+            mended += 1
+    return replace(windows, members=np.append(members, np.array(kept_of, dtype=np.int64)))
