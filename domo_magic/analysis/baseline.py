@@ -167,13 +167,14 @@ def band(runs: pd.DataFrame, metric: str = "duration", *, now: pd.Timestamp | No
     table = tidy(runs)
     measured = _measure(table, "median", now)
     numbers = measured.metrics[metric]
-    spread = DEVIATIONS * MAD_SCALE * numbers.deviation
+    spread = DEVIATIONS * MAD_SCALE * numbers.deviation.take(measured.back)
+    limit = numbers.limit.take(measured.back)
     table = table[["streamId", "executionId", "name", "instance", "startedAt", "group", "finished"]].assign(
         verdict=_verdicts(table, measured),
         value=numbers.values,
         baseline=numbers.usual,
-        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / numbers.limit), 0),
-        high=np.maximum(numbers.usual + spread, numbers.usual * numbers.limit),
+        low=np.maximum(np.minimum(numbers.usual - spread, numbers.usual / limit), 0),
+        high=np.maximum(numbers.usual + spread, numbers.usual * limit),
     )
     if metric == "duration":
         table[["value", "baseline", "low", "high"]] /= 1e6
@@ -188,20 +189,21 @@ class _Numbers:
     ----------
     known, values : numpy.ndarray
         The values, and with the durations of unfinished runs until now.
-    usual, deviation : numpy.ndarray
-        The medians that they are compared with, and the deviations from these.
-    limit : numpy.ndarray
-        The ratio from which on a value is unusual.
+    usual : numpy.ndarray
+        The medians that they are compared with.
     unusual : numpy.ndarray of int8
         1 where a value is unusually high, -1 where it is unusually low, else 0.
+    deviation, limit : numpy.ndarray
+        The deviations from the medians, and the ratio from which on a value is unusual: stream by stream,
+        as they were calculated, for few need them.
     """
 
     known: Floats
     values: Floats
     usual: Floats
+    unusual: npt.NDArray[np.int8]
     deviation: Floats
     limit: Floats
-    unusual: npt.NDArray[np.int8]
 
     def ratios(self) -> Floats:
         return _ratios(self.known, self.usual)
@@ -209,10 +211,14 @@ class _Numbers:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """All metrics of all runs, and which runs brought no rows although theirs always do."""
+    """All metrics of all runs, and which runs brought no rows although theirs always do.
+
+    `back` brings what is stream by stream into the order of the table.
+    """
 
     metrics: dict[str, _Numbers]
     empty: Bools
+    back: Ints
 
 
 def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) -> _Measured:
@@ -234,9 +240,10 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     def of_metric(metric: str) -> _Numbers:
         known = _numbers(table, metric)
         values = _lasted(table, known, now) if metric == "duration" else known
-        usual, deviation, limit, unusual = _compared(metric, sections, windows, known[order], values[order])
-        taken = usual.take(back), deviation.take(back), limit.take(back), unusual.take(back)
-        return _Numbers(known, values, *taken)
+        known_ = known[order]
+        values_ = values[order] if metric == "duration" else known_
+        usual, unusual, deviation, limit = _compared(metric, sections, windows, known_, values_)
+        return _Numbers(known, values, usual.take(back), unusual.take(back), deviation, limit)
 
     # while numpy sorts, another thread can go on
     metrics = dict(zip(METRICS, each(of_metric, list(METRICS), parallel=2), strict=True))
@@ -244,37 +251,40 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     empty = (rows.known == 0) & (rows.usual > 0)
     places = np.flatnonzero(empty)
     empty[places] = ~_empty_comes_up(windows, rows.known[order], back[places])
-    return _Measured(metrics, empty)
+    return _Measured(metrics, empty, back)
 
 
 def _compared(
     metric: str, sections: rhythm.Sections | None, windows: Windows, known: Floats, values: Floats
-) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int8]]:
-    """Return what is usual, the deviation, the limit and what is unusual, as `_Numbers` has them."""
+) -> tuple[Floats, npt.NDArray[np.int8], Floats, Floats]:
+    """Return what is usual, what is unusual, the deviation and the limit, as `_Numbers` has them."""
     import numpy as np
 
     usual, deviation = windows.medians(known)
     if sections is None:
         limit = np.full(len(usual), RATIO)
-        return usual, deviation, limit, _unusual(values, usual, deviation, limit)
-    steady = metric in _STEADY_METRICS
-    limit = np.where(steady & (MAD_SCALE * deviation < STEADY * usual), STEADY_RATIO, RATIO)
-    found = rhythm.usual(sections, known, usual, MAD_SCALE * deviation, STEADY_RATIO if steady else RATIO)
+        return usual, _unusual(values, usual, deviation, limit), deviation, limit
+    spread, least, limit = MAD_SCALE * deviation, RATIO, np.full(len(usual), RATIO)
+    if metric in _STEADY_METRICS:
+        least = STEADY_RATIO
+        limit[spread < STEADY * usual] = STEADY_RATIO
+    found = rhythm.usual(sections, known, usual, spread, least)
     usual[found.rows], deviation[found.rows], limit[found.rows] = found.baseline, 0, found.limit
-    empty = np.flatnonzero(
-        known == 0
-    )  # where that comes up, a run with nothing is no farther off than is usual
+    empty = np.flatnonzero(known == 0)
+    # where that comes up, a run with nothing is no farther off than is usual
     empty = empty[_empty_comes_up(windows, known, empty)]
     deviation[empty] = usual[empty] / DEVIATIONS
     unusual = _unusual(values, usual, deviation, limit)
-    rows = np.setdiff1d(np.flatnonzero(unusual * (values > 0)), found.rows, assume_unique=True)
+    far = np.flatnonzero(unusual)
+    far = far[values[far] > 0]
+    rows = np.setdiff1d(far, found.rows, assume_unique=True)
     again, medians = rhythm.recurring(windows, values, rows, usual[rows])
     usual[rows[again]], deviation[rows[again]], unusual[rows[again]] = medians[again], 0, 0
-    rows = np.flatnonzero(unusual * (values > 0))
+    rows = far[unusual[far] != 0]
     again, before = rhythm.monthly(sections.runs.part(rows), np.log(values[rows] / usual[rows]))
     rows, before = rows[again], rows[before[again]]
     usual[rows], deviation[rows], unusual[rows] = values[before], 0, 0
-    return usual, deviation, limit, unusual
+    return usual, unusual, deviation, limit
 
 
 def _empty_comes_up(windows: Windows, known: Floats, rows: Ints) -> Bools:
@@ -295,8 +305,13 @@ def _unusual(values: Floats, usual: Floats, deviation: Floats, limit: Floats) ->
     import numpy as np
 
     ratios = _ratios(values, usual)
-    beyond = np.abs(values - usual) > DEVIATIONS * MAD_SCALE * deviation
-    return (beyond & (ratios >= limit)).astype("int8") - (beyond & (ratios <= 1 / limit))
+    high = ratios >= limit
+    rows = np.flatnonzero(high | (ratios <= 1 / limit))
+    beyond = np.abs(values[rows] - usual[rows]) > DEVIATIONS * MAD_SCALE * deviation[rows]
+    rows = rows[beyond]
+    unusual = np.zeros(len(values), dtype="int8")
+    unusual[rows] = np.where(high[rows], 1, -1)
+    return unusual
 
 
 def _numbers(table: pd.DataFrame, metric: str) -> Floats:
