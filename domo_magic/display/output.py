@@ -121,9 +121,10 @@ class Terminal(Plain):
         # The total, and of its runs the most interesting one.
         text = " · ".join(text for _, text in dict.fromkeys((lines[-1], lines[0])))
         text = fitted(text, shutil.get_terminal_size().columns - 1)
-        sys.stderr.write("\r" + text + " " * (self._width - width(text)))
+        # first, so that what an interrupt leaves half written is cleared
+        before, self._width = self._width, width(text)
+        sys.stderr.write("\r" + text + " " * (before - self._width))
         sys.stderr.flush()
-        self._width = width(text)
 
     def _clear(self) -> None:
         if self._width:

@@ -55,7 +55,7 @@ class Board:
         self._delays: dict[Key, str] = {}
         self._judgements: dict[Key, Judgement] = {}
         self._beside: dict[Key, str] = {}
-        self._let_go = False
+        self._let_go = self._over = False
         self._drawn_at = float("-inf")
         self._changed = False
 
@@ -156,14 +156,16 @@ class Board:
         self._finish(judge(self._session, self._shown(), within))
 
     def let_go(self) -> None:
-        """Draw the last lines at once: the user interrupted, or nothing is waited for."""
-        self._finish({})
+        """Draw the last lines at once, unless they are drawn already: nothing is waited for any more."""
+        if not self._over:
+            self._finish({})
 
     def _finish(self, judgements: dict[Key, Judgement]) -> None:
         with self._lock:
             self._judgements, self._let_go = judgements, True
             if self._moving and (self._runs or self._notes):
                 self._screen.show(self._lines(), last=True)
+            self._over = True
 
     def _shown(self) -> list[Execution]:
         """Return the runs that have a line of their own, most interesting first."""

@@ -368,6 +368,7 @@ def interruptible(
                 signal.signal(signal.SIGINT, before)
             except KeyboardInterrupt:  # one that came at the last moment is raised before anything is set
                 signal.signal(signal.SIGINT, before)
+                let_go()
                 raise told() from None
 
 

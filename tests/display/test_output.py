@@ -115,6 +115,23 @@ def test_a_terminal_has_one_line_that_moves(
     assert err == "\rtwo of two · one\rshort           \r     \r\ragain\r     \r"
 
 
+def test_a_terminal_wipes_away_what_an_interrupt_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt while the line is drawn leaves a line that is wiped away before what stays."""
+    screen = output.Terminal()
+    with monkeypatch.context() as patch:
+
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(sys.stderr, "flush", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            screen.show([("running", "short")])
+    screen.say(("good", "stays"))
+    assert capsys.readouterr().err == "\rshort\r     \r"
+
+
 def test_a_terminals_line_is_never_wider_than_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -296,6 +296,16 @@ def test_what_is_left_running_says_how_to_follow_it(session: Any, screen: Screen
         assert screen.last == [("unknown", expected)]
 
 
+def test_what_was_drawn_to_its_end_is_not_drawn_again(session: Any, screen: Screen) -> None:
+    """An interrupt that comes after the last lines repeats none of them."""
+    board = Board(session, screen, moving=True)
+    board.seen(active())
+    board.over()
+    screen.last = []
+    board.let_go()
+    assert screen.last == []
+
+
 def test_an_outage_is_said_in_the_line_until_it_is_over(session: Any, screen: Screen) -> None:
     """The line says since when nothing is known, and forgets it with the next look."""
     board = Board(session, screen, moving=True)

@@ -183,6 +183,23 @@ def test_an_interrupt_names_both_commands_and_puts_the_handler_back() -> None:
     assert let_go == [1]
 
 
+def test_an_interrupt_at_the_last_moment_ends_the_lines_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it comes while the handler is put back, what moves is ended, and the handler is put back."""
+    let_go, put_back, handler = [], signal.signal, signal.getsignal(signal.SIGINT)
+
+    def late(number: int, given: Any) -> Any:
+        monkeypatch.undo()
+        os.kill(os.getpid(), signal.SIGINT)
+        return put_back(number, given)  # raises what is pending, and sets nothing
+
+    with (
+        pytest.raises(RunInterrupted),
+        interruptible(lambda: [Execution(1, 2)], lambda: let_go.append(1), outcome.left_running),
+    ):
+        monkeypatch.setattr(signal, "signal", late)
+    assert (let_go, signal.getsignal(signal.SIGINT)) == ([1], handler)
+
+
 def test_an_interrupt_says_what_it_left() -> None:
     """What only reads leaves nothing; aborts that have reached Domo go on."""
     with (
