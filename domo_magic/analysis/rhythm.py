@@ -274,7 +274,7 @@ def _shows_rhythm(sections: Sections, values: Floats, plain: Floats, spread: Flo
     import numpy as np
 
     rows, until = sections.rows, sections.until
-    # half as exact is exact enough for a first look, and takes half the time
+    # single precision is enough for a first look, and takes half the time
     values, plain, spread = (each[rows].astype("float32") for each in (values, plain, spread))
     counts = sections.runs.counts[rows]
     there = counts & (values > 0)
