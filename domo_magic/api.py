@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 10**9
 # Runs of each stream where the rows of an overview are drawn.
-_PLOTTED = 50
+_PLOTTED, _PLOTTED_OF_ROWS = 100, 50
 
 # Words that are taken for states, and are verdicts; and which state comes nearest.
 _VERDICTS = {
@@ -910,8 +910,8 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     Parameters
     ----------
     runs : DataFrame, int, str, ...
-        A frame of runs; or streams, of which the newest 100 runs are fetched; or rows of a comparison or
-        of an overview, of whose streams the newest 50 are.
+        A frame of runs; or streams, of each of which the newest 100 runs are fetched; or rows of a
+        comparison or of an overview, of each of whose streams the newest 50 are.
     metric : str
         ``duration``, ``rowsInserted``, ``bytesInserted`` or ``peakMemoryUsedBytes``.
     ax : matplotlib.axes.Axes, optional
@@ -925,7 +925,7 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     Raises
     ------
     ConfigurationError
-        matplotlib is not installed: ``pip install 'domo-magic[plots]'``.
+        matplotlib is not installed: ``pip install matplotlib``.
     TargetError
         The metric or the targets cannot be understood.
 
@@ -936,25 +936,23 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     """
     from domo_magic.analysis import plots
 
-    if targets.holds_runs(runs):
-        runs = runs if "endedAt" in runs.columns else _newest_of(runs)
-    else:
-        runs = _listed(runs)
+    if not targets.holds_runs(runs):
+        named = targets.understood(runs, "streams", repeats=True)
+        ids = stream_ids(current_session(None), named, repeats=True)
+        runs = _newest_of([(stream_id, None) for stream_id in ids], _PLOTTED)
+    elif "endedAt" not in runs.columns:  # a comparison or an overview
+        instances = runs["instance"] if "instance" in runs.columns else [None] * len(runs)
+        runs = _newest_of(list(zip(runs["streamId"], instances, strict=True)), _PLOTTED_OF_ROWS)
     return plots.plot(runs, metric, ax=ax)
 
 
-def _newest_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest runs of each stream in a comparison or an overview, which lack what is drawn."""
+def _newest_of(streams: Sequence[tuple[int, str | None]], limit: int) -> pd.DataFrame:
+    """Return the newest runs of each of these streams of instances."""
     import pandas as pd
 
-    instances = rows["instance"] if "instance" in rows.columns else [None] * len(rows)
-    named = dict.fromkeys(zip(rows["streamId"], instances, strict=True))
-    each_of = each(lambda row: runs(row[0], limit=_PLOTTED, instance=row[1]), list(named), parallel=THREADS)
+    named = list(dict.fromkeys(streams))
+    each_of = each(lambda stream: runs(stream[0], limit=limit, instance=stream[1]), named, parallel=THREADS)
     return pd.concat(each_of, ignore_index=True) if each_of else runs(refresh=False, limit=1).head(0)
-
-
-def _listed(streams: Any) -> pd.DataFrame:
-    return runs(streams)
 
 
 def _limit(limit: object) -> int:

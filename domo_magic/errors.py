@@ -218,8 +218,8 @@ def warn(text: str, kind: type[UserWarning] = DomoWarning, *, sent: bool = False
         logging.getLogger("domo_magic").warning(text)
 
 
-def need_extra(package: str, extra: str, what: str) -> None:
-    """Refuse what an extra of ours is needed for, where its package is not installed.
+def need_package(package: str, what: str) -> None:
+    """Refuse what the package of an extra is needed for, where that is not installed.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def need_extra(package: str, extra: str, what: str) -> None:
         import_module(package)
     except ImportError:
         raise ConfigurationError(
-            f"{what} needs {package}, which is not installed", f"pip install 'domo-magic[{extra}]'"
+            f"{what} needs {package}, which is not installed", f"pip install {package}"
         ) from None
 
 

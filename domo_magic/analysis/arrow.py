@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from domo_magic.errors import need_extra
+from domo_magic.errors import need_package
 from domo_magic.model.arrays import ARRAYS, as_json, times
 from domo_magic.model.execution import ExactFloat, parse_json
 from domo_magic.model.frame import KINDS, together, transpose
@@ -51,9 +51,9 @@ def arrow() -> tuple[Any, Any]:
     Raises
     ------
     ConfigurationError
-        It is not installed: ``pip install 'domo-magic[parquet]'``.
+        It is not installed: ``pip install pyarrow``.
     """
-    need_extra("pyarrow", "parquet", "Parquet")
+    need_package("pyarrow", "Parquet")
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domo_magic.analysis.arrow import COLLECTED, arrow, json_text, to_frame
-from domo_magic.errors import TargetError, need_extra
+from domo_magic.errors import TargetError, need_package
 from domo_magic.model.arrays import as_json
 from domo_magic.model.execution import parse_json
 from domo_magic.model.formatting import cut
@@ -46,7 +46,7 @@ def to_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ConfigurationError
-        pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
+        pyarrow is not installed: ``pip install pyarrow``.
     """
     pa, parquet = arrow()
     # Parquet has no type for "any JSON", and refuses an empty object
@@ -76,7 +76,7 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     ConfigurationError
-        pyarrow is not installed: ``pip install 'domo-magic[parquet]'``.
+        pyarrow is not installed: ``pip install pyarrow``.
     FileNotFoundError
         There is no such file or folder.
     TargetError
@@ -176,11 +176,11 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ConfigurationError
-        openpyxl is not installed: ``pip install 'domo-magic[excel]'``.
+        openpyxl is not installed: ``pip install openpyxl``.
     TargetError
         The name does not end so.
     """
-    need_extra("openpyxl", "excel", "Excel")
+    need_package("openpyxl", "Excel")
     if not os.fspath(path).endswith(".xlsx"):
         raise TargetError(
             f"{os.fspath(path)} is not the name of an Excel file", "write one that ends in .xlsx"

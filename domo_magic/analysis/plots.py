@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from domo_magic.analysis.baseline import band
 from domo_magic.analysis.normalize import microseconds_of
-from domo_magic.errors import TargetError, need_extra
+from domo_magic.errors import TargetError, need_package
 from domo_magic.model.formatting import (
     METRICS,
     cut,
@@ -91,7 +91,7 @@ def plot(runs: pd.DataFrame, metric: str = "duration", *, ax: Axes | None = None
         raise TargetError(f"{len(streams)} streams are too many for a picture", f"take up to {MOST_STREAMS}")
     if ax is not None and len(streams) > 1:
         raise TargetError("one Axes cannot show several streams", "leave ax out to have one for each")
-    need_extra("matplotlib", "plots", "a picture")
+    need_package("matplotlib", "a picture")
     places = [ax] if ax is not None else _places(len(streams))
     for place, stream in zip(places, streams, strict=True):
         _draw(place, stream, metric, small=len(streams) > 1)
@@ -280,15 +280,17 @@ def _marks(stream: pd.DataFrame, metric: str) -> list[tuple[Any, dict[str, Any]]
 
     high, low = METRICS[metric]
     words = [verdict.split(", ") for verdict in stream["verdict"]]
-    above, below, failed, running = (
-        np.array([word in said for said in words], dtype=bool) for word in (high, low, "failed", "running")
+    above, below, failed, running, cancelled = (
+        np.array([word in said for said in words], dtype=bool)
+        for word in (high, low, "failed", "running", "cancelled")
     )
     if metric == "rowsInserted":
         below |= np.array(["no rows" in said for said in words], dtype=bool)
-    plain = ~(above | below | failed | running)
+    plain = ~(above | below | failed | running | cancelled)
     hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.5}
     return [
         (plain, {"marker": "o", "color": _BLUE, "markersize": 4.5, "label": "run"}),
+        (cancelled, {"marker": "s", "color": _GREY, "markersize": 5, "label": "cancelled", **hollow}),
         (running & ~above, {"marker": "o", "color": _BLUE, "markersize": 6, "label": "running", **hollow}),
         (
             running & above,

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
-from domo_magic.errors import ConfigurationError, need_extra, warn
+from domo_magic.errors import ConfigurationError, need_package, warn
 from domo_magic.http.address import Address, address
 from domo_magic.model.concurrency import in_time
 
@@ -204,7 +204,7 @@ def need_keyring() -> None:
     ConfigurationError
         The package for the system's keyring is not installed.
     """
-    need_extra("keyring", "keyring", "keeping a token")
+    need_package("keyring", "keeping a token")
 
 
 def save(login: Login) -> None:

@@ -14,6 +14,7 @@ from matplotlib import colors, dates
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+import domo_magic
 from domo_magic.analysis import plots
 from domo_magic.analysis.baseline import band
 from domo_magic.errors import ConfigurationError, TargetError
@@ -23,6 +24,8 @@ from domo_magic.model.frame import frame
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from domo_magic.executions.session import Session
 
 START = 1_700_000_000
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
@@ -96,6 +99,7 @@ def test_one_stream_is_one_axes_with_baseline_and_band() -> None:
         ({"currentState": "ERROR"}, "failed", "failed"),
         ({"currentState": "ERROR", "startedAt": START + 30 * 3600, "endedAt": None}, "failed", "failed"),
         ({"currentState": "ACTIVE", "endedAt": None}, "running, slow", " d "),
+        ({"currentState": "ABORTED", "cancelledBy": 27}, "cancelled", "4 min"),
     ],
 )
 def test_latest_run_is_ringed_and_marked_by_its_verdict(last: dict[str, Any], label: str, words: str) -> None:
@@ -108,6 +112,14 @@ def test_latest_run_is_ringed_and_marked_by_its_verdict(last: dict[str, Any], la
     assert words in texts(ax)[0]
 
 
+def test_of_each_stream_its_newest_runs_are_drawn(still_session: Session) -> None:
+    """A stream that runs seldom is drawn as it is alone, with its baseline."""
+    alone = lines(domo_magic.plot(25778, "rowsInserted"))["baseline"].get_ydata()
+    _, beside = domo_magic.plot([25775, 25778], "rowsInserted")
+    np.testing.assert_array_equal(lines(beside)["baseline"].get_ydata(), alone)
+    assert len(alone) == 100
+
+
 def test_a_run_without_rows_is_marked() -> None:
     """SUCCESS with nothing is marked in a picture of rows, and not in one of durations."""
     empty = {"rowsInserted": 0}
@@ -116,7 +128,7 @@ def test_a_run_without_rows_is_marked() -> None:
 
 
 def test_marks_differ_in_shape() -> None:
-    """Without colour, failed, slow, fast and running are told apart."""
+    """Without colour, failed, cancelled, slow, fast and running are told apart."""
     shapes = {
         (style["marker"], style.get("markerfacecolor"), style["label"])
         for _, style in plots._marks(band(runs_of()), "duration")
@@ -294,7 +306,7 @@ def test_what_cannot_be_drawn_is_one_error() -> None:
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """One error with the line for pip."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'domo-magic\[plots\]'"):
+    with pytest.raises(ConfigurationError, match="pip install matplotlib"):
         plots.plot(runs_of())
 
 
