@@ -93,9 +93,12 @@ class Looks:
         self.ended.set()
 
 
-def most_at_once(sandbox: Sandbox, seconds: float) -> Callable[[], int]:
-    """Have lists of runs take so long; return what tells how many were requested at the same time at most."""
-    lock, under_way, most = threading.Lock(), 0, 0
+def most_at_once(sandbox: Sandbox, seconds: float, least: int) -> Callable[[], int]:
+    """Return what tells how many lists of runs were requested at the same time at most.
+
+    The first wait for one another until there are `least`, then each takes so many seconds.
+    """
+    lock, under_way, most, enough = threading.Lock(), 0, 0, threading.Event()
     real = sandbox.world.executions_json
 
     def counting(*args: int) -> bytes:
@@ -103,6 +106,9 @@ def most_at_once(sandbox: Sandbox, seconds: float) -> Callable[[], int]:
         with lock:
             under_way += 1
             most = max(most, under_way)
+            if most >= least:
+                enough.set()
+        enough.wait(LONG)
         threading.Event().wait(seconds)
         with lock:
             under_way -= 1

@@ -165,35 +165,37 @@ def last_before(group: Ints, start: Ints, end: Ints, counts: Bools, size: int, l
     # Where the last to start before a run had ended before it, so had all others: the usual case.
     late = np.flatnonzero(before > first)
     late = late[end[members[before[late] - 1]] >= start[late]]
-    return _overlapping(windows, late.tolist(), group, start, end, counts)
+    return _overlapping(windows, late, group, start, end, counts)
 
 
-def _overlapping(
-    windows: Windows, late: list[int], group: Ints, start: Ints, end: Ints, counts: Bools
-) -> Windows:
+def _overlapping(windows: Windows, late: Ints, group: Ints, start: Ints, end: Ints, counts: Bools) -> Windows:
     """Mend the windows of runs that started while others ran: last started need not be last ended."""
     import numpy as np
 
-    members, kept_of = windows.members, list[int]()
-    starts, ends, counting = start.data, end.data, counts.data  # Python's own numbers
+    # Python's own numbers
+    starts, ends, counting, members = start.data, end.data, counts.data, windows.members.data
+    window_end, window_count = windows.ends.data, windows.counts.data
+    own: list[int] = []
     mended = 0
-    for row in late:
+    for row, beyond in zip(
+        late.tolist(), np.searchsorted(group, group[late], side="right").tolist(), strict=True
+    ):
         if row < mended:
             continue
         # When the last one started, nothing ran: its window is right.
-        last = int(members[windows.ends[row] - 1])
-        kept: list[int] = members[windows.ends[last] - windows.counts[last] : windows.ends[last]].tolist()
+        last = members[window_end[row] - 1]
+        kept = members[window_end[last] - window_count[last] : window_end[last]].tolist()
         running = [(ends[last], last)]
-        for mended in range(row, int(np.searchsorted(group, group[row], side="right"))):
+        for mended in range(row, beyond):
             while running and running[0][0] < starts[mended]:
                 insort(kept, heappop(running)[1])
             if not running:
                 break
             del kept[: -windows.size]
-            kept_of += kept
-            windows.ends[mended], windows.counts[mended] = len(members) + len(kept_of), len(kept)
+            own += kept
+            window_end[mended], window_count[mended] = len(members) + len(own), len(kept)
             if counting[mended]:
                 heappush(running, (ends[mended], mended))
         else:
-            mended += 1
-    return replace(windows, members=np.append(members, np.array(kept_of, dtype=np.int64)))
+            mended = beyond
+    return replace(windows, members=np.append(windows.members, np.array(own, dtype=np.int64)))

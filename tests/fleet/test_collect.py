@@ -530,11 +530,11 @@ def test_no_more_requests_than_wanted(
     session: Session, sandbox: Sandbox, folder: Path, parallel: int
 ) -> None:
     """An instance sees at most `max_parallel` requests at the same time, and as many where there is work."""
-    most = most_at_once(sandbox, 0.02)
+    most = most_at_once(sandbox, 0.02, parallel)
     for _ in range(60):
         sandbox.world.add_stream(past=1)
     domo.collect(folder, streams(sandbox), max_parallel=parallel)
-    assert parallel / 2 <= most() <= parallel
+    assert most() == parallel
 
 
 def test_folders_that_are_refused(session: Session, sandbox: Sandbox, folder: Path, tmp_path: Path) -> None:
