@@ -216,6 +216,15 @@ def test_what_came_up_time_and_again_is_usual(slow: set[int], verdict: str) -> N
     assert compared["durationRatio"] == pytest.approx(1 if verdict == "usual" else 3, abs=0.1)
 
 
+def test_a_verdict_does_not_depend_on_rounding() -> None:
+    """A stream that always brings the same, but for some runs, is judged alike whatever the number is."""
+    said = [
+        verdicts([run(day * 24, rows=rows * (3 if day in {27, 28, 37, 40, 47} else 1)) for day in range(60)])
+        for rows in (100, 74_388, 823_415, 8_239_780, 10**11)
+    ]
+    assert said[1:] == said[:-1]
+
+
 def test_a_rhythm_is_seen_only_in_what_lies_behind() -> None:
     """What is said about a run of a stream with a rhythm does not depend on later runs."""
     fields = rhythm_of(150, lambda day: 600 if day % 7 == 3 else 200)
