@@ -177,16 +177,23 @@ class Outcome:
     answered: float = 0.0
 
 
+def kernel_manager(folder: str) -> KernelManager:
+    """Return what starts a kernel whose sockets are files in a folder of its own; its path has to be short.
+
+    Ports are chosen before a kernel binds them: two that start at the same time may get one. So may two in
+    one folder with sockets of files, whose names come from that of the connection's file.
+    """
+    transport = "tcp" if os.name == "nt" else "ipc"
+    connection = str(Path(folder, "kernel.json"))
+    return KernelManager(kernel_name="python3", transport=transport, connection_file=connection)
+
+
 class Kernel:
     """A kernel with the extension loaded."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        # Ports are chosen before a kernel binds them: two that start at the same time may get one. So may
-        # two in one folder with sockets of files, whose names come from that of the connection's file.
         self._folder = tempfile.TemporaryDirectory()
-        transport = "tcp" if os.name == "nt" else "ipc"
-        connection = str(Path(self._folder.name, "kernel.json"))
-        self._manager = KernelManager(kernel_name="python3", transport=transport, connection_file=connection)
+        self._manager = kernel_manager(self._folder.name)
         self._manager.start_kernel(env=env)
         self._client: Any = self._manager.blocking_client()
         self._client.start_channels()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import queue
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jupyter_client.manager import KernelManager
-from support import LONG, environment
+from support import LONG, environment, kernel_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from jupyter_client.manager import KernelManager
 
     from domo_magic.sandbox import Sandbox
 
@@ -107,14 +109,15 @@ class FrontEnd:
 @pytest.fixture(params=["main", "subshell"])
 def front(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
     """Give a kernel whose clicks go to its main thread, or to another."""
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=environment(tmp_path, sandbox), cwd=str(tmp_path))
-    one = FrontEnd(manager)
-    if request.param == "subshell":
-        one.use_subshell()
-    yield one
-    one.close()
-    manager.shutdown_kernel(now=True)
+    with tempfile.TemporaryDirectory() as folder:
+        manager = kernel_manager(folder)
+        manager.start_kernel(env=environment(tmp_path, sandbox), cwd=str(tmp_path))
+        one = FrontEnd(manager)
+        if request.param == "subshell":
+            one.use_subshell()
+        yield one
+        one.close()
+        manager.shutdown_kernel(now=True)
 
 
 def starts(sandbox: Sandbox) -> list[float]:
