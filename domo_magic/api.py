@@ -41,10 +41,10 @@ from domo_magic.fleet.compare import compare_dataset
 from domo_magic.fleet.dataset import Dataset
 from domo_magic.http.address import address
 from domo_magic.http.credentials import Login, Token, resolve
-from domo_magic.model.concurrency import THREADS, each
+from domo_magic.model.concurrency import THREADS
 from domo_magic.model.execution import CONNECTOR, Execution, state_of
 from domo_magic.model.formatting import are_shown, count_text, is_text
-from domo_magic.model.frame import typed
+from domo_magic.model.frame import frame, typed
 from domo_magic.model.shown import shown
 from domo_magic.model.timeouts import SystemClock
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from domo_magic.executions.start import Outcome
 
 _MOST_ROWS = 10**9
-# Runs of each stream where the rows of an overview are drawn.
+# So many runs of each stream are drawn; where the rows of a comparison or an overview are, so many.
 _PLOTTED, _PLOTTED_OF_ROWS = 100, 50
 
 # Words that are taken for states, and are verdicts; and which state comes nearest.
@@ -763,8 +763,7 @@ def overview(
     most = _limit(limit)
     session = current_session(instance)
     began = targets.since_us(since, session.clock.time())
-    with interruptible():
-        collecting = Collecting(screen(), session.clock)
+    with interruptible(), Collecting(screen(), session.clock) as collecting:
         rows, headline = glance.overview(session, part, began, most, collecting.progress)
         collecting.over(_not_found(part) if part and rows.empty else headline, good=glance.calm(rows))
     return shown(rows, "overview")
@@ -853,13 +852,12 @@ def collect(
     names = [instance] if instance is None or isinstance(instance, str) else list(dict.fromkeys(instance))
     sessions = [_session_of(name, alone=len(names) == 1) for name in names]
     began = targets.since_us(since, _time(sessions))
-    with interruptible(), _kept(dataset):
+    with interruptible(), _kept(dataset), Collecting(screen(), SystemClock()) as collecting:
         for each_of in sessions:
             if wanted is not None and each_of.session is not None:
                 here = [target for target in wanted if len(sessions) == 1 or _is_of(target, each_of.session)]
                 ids = stream_ids(each_of.session, here, repeats=True)
                 each_of.streams = {stream_id: each_of.session.name(stream_id) for stream_id in ids}
-        collecting = Collecting(screen(), SystemClock())
         rows, headline = fleet.collect(
             dataset,
             sessions,
@@ -937,22 +935,28 @@ def plot(runs: Any, metric: str = "duration", *, ax: Any = None) -> Any:
     from domo_magic.analysis import plots
 
     if not targets.holds_runs(runs):
-        named = targets.understood(runs, "streams", repeats=True)
-        ids = stream_ids(current_session(None), named, repeats=True)
-        runs = _newest_of([(stream_id, None) for stream_id in ids], _PLOTTED)
+        runs = _newest_of_each(targets.understood(runs, "streams", repeats=True), _PLOTTED)
     elif "endedAt" not in runs.columns:  # a comparison or an overview
-        instances = runs["instance"] if "instance" in runs.columns else [None] * len(runs)
-        runs = _newest_of(list(zip(runs["streamId"], instances, strict=True)), _PLOTTED_OF_ROWS)
+        rows = targets.understood(runs, "streams", repeats=True) if len(runs) else ()
+        runs = _newest_of_each(rows, _PLOTTED_OF_ROWS)
     return plots.plot(runs, metric, ax=ax)
 
 
-def _newest_of(streams: Sequence[tuple[int, str | None]], limit: int) -> pd.DataFrame:
-    """Return the newest runs of each of these streams of instances."""
+def _newest_of_each(streams: Sequence[targets.Target], limit: int) -> pd.DataFrame:
+    """Return the newest runs of each of these streams, of the instances in which they are."""
     import pandas as pd
 
-    named = list(dict.fromkeys(streams))
-    each_of = each(lambda stream: runs(stream[0], limit=limit, instance=stream[1]), named, parallel=THREADS)
-    return pd.concat(each_of, ignore_index=True) if each_of else runs(refresh=False, limit=1).head(0)
+    of_instance: dict[str | None, list[targets.Target]] = {}
+    for stream in streams:
+        of_instance.setdefault(stream.instance, []).append(stream)
+    warnings, found = Warn(), []
+    with interruptible():
+        for instance, own in of_instance.items():
+            session = current_session(instance)
+            ids = list(dict.fromkeys(stream_ids(session, own, repeats=True)))
+            found.append(listing.newest_of_each(session, ids, limit, warn=warnings))
+    warnings.now()
+    return pd.concat(found, ignore_index=True) if found else frame([])
 
 
 def _limit(limit: object) -> int:

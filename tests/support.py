@@ -93,10 +93,10 @@ class Looks:
         self.ended.set()
 
 
-def most_at_once(sandbox: Sandbox, seconds: float, least: int) -> Callable[[], int]:
+def most_at_once(sandbox: Sandbox, least: int) -> Callable[[], int]:
     """Return what tells how many lists of runs were requested at the same time at most.
 
-    The first wait for one another until there are `least`, then each takes so many seconds.
+    The first wait for one another until there are `least`, then each gives others a moment to come.
     """
     lock, under_way, most, enough = threading.Lock(), 0, 0, threading.Event()
     real = sandbox.world.executions_json
@@ -109,7 +109,7 @@ def most_at_once(sandbox: Sandbox, seconds: float, least: int) -> Callable[[], i
             if most >= least:
                 enough.set()
         enough.wait(LONG)
-        threading.Event().wait(seconds)
+        threading.Event().wait(0.02)
         with lock:
             under_way -= 1
         return real(*args)

@@ -240,9 +240,9 @@ def _measure(table: pd.DataFrame, baseline: Baseline, now: pd.Timestamp | None) 
     def of_metric(metric: str) -> _Numbers:
         known = _numbers(table, metric)
         values = _lasted(table, known, now) if metric == "duration" else known
-        known_ = known[order]
-        values_ = values[order] if metric == "duration" else known_
-        usual, unusual, deviation, limit = _compared(metric, sections, windows, known_, values_)
+        ordered = known[order]
+        lasted = values[order] if metric == "duration" else ordered
+        usual, unusual, deviation, limit = _compared(metric, sections, windows, ordered, lasted)
         return _Numbers(known, values, usual.take(back), unusual.take(back), deviation, limit)
 
     # while numpy sorts, another thread can go on

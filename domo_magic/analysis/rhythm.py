@@ -146,8 +146,6 @@ class Sections:
     ----------
     rows : numpy.ndarray of int64
         The runs of each section, of shape ``(sections, 20)``.
-    first : numpy.ndarray of bool
-        Whether a section is the first of its stream.
     slots : list of _Slots
         Weekdays and hours, as far as any runs fit.
     """
@@ -161,7 +159,7 @@ class Sections:
         sections = (length - 1) // _SECTION
         number = np.arange(sections.sum())
         self._stream = np.repeat(np.cumsum(sections) - sections, sections)
-        self.first = number == self._stream
+        self._first = number == self._stream
         self.rows = np.repeat(begin, sections) + (number - self._stream) * _SECTION
         self.rows = self.rows[:, None] + np.arange(_SECTION)
         # All but the first 20 runs of a stream are behind a section; behind its last one are 1 to 20.
@@ -197,7 +195,7 @@ class Sections:
         """Return the same sums before each section."""
         import numpy as np
 
-        return np.where(self.first, 0, np.roll(until, 1))
+        return np.where(self._first, 0, np.roll(until, 1))
 
     def behind(self, found: Bools) -> Bools:
         """Return for each run what was found at the end of the section before it."""

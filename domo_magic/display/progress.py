@@ -13,6 +13,8 @@ from domo_magic.model.execution import errors_of, state_of
 from domo_magic.model.formatting import count_text, cut, duration_text, local_time
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from domo_magic.display.output import Line, Screen
     from domo_magic.errors import DomoError
     from domo_magic.executions.session import Session
@@ -365,7 +367,7 @@ def _joined(*parts: str | None) -> str:
 
 
 class Collecting:
-    """One line that counts what was collected, and ends as a headline.
+    """One line that counts what was collected, and ends as a headline, or where an error or a Stop ends it.
 
     Parameters
     ----------
@@ -379,14 +381,24 @@ class Collecting:
         self._screen = screen
         self._clock = clock
         self._shown_at = float("-inf")
+        self._line = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line:
+            self._screen.show([("stopped", self._line)], last=True)
 
     def progress(self, done: int, total: int) -> None:
         """Show how many of the connectors are there."""
         now = self._clock.monotonic()
         if self._screen.moves and now - self._shown_at >= _PAUSE:
             self._shown_at = now
-            self._screen.show([("running", f"{done:,} of {total:,} connectors")])
+            self._line = f"{done:,} of {total:,} connectors"
+            self._screen.show([("running", self._line)])
 
     def over(self, headline: str, *, good: bool) -> None:
         """Show the headline in place of the count."""
         self._screen.show([("good" if good else "unusual", headline)], last=True)
+        self._line = ""

@@ -283,13 +283,27 @@ def frame_of(
     return found
 
 
+def newest_of_each(session: Session, ids: Sequence[int], limit: int, *, warn: Warn) -> pd.DataFrame:
+    """Return the frame of the newest runs of each stream, stream by stream in the order given.
+
+    Raises
+    ------
+    DomoError
+        Domo refuses; of several streams, ``.rows`` has the runs of the others.
+    """
+    with no_collecting():
+        wanted = Wanted(limit=limit)
+        return frame(_of_streams(session, ids, wanted, limit * len(ids), refresh=True, warn=warn))
+
+
 def _listed(
     session: Session, ids: Sequence[int] | None, wanted: Wanted, *, refresh: bool, warn: Warn
 ) -> pd.DataFrame:
     if ids is None:
         return frame(recorded(session, wanted, refresh=refresh, missed=lambda text, _error: warn(text)))
     with no_collecting():  # thousands of records, which are gone when the frame is made
-        return _of_streams(session, ids, wanted, refresh=refresh, warn=warn)
+        runs = _of_streams(session, ids, wanted, wanted.limit, refresh=refresh, warn=warn)
+        return newest_rows(frame(runs), wanted.limit)
 
 
 def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
@@ -306,8 +320,10 @@ def _tell(wanted: Wanted, there: pd.DataFrame, warn: Warn) -> None:
 
 
 def _of_streams(
-    session: Session, ids: Sequence[int], wanted: Wanted, *, refresh: bool, warn: Warn
-) -> pd.DataFrame:
+    session: Session, ids: Sequence[int], wanted: Wanted, most: int, *, refresh: bool, warn: Warn
+) -> list[Execution]:
+    """Return the wanted runs of each stream; an error has the newest of all, at most so many."""
+
     @attempted
     def fetch(stream_id: int) -> list[Execution]:
         return of_stream(session, stream_id, wanted, refresh=refresh, missed=lambda text, _error: warn(text))
@@ -325,8 +341,8 @@ def _of_streams(
             if of_stream is not None
             for run in of_stream.executions or [stream]
         ]
-        raise error.about([*newest_first(runs)[: wanted.limit], *unlisted])
-    return newest_rows(frame(runs), wanted.limit)
+        raise error.about([*newest_first(runs)[:most], *unlisted])
+    return runs
 
 
 #: The columns of found streams with their kinds.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -17,7 +20,7 @@ from matplotlib.axes import Axes
 import domo_magic
 from domo_magic.analysis import plots
 from domo_magic.analysis.baseline import band
-from domo_magic.errors import ConfigurationError, TargetError
+from domo_magic.errors import ConfigurationError, NotFound, RunInterrupted, TargetError
 from domo_magic.model.execution import Execution
 from domo_magic.model.frame import frame
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from domo_magic.executions.session import Session
+    from domo_magic.sandbox import Sandbox
 
 START = 1_700_000_000
 METRICS = ("duration", "rowsInserted", "bytesInserted", "peakMemoryUsedBytes")
@@ -118,6 +122,34 @@ def test_of_each_stream_its_newest_runs_are_drawn(still_session: Session) -> Non
     _, beside = domo_magic.plot([25775, 25778], "rowsInserted")
     np.testing.assert_array_equal(lines(beside)["baseline"].get_ydata(), alone)
     assert len(alone) == 100
+
+
+def test_an_error_has_the_runs_of_the_other_streams(still_session: Session) -> None:
+    """What was fetched before it is in its rows."""
+    with pytest.raises(NotFound, match="1 of 2 failed") as caught:
+        domo_magic.plot([25775, 99999])
+    assert caught.value.rows["streamId"].tolist() == [25775] * 100 + [99999]
+
+
+@pytest.mark.parametrize("rows", [False, True], ids=["streams", "rows"])
+def test_an_interrupt_while_runs_are_fetched(
+    still_sandbox: Sandbox,
+    still_session: Session,
+    *,
+    rows: bool,
+) -> None:
+    """It is told as everywhere."""
+    wanted = domo_magic.overview().head(2) if rows else [25775, 25778]
+    first, real = threading.Lock(), still_sandbox.world.executions_json
+
+    def interrupting(*args: int) -> bytes:
+        if first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args)
+
+    still_sandbox.world.executions_json = interrupting  # type: ignore[method-assign]
+    with pytest.raises(RunInterrupted, match="nothing was started"):
+        domo_magic.plot(wanted)
 
 
 def test_a_run_without_rows_is_marked() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domo_magic.display.progress import MOST_LINES, Board
+from domo_magic.display.progress import MOST_LINES, Board, Collecting
 from domo_magic.errors import ConnectionFailed
 from domo_magic.executions.outcome import Judgement, judge
 from domo_magic.executions.poller import elapsed_of
@@ -294,6 +295,22 @@ def test_what_is_left_running_says_how_to_follow_it(session: Any, screen: Screen
         let_go(board)
         expected = "25775/2 ACTIVE · Sales Orders · 1 min 00 s · no longer followed: %domo_wait 25775/2"
         assert screen.last == [("unknown", expected)]
+
+
+def test_a_count_ends_where_an_error_ends_it(screen: Screen) -> None:
+    """The count stays as it was last, unless a headline took its place or nothing was counted."""
+    with suppress(ZeroDivisionError), Collecting(screen, Clock()) as collecting:
+        collecting.progress(3, 40)
+        raise ZeroDivisionError
+    assert screen.last == [("stopped", "3 of 40 connectors")]
+    with Collecting(screen, Clock()) as collecting:
+        collecting.progress(3, 40)
+        collecting.over("40 usual", good=True)
+    assert screen.last == [("good", "40 usual")]
+    screen.last = []
+    with Collecting(screen, Clock()):
+        pass
+    assert screen.last == []
 
 
 def test_what_was_drawn_to_its_end_is_not_drawn_again(session: Any, screen: Screen) -> None:

@@ -126,6 +126,6 @@ def test_a_cluster_that_ends(sandbox: Sandbox, client: Any, tmp_path: Path) -> N
 
 def test_no_more_requests_than_wanted(sandbox: Sandbox, client: Any, tmp_path: Path) -> None:
     """However many workers there are, an instance sees at most `max_parallel` requests at a time."""
-    most = most_at_once(sandbox, 0.02, 6)
+    most = most_at_once(sandbox, 6)
     domo.collect(tmp_path / "runs", executor=client.get_executor(), max_parallel=6)
     assert most() == 6

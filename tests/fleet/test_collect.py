@@ -530,7 +530,7 @@ def test_no_more_requests_than_wanted(
     session: Session, sandbox: Sandbox, folder: Path, parallel: int
 ) -> None:
     """An instance sees at most `max_parallel` requests at the same time, and as many where there is work."""
-    most = most_at_once(sandbox, 0.02, parallel)
+    most = most_at_once(sandbox, parallel)
     for _ in range(60):
         sandbox.world.add_stream(past=1)
     domo.collect(folder, streams(sandbox), max_parallel=parallel)

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,24 +119,14 @@ def test_an_interrupt_during_many_starts_stops_what_has_not_left(
     assert int(known.result) == total
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_an_interrupt_in_a_terminal(domo_server: Sandbox, tmp_path: Path) -> None:
-    """Ctrl-C ends one line of IPython with a status, says how to go on, and shows no frames."""
+def interrupted_in_a_terminal(line: str, sign: str, env: dict[str, str]) -> str:
+    """Run a line of IPython in a terminal, interrupt it when it shows `sign`, and return what it printed."""
     import pty
 
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "IPython",
-            "--no-banner",
-            "--ext",
-            "domo_magic",
-            "-c",
-            "%domo_run 100003 --wait",
-        ],
-        env=environment(tmp_path, domo_server) | {"TERM": "dumb"},
+        [sys.executable, "-m", "IPython", "--no-banner", "--ext", "domo_magic", "-c", line],
+        env=env | {"TERM": "dumb"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -149,14 +140,42 @@ def test_an_interrupt_in_a_terminal(domo_server: Sandbox, tmp_path: Path) -> Non
         except OSError:  # the other end is closed
             break
         said += piece
-        if not killed and b"ACTIVE" in said:
+        if not killed and sign.encode() in said:
             killed = True
             process.send_signal(signal.SIGINT)
     os.close(ours)
     assert process.wait(LONG) == 1
-    text = said.decode(errors="replace")
+    return said.decode(errors="replace")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_an_interrupt_in_a_terminal(domo_server: Sandbox, tmp_path: Path) -> None:
+    """Ctrl-C ends one line of IPython with a status, says how to go on, and shows no frames."""
+    env = environment(tmp_path, domo_server)
+    text = interrupted_in_a_terminal("%domo_run 100003 --wait", "ACTIVE", env)
     assert "RunInterrupted" in text
     run = f"100003/{domo_server.world.count(100_003)}"
     assert f"to wait again: %domo_wait {run}" in text
     assert "Traceback" not in text
     assert f"{run} ACTIVE" in text.partition("RunInterrupted")[0].splitlines()[-2], "the line stays"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize("line", ["%domo_overview", "import domo_magic; domo_magic.collect('runs')"])
+def test_an_interrupt_while_connectors_are_counted(tmp_path: Path, line: str) -> None:
+    """The count is ended: the error begins on a line of its own."""
+    with Sandbox() as sandbox:
+        let_go, real = threading.Event(), sandbox.world.executions_json
+
+        def waiting(*args: int) -> bytes:
+            let_go.wait(LONG)
+            return real(*args)
+
+        sandbox.world.executions_json = waiting  # type: ignore[method-assign]
+        env = environment(tmp_path, sandbox)
+        text = interrupted_in_a_terminal(f"import os; os.chdir({str(tmp_path)!r})\n{line}", "connectors", env)
+        let_go.set()
+    before, _, after = text.partition("RunInterrupted")
+    assert before.splitlines()[-2].endswith("of 40 connectors")
+    assert "connectors" not in before.splitlines()[-1]
+    assert "interrupted" in after
